@@ -1,0 +1,410 @@
+/**
+ * The nouns. Everything here is plain data: it can be stored as JSON, compared and logged.
+ *
+ * - A **job** is one GitHub `workflow_job`.
+ * - A **preset** is a named kind of runner in the config.
+ * - A **fleet** is all jobs and machines that share one preset and the same resolved options. Its machines are
+ *   interchangeable; it is the unit of consistency: one ledger, one version number.
+ * - A **machine** is one thing that we pay for. It is used for at most one job.
+ * - A **registration** is the GitHub runner that a machine receives when it claims. Its name is the machine's id.
+ */
+
+/** Milliseconds since the Unix epoch, UTC. */
+export type Instant = number;
+export type FleetId = string;
+/** Also the runner's name at GitHub: lower-case letters, digits and dashes, 64 characters at most. */
+export type MachineId = string;
+export type JobId = number;
+
+export type OperatingSystem = "linux" | "windows" | "macos";
+export type Architecture = "x86_64" | "arm64";
+/** What the user allows. `Purchase` is what one machine was bought as. */
+export type Market = "spot-only" | "spot-preferred" | "on-demand-only";
+export type Purchase = "spot" | "on-demand";
+
+export interface Repository {
+  readonly owner: string;
+  readonly name: string;
+  readonly private: boolean;
+}
+
+/** Where a runner is registered: the whole organisation, or one repository. */
+export type Scope =
+  | { readonly kind: "organization"; readonly installationId: number; readonly owner: string }
+  | {
+      readonly kind: "repository";
+      readonly installationId: number;
+      readonly owner: string;
+      readonly name: string;
+    };
+
+/** A preset with the job's options applied: all that a compute adapter needs to know of the wish. */
+export interface FleetSpec {
+  readonly preset: string;
+  /** Name of the compute adapter, for example `local`, `docker`, `ec2`. The core never looks inside. */
+  readonly compute: string;
+  readonly operatingSystem: OperatingSystem;
+  readonly architecture: Architecture;
+  readonly market: Market;
+  /** Empty: the adapter chooses from `cpu` and `memoryGib`. */
+  readonly instanceTypes: readonly string[];
+  readonly cpu?: number;
+  readonly memoryGib?: number;
+  readonly diskGib?: number;
+  readonly image?: string;
+}
+
+// ---------------------------------------------------------------------------------------------- policy
+
+export interface Preset {
+  readonly name: string;
+  readonly operatingSystem: OperatingSystem;
+  readonly architecture: Architecture;
+  /** Labels that a job may ask for, beside `self-hosted` and `mayfly/<name>`. Compared without case. */
+  readonly labels: readonly string[];
+  readonly compute: string;
+  readonly market: Market;
+  readonly instanceTypes: readonly string[];
+  readonly cpu?: number;
+  readonly memoryGib?: number;
+  readonly diskGib?: number;
+  readonly image?: string;
+  /** Machines of this preset at once. */
+  readonly max: number;
+  /** Machines that wait unregistered for the next job, per fleet without options. */
+  readonly warm: number;
+  readonly runnerGroup: string;
+  readonly jobTimeoutSeconds: number;
+  readonly bootTimeoutSeconds: number;
+  readonly idleTimeoutSeconds: number;
+  /** What one machine costs when the compute adapter knows no price of its own. */
+  readonly pricePerHourUsd: number;
+}
+
+export interface LabelMapping {
+  readonly label: string;
+  readonly instanceTypes: readonly string[];
+  readonly image?: string;
+  /** The preset that gives everything else; without it, the first preset whose other labels match. */
+  readonly preset?: string;
+}
+
+export interface SizeClass {
+  readonly cpu: number;
+  readonly memoryGib: number;
+}
+
+export interface Policy {
+  readonly presets: readonly Preset[];
+  readonly labelMappings: readonly LabelMapping[];
+  readonly classes: Readonly<Record<string, SizeClass>>;
+  /** Patterns of the images that a job may ask for with `image:`; `*` stands for any characters. */
+  readonly imagesAllowed: readonly string[];
+  readonly registration: "organization" | "repository";
+  readonly limits: Limits;
+  readonly admission: Admission;
+  readonly timing: Timing;
+}
+
+export interface Limits {
+  readonly machines: number;
+  readonly perRepository: number;
+  /** No machine is launched once the day's cost (UTC) has reached this. Running jobs go on. */
+  readonly dailyBudgetUsd?: number;
+}
+
+export interface Admission {
+  /** `owner/name` patterns; `*` stands for any characters. Empty: every repository of the installation. */
+  readonly repositories: readonly string[];
+  readonly publicRepositories: "refuse" | "allow";
+}
+
+/** Every time limit of the core, in one place. */
+export interface Timing {
+  /** A queued job that could not be served for so long is given up visibly. GitHub itself gives up after 24 h. */
+  readonly jobDeadlineSeconds: number;
+  /** A launch that has not been answered for so long is asked for again, with the same token. */
+  readonly launchRetrySeconds: number;
+  /** A launch that has not been answered for so long, and of which nothing exists, has failed. */
+  readonly launchLimitSeconds: number;
+  /** A surplus registered machine is kept so long for the next job. */
+  readonly idleGraceSeconds: number;
+  /** A pool that refused is first skipped for so long; the time doubles with each refusal in a row. */
+  readonly capacityBackoffSeconds: number;
+  readonly capacityBackoffLimitSeconds: number;
+  /** A machine that the provider does not list is believed gone only after so long. */
+  readonly listingDelaySeconds: number;
+  /** A running job is asked about at GitHub when nothing was heard of it for so long. */
+  readonly jobCheckSeconds: number;
+  /** Finished jobs and ended machines are kept for so long. */
+  readonly historySeconds: number;
+}
+
+// ------------------------------------------------------------------------------------------------ jobs
+
+export type JobState = "waiting" | "queued" | "running" | "done";
+
+export interface JobTimes {
+  /** When GitHub created the job. The difference to `received` is GitHub's part of the wait. */
+  readonly created: Instant;
+  readonly received: Instant;
+  /** When a plan first counted it as demand. */
+  readonly planned?: Instant;
+  /** When a machine was asked for on its account, or was found to be there already. */
+  readonly launched?: Instant;
+  /** When the machine that claimed it was running. */
+  readonly running?: Instant;
+  readonly claimed?: Instant;
+  /** When its runner listened for jobs. */
+  readonly online?: Instant;
+  readonly started?: Instant;
+  readonly completed?: Instant;
+}
+
+export type GiveUpReason =
+  | "deadline-passed"
+  | "no-capacity"
+  | "registration-refused"
+  | "no-longer-at-github"
+  | "preset-removed"
+  | "operator";
+
+export type JobOutcome =
+  | { readonly kind: "completed"; readonly conclusion: string }
+  | { readonly kind: "given-up"; readonly because: GiveUpReason; readonly detail: string }
+  | { readonly kind: "refused"; readonly because: RefusalReason; readonly detail: string };
+
+/** Why a job was never accepted. Each has a sentence in `core/route.ts`. */
+export type RefusalReason =
+  | "no-labels"
+  | "no-preset"
+  | "wrong-system"
+  | "unknown-option"
+  | "image-not-allowed"
+  | "repository-not-admitted"
+  | "public-repository"
+  | "no-installation";
+
+export interface Job {
+  readonly id: JobId;
+  readonly fleet: FleetId;
+  readonly state: JobState;
+  readonly repository: Repository;
+  readonly installationId: number;
+  readonly runId: number;
+  readonly runAttempt: number;
+  readonly name: string;
+  readonly workflowName: string;
+  readonly labels: readonly string[];
+  readonly url: string;
+  readonly times: JobTimes;
+  /** The machine that claimed it, then the machine that GitHub says runs it. */
+  readonly machineId?: MachineId;
+  /** The runner that took it according to GitHub; it may be none of ours. */
+  readonly runnerName?: string;
+  readonly outcome?: JobOutcome;
+  /** When GitHub was last asked about it. */
+  readonly checkedAt?: Instant;
+}
+
+// -------------------------------------------------------------------------------------------- machines
+
+export type MachineState = "requested" | "launched" | "registered" | "busy" | "retiring" | "ended";
+
+export type EndReason =
+  | "completed"
+  | "idle"
+  | "surplus"
+  | "cancelled"
+  | "launch-failed"
+  | "boot-timeout"
+  | "job-timeout"
+  | "interrupted"
+  | "lost"
+  | "orphan"
+  | "operator";
+
+export interface MachineTimes {
+  readonly requested: Instant;
+  readonly launched?: Instant;
+  readonly claimed?: Instant;
+  readonly registered?: Instant;
+  readonly online?: Instant;
+  readonly started?: Instant;
+  readonly finished?: Instant;
+  readonly retiring?: Instant;
+  readonly ended?: Instant;
+}
+
+/** A machine's claim on a job: recorded before the registration is minted. A hint, as GitHub decides. */
+export interface Binding {
+  readonly jobId: JobId;
+  readonly repository: string;
+  readonly scope: Scope;
+  readonly labels: readonly string[];
+}
+
+export interface Registration {
+  readonly runnerId: number;
+  readonly scope: Scope;
+}
+
+/**
+ * What GitHub said when it was asked to remove the runner: `passed`, it is gone, so terminating is safe;
+ * `refused`, it runs a job, so the machine is left alone.
+ */
+export type Fence = "passed" | "refused";
+
+export interface Machine {
+  readonly id: MachineId;
+  readonly fleet: FleetId;
+  readonly preset: string;
+  readonly compute: string;
+  readonly state: MachineState;
+  readonly purchase: Purchase;
+  /** The idempotency key of the launch; the same in every repetition. */
+  readonly launchToken: string;
+  readonly launchAttempts: number;
+  readonly times: MachineTimes;
+  readonly providerId?: string;
+  /** Where it was launched, for example `m7i.large/eu-west-1a/spot`. */
+  readonly pool?: string;
+  readonly pricePerHourUsd?: number;
+  readonly binding?: Binding;
+  readonly registration?: Registration;
+  /** The job that GitHub or the machine itself says runs, or ran, on it. */
+  readonly jobId?: JobId;
+  readonly fence?: Fence;
+  /** Why it retires or ended. */
+  readonly reason?: EndReason;
+  readonly detail?: string;
+  /** The operator takes responsibility for a job that may be running: terminate without the fence. */
+  readonly forced?: true;
+  readonly interruptedAt?: Instant;
+  readonly exitCode?: number;
+  /** Since when the provider no longer lists it. */
+  readonly missingSince?: Instant;
+}
+
+// ---------------------------------------------------------------------------------------------- fleets
+
+/** A pool (type, zone and market) that refused a launch, and until when it is skipped. */
+export interface PoolRefusal {
+  readonly pool: string;
+  readonly purchase: Purchase;
+  readonly kind: LaunchFailureKind;
+  readonly code: string;
+  readonly message: string;
+  readonly at: Instant;
+  readonly until: Instant;
+  readonly inARow: number;
+}
+
+/**
+ * What the caller does next: `capacity` another pool, then wait; `quota` another market, then wait for a slot;
+ * `throttle` the same again, later, with the same token; `configuration` stop and tell the operator;
+ * `transient` the same again, later, with the same token.
+ */
+export type LaunchFailureKind = "capacity" | "quota" | "throttle" | "configuration" | "transient";
+
+/** Why demand of a fleet is not being served right now. */
+export type BlockReason =
+  | "preset-limit"
+  | "repository-limit"
+  | "total-limit"
+  | "budget"
+  | "no-spot-capacity"
+  | "no-capacity"
+  | "launch-refused"
+  | "preset-removed";
+
+export interface Blocked {
+  readonly because: BlockReason;
+  readonly detail: string;
+  readonly since: Instant;
+  /** When it is tried again by itself; absent: when a machine ends, or when the operator acts. */
+  readonly nextAttemptAt?: Instant;
+}
+
+export interface FleetRecord {
+  readonly id: FleetId;
+  readonly spec: FleetSpec;
+  readonly refusals: readonly PoolRefusal[];
+  readonly blocked?: Blocked;
+}
+
+/** What is known of one fleet. Jobs that are done and machines that have ended are in the history, not here. */
+export interface Ledger {
+  readonly fleet: FleetId;
+  /** Rises with every commit. 0: nothing was ever committed. */
+  readonly version: number;
+  readonly record: FleetRecord | undefined;
+  readonly jobs: readonly Job[];
+  readonly machines: readonly Machine[];
+}
+
+export type Change =
+  | { readonly put: "fleet"; readonly record: FleetRecord }
+  | { readonly put: "job"; readonly job: Job }
+  | { readonly put: "machine"; readonly machine: Machine };
+
+// ---------------------------------------------------------------------------------------------- events
+
+export type JobAction = "queued" | "waiting" | "in_progress" | "completed";
+
+/** What a delivery or a REST answer says about a job, stripped to what we use. */
+export interface JobEvent {
+  readonly action: JobAction;
+  readonly id: JobId;
+  readonly repository: Repository;
+  readonly installationId: number;
+  readonly runId: number;
+  readonly runAttempt: number;
+  readonly name: string;
+  readonly workflowName: string;
+  readonly labels: readonly string[];
+  readonly url: string;
+  readonly createdAt: Instant;
+  readonly startedAt?: Instant;
+  readonly completedAt?: Instant;
+  readonly conclusion?: string;
+  readonly runnerName?: string;
+  /** When we received it. */
+  readonly receivedAt: Instant;
+}
+
+/** What a machine says of itself. `log` is the tail of the agent's log, sent when something failed. */
+export type MachineReport =
+  | { readonly step: "listening" }
+  | { readonly step: "job-started" }
+  | { readonly step: "interrupted"; readonly detail: string }
+  | { readonly step: "exited"; readonly exitCode: number; readonly ranJob: boolean; readonly log?: string };
+
+/** What happened outside, as it travels through the lifecycle queue. */
+export type LifecycleEvent =
+  | { readonly kind: "job"; readonly job: JobEvent }
+  | {
+      readonly kind: "machine";
+      readonly machineId: MachineId;
+      readonly report: MachineReport;
+      readonly at: Instant;
+    }
+  | {
+      readonly kind: "cloud";
+      readonly compute: string;
+      readonly providerId: string;
+      readonly what: "running" | "interruption-notice" | "gone";
+      readonly detail?: string;
+      readonly at: Instant;
+    };
+
+/** "Look at fleet F again." It carries no decision: losing, repeating or reordering it is harmless. */
+export interface Poke {
+  readonly stage: "scaleup" | "scaledown";
+  readonly fleet: FleetId;
+}
+
+/** `owner/name`, as GitHub writes it. */
+export function fullName(repository: { readonly owner: string; readonly name: string }): string {
+  return `${repository.owner}/${repository.name}`;
+}

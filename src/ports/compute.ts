@@ -1,0 +1,94 @@
+import type { FleetId, FleetSpec, Instant, LaunchFailureKind, MachineId, Purchase } from "../core/model.ts";
+import type { Secret } from "../core/secret.ts";
+
+/**
+ * A place where machines run: a cloud's API, a container engine, processes on this box.
+ *
+ * Contract, for every adapter:
+ * - A machine is marked (tagged, labelled, named) with its machine id, fleet and preset in the same act that
+ *   creates it, so that `list` finds it even when the answer to `launch` was lost.
+ * - No secret travels in user data, tags, labels, names or arguments. `credential` is handed over in the
+ *   environment of the agent, and only by adapters whose machines cannot prove who they are by themselves.
+ * - Errors of a whole call are `MayflyError`s; errors of one machine are in its outcome.
+ */
+export interface Compute {
+  readonly name: string;
+
+  /**
+   * Launches one machine per entry of `machines`. Idempotent per machine id: launching one that exists answers
+   * `launched` with its provider id and starts nothing. The outcomes are in the order of the request, one each;
+   * partial success is normal.
+   */
+  launch(request: LaunchRequest): Promise<readonly LaunchOutcome[]>;
+
+  /**
+   * Every machine of ours that exists, whatever the ledger says, in any state but gone. Complete up to
+   * `Timing.listingDelaySeconds`: a younger machine may be missing.
+   */
+  list(): Promise<readonly ListedMachine[]>;
+
+  /**
+   * Begins to destroy these machines and all that belongs to them (process group, folder, volumes), whatever
+   * runs on them: the caller has fenced. Returns when it is under way; `list` and a repeated call tell when they
+   * are gone. Repeating is harmless. `absent`: there is nothing of that name (any more).
+   */
+  terminate(providerIds: readonly string[]): Promise<readonly TerminateOutcome[]>;
+
+  /** Called by the target when it stops. Leaves running machines alone. */
+  close(): Promise<void>;
+}
+
+export interface LaunchRequest {
+  readonly fleet: FleetId;
+  readonly spec: FleetSpec;
+  readonly purchase: Purchase;
+  /** The same for every repetition of this launch. */
+  readonly token: string;
+  readonly machines: readonly MachineToLaunch[];
+  /** Pools that refused a short while ago. */
+  readonly avoidPools: readonly string[];
+  /** The agent's job limit; the machine ends itself after it, whatever else happens. */
+  readonly jobTimeoutSeconds: number;
+  /** The agent gives up when it could not claim for so long. */
+  readonly bootTimeoutSeconds: number;
+}
+
+export interface MachineToLaunch {
+  readonly id: MachineId;
+  /** Present where machines cannot prove by themselves who they are. */
+  readonly credential?: Secret;
+}
+
+export type LaunchOutcome =
+  | {
+      readonly kind: "launched";
+      readonly machineId: MachineId;
+      readonly providerId: string;
+      readonly pool: string;
+      readonly purchase: Purchase;
+      readonly pricePerHourUsd?: number;
+    }
+  | {
+      readonly kind: "refused";
+      readonly machineId: MachineId;
+      readonly failure: LaunchFailureKind;
+      /** The provider's own code, for example `InsufficientInstanceCapacity`. */
+      readonly code: string;
+      readonly message: string;
+      /** The pools that refused; empty when the refusal is not about a pool. */
+      readonly pools: readonly string[];
+    };
+
+export interface ListedMachine {
+  readonly providerId: string;
+  readonly machineId: MachineId;
+  readonly fleet: FleetId;
+  readonly preset: string;
+  readonly launchedAt: Instant;
+  readonly purchase: Purchase;
+}
+
+export interface TerminateOutcome {
+  readonly providerId: string;
+  readonly kind: "terminating" | "absent";
+}

@@ -1,0 +1,108 @@
+import type { Instant, JobEvent, JobId, Scope } from "../core/model.ts";
+import type { Secret } from "../core/secret.ts";
+
+/**
+ * What Mayfly asks of GitHub. One adapter speaks REST as a GitHub App; one stands on the model in memory.
+ *
+ * Contract, for every adapter:
+ * - Requests are spent by priority: `mintRunner`, then `findRunner` and `deleteRunner` (the fence), then all
+ *   others (the sweep). A request that the budget or a `Retry-After` forbids is a `MayflyError` of kind `wait`
+ *   with `retryAt`; the adapter never sleeps inside a call.
+ * - GitHub unreachable, 5xx or a broken answer: kind `retry`. For a request that changes something, whether it
+ *   happened is then unknown.
+ * - App suspended or uninstalled, permission missing, repository or organisation gone: kind `operator`, with the
+ *   sentence that GitHub gave and what to change.
+ * - Names of owners and repositories are used as given.
+ */
+export interface Github {
+  /**
+   * Registers a runner that will take one job and returns its JIT config, which is a secret.
+   * `name-taken`: a runner of that name is registered in the scope (409).
+   * `refused`: GitHub said no for a reason that time alone will not change (403, 404, 422).
+   */
+  mintRunner(request: MintRequest): Promise<MintResult>;
+
+  /** The runner of exactly this name in the scope. */
+  findRunner(scope: Scope, name: string): Promise<Runner | undefined>;
+
+  /**
+   * The fence. `deleted` or `absent`: no runner of that id exists any more, so no job can be running on it.
+   * `running-a-job`: GitHub refused (422), nothing was changed.
+   */
+  deleteRunner(scope: Scope, runnerId: number): Promise<"deleted" | "absent" | "running-a-job">;
+
+  /** All runners of a scope. `busy: false` may be wrong: only `deleteRunner` is proof. */
+  listRunners(scope: Scope): Promise<readonly Runner[]>;
+
+  /** What GitHub says of one job now, as the event that would have told us. Absent: there is no such job. */
+  getJob(repository: RepositoryAddress, id: JobId): Promise<JobEvent | undefined>;
+
+  /**
+   * Jobs of the repository that are queued or waiting, also inside runs that are in progress. Bounded: at most
+   * 1,000 runs are looked at, the newest first.
+   */
+  listQueuedJobs(repository: RepositoryAddress): Promise<readonly JobEvent[]>;
+
+  /** Deliveries of the App's webhook since `since`, newest first. */
+  listDeliveries(since: Instant): Promise<readonly Delivery[]>;
+  /** Asks GitHub to send this delivery again. */
+  redeliver(deliveryId: number): Promise<void>;
+
+  /** Says on the commit that a job was given up, and why. `not-permitted`: the App may not write checks. */
+  reportGivenUp(report: GivenUpReport): Promise<"reported" | "not-permitted">;
+
+  /** How much of the hourly budget is left, per installation; from the last answers, without a request. */
+  budgets(): readonly RequestBudget[];
+}
+
+export interface RepositoryAddress {
+  readonly owner: string;
+  readonly name: string;
+  readonly private: boolean;
+  readonly installationId: number;
+}
+
+export interface MintRequest {
+  readonly scope: Scope;
+  readonly name: string;
+  readonly labels: readonly string[];
+  /** Name of the runner group; `default` for the default one. Repository scopes have only that. */
+  readonly runnerGroup: string;
+}
+
+export type MintResult =
+  | { readonly kind: "minted"; readonly runnerId: number; readonly jitConfig: Secret }
+  | { readonly kind: "name-taken" }
+  | { readonly kind: "refused"; readonly status: number; readonly message: string };
+
+export interface Runner {
+  readonly id: number;
+  readonly name: string;
+  readonly online: boolean;
+  readonly busy: boolean;
+}
+
+export interface Delivery {
+  readonly id: number;
+  /** The same for every attempt at one delivery. */
+  readonly guid: string;
+  readonly deliveredAt: Instant;
+  readonly succeeded: boolean;
+  readonly event: string;
+}
+
+export interface GivenUpReport {
+  readonly repository: RepositoryAddress;
+  readonly jobId: JobId;
+  readonly jobName: string;
+  readonly runId: number;
+  readonly because: string;
+  readonly detail: string;
+}
+
+export interface RequestBudget {
+  readonly installationId: number;
+  readonly limit: number;
+  readonly remaining: number;
+  readonly resetAt: Instant;
+}

@@ -1,0 +1,24 @@
+import type { MachineId } from "../core/model.ts";
+import type { Secret } from "../core/secret.ts";
+
+/**
+ * Who asks? A claim proves which machine it comes from; how depends on where the machine runs (design §5).
+ */
+export interface Identity {
+  /**
+   * What a machine must be given at its launch to prove later that it is this machine. Absent where the platform
+   * proves it. Repeating it for the same machine gives the same credential, so that a launch can be repeated.
+   */
+  issue(machineId: MachineId): Secret | undefined;
+
+  /**
+   * Whether this request comes from the machine that it names. Compared in constant time. `unproven` carries a
+   * sentence that never contains what would have been right.
+   */
+  verify(machineId: MachineId, proof: Proof): Promise<"proven" | { readonly unproven: string }>;
+}
+
+/** Request headers, names in lower case. */
+export interface Proof {
+  readonly headers: Readonly<Record<string, string | undefined>>;
+}
