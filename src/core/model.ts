@@ -52,6 +52,21 @@ export interface FleetSpec {
   readonly memoryGib?: number;
   readonly diskGib?: number;
   readonly image?: string;
+  readonly runnerGroup: string;
+  readonly jobTimeoutSeconds: number;
+  readonly bootTimeoutSeconds: number;
+  readonly idleTimeoutSeconds: number;
+}
+
+/** What a job asked for beside the name of a preset. Options that were not given are absent. */
+export interface FleetOptions {
+  readonly cpu?: number;
+  readonly memoryGib?: number;
+  readonly diskGib?: number;
+  readonly architecture?: Architecture;
+  readonly market?: Market;
+  readonly instanceTypes?: readonly string[];
+  readonly image?: string;
 }
 
 // ---------------------------------------------------------------------------------------------- policy
@@ -328,6 +343,8 @@ export interface Blocked {
 
 export interface FleetRecord {
   readonly id: FleetId;
+  readonly options: FleetOptions;
+  /** Resolved when it was last planned, so that a changed or removed preset strands nothing in flight. */
   readonly spec: FleetSpec;
   readonly refusals: readonly PoolRefusal[];
   readonly blocked?: Blocked;
