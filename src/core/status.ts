@@ -1,12 +1,4 @@
-import type {
-  BlockReason,
-  EndReason,
-  GiveUpReason,
-  Instant,
-  JobState,
-  MachineState,
-  RefusalReason,
-} from "./model.ts";
+import type { BlockReason, EndReason, GiveUpReason, JobState, MachineState, RefusalReason } from "./model.ts";
 
 /**
  * The documents that people and programs read: the page, the CLI and `--json`. Fields are only ever added.
@@ -161,5 +153,3 @@ export interface WhyStep {
   /** Seconds since the step before. */
   readonly afterSeconds: number;
 }
-
-export type InstantOrNever = Instant | undefined;

@@ -1,0 +1,415 @@
+import { createHash } from "node:crypto";
+import {
+  type Architecture,
+  type FleetId,
+  type FleetOptions,
+  type FleetRecord,
+  type FleetSpec,
+  fullName,
+  type Market,
+  type OperatingSystem,
+  type Policy,
+  type Preset,
+  type RefusalReason,
+  type Repository,
+} from "./model.ts";
+import { nearest } from "./nearest.ts";
+
+/**
+ * Labels → preset and options. Understood are plain labels, `mayfly/<preset>[/<option>=<value>…]`,
+ * `spotrunner/<preset>/<options>`, `class:<name>`, `image:<reference>` and the config's label mappings.
+ *
+ * `ignored`: the job is not for self-hosted runners, or not for ours. `refused`: it asks for us and can never be
+ * served; the reason is shown.
+ */
+export type Route =
+  | {
+      readonly kind: "routed";
+      readonly preset: Preset;
+      readonly record: FleetRecord;
+      readonly considered: readonly Considered[];
+    }
+  | {
+      readonly kind: "refused";
+      readonly because: RefusalReason;
+      readonly detail: string;
+      readonly considered: readonly Considered[];
+    }
+  | { readonly kind: "ignored"; readonly detail: string; readonly considered: readonly Considered[] };
+
+/** Why a preset was taken, or was not. For `config explain`. */
+export interface Considered {
+  readonly preset: string;
+  readonly matches: boolean;
+  /** What was missing; absent when it matches. */
+  readonly lacks?: "name" | "system" | "label";
+  readonly because: string;
+}
+
+/** Presets are tried in the order of the config; the first that offers all that the job asks for is taken. */
+export function routeJob(labels: readonly string[], policy: Policy): Route {
+  if (labels.length === 0) {
+    return refused(
+      "no-labels",
+      "The job has no labels: runs-on names only a group, which GitHub does not tell us. Add a label.",
+      [],
+    );
+  }
+  const wish = readLabels(labels, policy);
+  const considered = policy.presets.map((preset) => consider(preset, wish));
+  const index = considered.findIndex((entry) => entry.matches);
+  const preset = policy.presets[index];
+
+  if (wish.problem !== undefined) return refused(wish.problem.because, wish.problem.detail, considered);
+  if (preset !== undefined) return routed(preset, wish.options, considered);
+  if (!wish.addressed) {
+    return {
+      kind: "ignored",
+      detail: "No preset offers these labels, and self-hosted is not one of them.",
+      considered,
+    };
+  }
+  return unmatched(wish, policy, considered);
+}
+
+/** Whether jobs of this repository are served at all. */
+export function admit(
+  repository: Repository,
+  policy: Policy,
+): { readonly because: RefusalReason; readonly detail: string } | undefined {
+  const name = fullName(repository);
+  const { repositories, publicRepositories } = policy.admission;
+  if (repositories.length > 0 && !repositories.some((pattern) => matchesPattern(name, pattern))) {
+    return {
+      because: "repository-not-admitted",
+      detail: `${name} matches no entry of admission.repositories. Add it there to serve its jobs.`,
+    };
+  }
+  if (!repository.private && publicRepositories === "refuse") {
+    return {
+      because: "public-repository",
+      detail: `${name} is public: anyone could run code here. Set admission.publicRepositories to allow if that is meant.`,
+    };
+  }
+  return undefined;
+}
+
+/** A preset with a job's options applied. */
+export function resolveSpec(preset: Preset, options: FleetOptions): FleetSpec {
+  const sized = options.cpu !== undefined || options.memoryGib !== undefined;
+  const cpu = options.cpu ?? preset.cpu;
+  const memoryGib = options.memoryGib ?? preset.memoryGib;
+  const diskGib = options.diskGib ?? preset.diskGib;
+  const image = options.image ?? preset.image;
+  return {
+    preset: preset.name,
+    compute: preset.compute,
+    operatingSystem: preset.operatingSystem,
+    architecture: preset.architecture,
+    market: options.market ?? preset.market,
+    // A job that asks for a size gets the types that fit it, not the preset's own list.
+    instanceTypes: options.instanceTypes ?? (sized ? [] : preset.instanceTypes),
+    ...(cpu !== undefined && { cpu }),
+    ...(memoryGib !== undefined && { memoryGib }),
+    ...(diskGib !== undefined && { diskGib }),
+    ...(image !== undefined && { image }),
+    runnerGroup: preset.runnerGroup,
+    jobTimeoutSeconds: preset.jobTimeoutSeconds,
+    bootTimeoutSeconds: preset.bootTimeoutSeconds,
+    idleTimeoutSeconds: preset.idleTimeoutSeconds,
+  };
+}
+
+/** The same for the same preset and options, whatever the order in which the options were given. */
+export function fleetIdOf(preset: string, options: FleetOptions): FleetId {
+  const entries = Object.entries(options)
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => `${key}=${Array.isArray(value) ? [...value].sort().join("+") : value}`)
+    .sort();
+  if (entries.length === 0) return preset;
+  const text = entries.join(",");
+  const short = text.length <= 120 ? text : createHash("sha256").update(text).digest("hex").slice(0, 32);
+  return `${preset}/${short}`;
+}
+
+/** `*` stands for any characters. Compared without case, as GitHub compares names. */
+export function matchesPattern(text: string, pattern: string): boolean {
+  const escaped = pattern.split("*").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  return new RegExp(`^${escaped.join(".*")}$`, "is").test(text);
+}
+
+// ---------------------------------------------------------------------------------------- reading labels
+
+interface Wish {
+  /** Whether the labels show that the job is meant for self-hosted runners or for us. */
+  readonly addressed: boolean;
+  readonly preset: string | undefined;
+  readonly plain: readonly string[];
+  readonly operatingSystem: OperatingSystem | undefined;
+  readonly options: FleetOptions;
+  readonly problem: { readonly because: RefusalReason; readonly detail: string } | undefined;
+}
+
+const systemLabels: Readonly<Record<string, OperatingSystem>> = {
+  linux: "linux",
+  windows: "windows",
+  macos: "macos",
+};
+const architectureNames: Readonly<Record<string, Architecture>> = {
+  x64: "x86_64",
+  x86_64: "x86_64",
+  amd64: "x86_64",
+  arm64: "arm64",
+  aarch64: "arm64",
+};
+const marketNames: Readonly<Record<string, Market>> = {
+  "spot-only": "spot-only",
+  spotonly: "spot-only",
+  "spot-preferred": "spot-preferred",
+  spotpreferred: "spot-preferred",
+  "on-demand-only": "on-demand-only",
+  ondemandonly: "on-demand-only",
+};
+const optionNames = ["cpu", "ram", "arch", "disk", "market", "type", "image"];
+
+function readLabels(labels: readonly string[], policy: Policy): Wish {
+  const reader = new LabelReader(policy);
+  for (const label of labels) reader.read(label);
+  return reader.wish();
+}
+
+/** Collects what the labels of one job ask for; the first contradiction or unknown word is kept as the problem. */
+class LabelReader {
+  readonly #policy: Policy;
+  #addressed = false;
+  #preset: string | undefined;
+  #system: OperatingSystem | undefined;
+  #problem: Wish["problem"];
+  readonly #plain: string[] = [];
+  readonly #options: Record<string, unknown> = {};
+
+  constructor(policy: Policy) {
+    this.#policy = policy;
+  }
+
+  read(label: string): void {
+    const lower = label.toLowerCase();
+    if (lower === "self-hosted") {
+      this.#addressed = true;
+    } else if (lower.startsWith("mayfly/") || lower.startsWith("spotrunner/")) {
+      this.#readPresetLabel(label);
+    } else if (lower.startsWith("class:")) {
+      this.#readClass(label.slice("class:".length));
+    } else if (lower.startsWith("image:")) {
+      this.#addressed = true;
+      this.#readImage(label.slice("image:".length));
+    } else if (systemLabels[lower] !== undefined) {
+      this.#system = this.#once("operating system", this.#system, systemLabels[lower]);
+    } else if (architectureNames[lower] !== undefined) {
+      this.#set("architecture", architectureNames[lower], label);
+    } else if (!this.#readMapping(lower)) {
+      this.#plain.push(lower);
+    }
+  }
+
+  wish(): Wish {
+    return {
+      addressed: this.#addressed,
+      preset: this.#preset,
+      plain: this.#plain,
+      operatingSystem: this.#system,
+      options: this.#options as FleetOptions,
+      problem: this.#problem,
+    };
+  }
+
+  #readPresetLabel(label: string): void {
+    this.#addressed = true;
+    const [, name = "", ...options] = label.split("/");
+    this.#preset = this.#once("preset", this.#preset, name.toLowerCase());
+    // An image reference contains slashes: everything after `image=` belongs to it.
+    const text = options.join("/");
+    const imageAt = text.search(/(^|[,/])image=/i);
+    const head = imageAt === -1 ? text : text.slice(0, imageAt);
+    for (const option of head.split(/[,/]/)) {
+      if (option !== "") this.#readOption(option, label);
+    }
+    if (imageAt !== -1) this.#readImage(text.slice(text.indexOf("=", imageAt) + 1));
+  }
+
+  #readOption(option: string, label: string): void {
+    const at = option.indexOf("=");
+    const name = option.slice(0, at === -1 ? undefined : at).toLowerCase();
+    const value = at === -1 ? "" : option.slice(at + 1);
+    if (!optionNames.includes(name)) {
+      const hint = nearest(name, optionNames);
+      this.#fail("unknown-option", `The option ${name} in the label ${label} is not known.${hint}`);
+    } else if (name === "cpu") {
+      this.#setNumber("cpu", value, 1024, label);
+    } else if (name === "ram") {
+      this.#setNumber("memoryGib", value, 32_768, label);
+    } else if (name === "disk") {
+      this.#setNumber("diskGib", value, 65_536, label);
+    } else if (name === "arch") {
+      this.#setNamed("architecture", value, architectureNames, label);
+    } else if (name === "market") {
+      this.#setNamed("market", value, marketNames, label);
+    } else {
+      const types = value.split("+").filter((type) => /^[a-z0-9][a-z0-9.-]{1,63}$/i.test(type));
+      if (types.length === 0) this.#fail("unknown-option", `The label ${label} names no instance type.`);
+      else this.#set("instanceTypes", types, label);
+    }
+  }
+
+  #setNumber(key: keyof FleetOptions, value: string, limit: number, label: string): void {
+    const number = Number(value);
+    if (!/^\d+(\.\d+)?$/.test(value) || number <= 0 || number > limit) {
+      this.#fail(
+        "unknown-option",
+        `${value || "Nothing"} in the label ${label} is not a number up to ${limit}.`,
+      );
+    } else {
+      this.#set(key, number, label);
+    }
+  }
+
+  #setNamed(
+    key: keyof FleetOptions,
+    value: string,
+    names: Readonly<Record<string, string>>,
+    label: string,
+  ): void {
+    const known = names[value.toLowerCase()];
+    if (known === undefined) {
+      const hint = nearest(value.toLowerCase(), Object.keys(names));
+      this.#fail("unknown-option", `${value || "Nothing"} in the label ${label} is not known.${hint}`);
+    } else {
+      this.#set(key, known, label);
+    }
+  }
+
+  #readClass(name: string): void {
+    this.#addressed = true;
+    const size = Object.entries(this.#policy.classes).find(
+      ([key]) => key.toLowerCase() === name.toLowerCase(),
+    );
+    if (size === undefined) {
+      const known = Object.keys(this.#policy.classes).join(", ") || "none";
+      this.#fail("unknown-option", `The class ${name} is not known. Known classes: ${known}.`);
+      return;
+    }
+    this.#set("cpu", size[1].cpu, `class:${name}`);
+    this.#set("memoryGib", size[1].memoryGib, `class:${name}`);
+  }
+
+  #readImage(reference: string): void {
+    const configured = this.#policy.presets.some((preset) => preset.image === reference);
+    if (!/^[\w][\w.:/@-]{0,255}$/.test(reference)) {
+      this.#fail("image-not-allowed", `${reference} is not an image reference.`);
+    } else if (
+      !configured &&
+      !this.#policy.imagesAllowed.some((pattern) => matchesPattern(reference, pattern))
+    ) {
+      this.#fail("image-not-allowed", `The image ${reference} matches no entry of images.allow.`);
+    } else {
+      this.#set("image", reference, `image:${reference}`);
+    }
+  }
+
+  #readMapping(lower: string): boolean {
+    const mapping = this.#policy.labelMappings.find((entry) => entry.label.toLowerCase() === lower);
+    if (mapping === undefined) return false;
+    if (mapping.instanceTypes.length > 0) this.#set("instanceTypes", mapping.instanceTypes, lower);
+    if (mapping.image !== undefined) this.#set("image", mapping.image, lower);
+    if (mapping.preset !== undefined) {
+      this.#preset = this.#once("preset", this.#preset, mapping.preset.toLowerCase());
+    }
+    return true;
+  }
+
+  #set(key: keyof FleetOptions, value: unknown, label: string): void {
+    const before = this.#options[key];
+    if (before !== undefined && JSON.stringify(before) !== JSON.stringify(value)) {
+      this.#fail("unknown-option", `The label ${label} contradicts another label of the job.`);
+    } else {
+      this.#options[key] = value;
+    }
+  }
+
+  #once<T>(what: string, before: T | undefined, value: T): T {
+    if (before !== undefined && before !== value) {
+      this.#fail("unknown-option", `The labels ask for more than one ${what}.`);
+    }
+    return before ?? value;
+  }
+
+  #fail(because: RefusalReason, detail: string): void {
+    this.#problem ??= { because, detail };
+  }
+}
+
+// ------------------------------------------------------------------------------------- matching presets
+
+function consider(preset: Preset, wish: Wish): Considered {
+  const no = (lacks: "name" | "system" | "label", because: string): Considered => ({
+    preset: preset.name,
+    matches: false,
+    lacks,
+    because,
+  });
+  if (wish.preset !== undefined && wish.preset !== preset.name.toLowerCase()) {
+    return no("name", `the labels name the preset ${wish.preset}`);
+  }
+  if (wish.operatingSystem !== undefined && wish.operatingSystem !== preset.operatingSystem) {
+    return no("system", `the job asks for ${wish.operatingSystem}, the preset is ${preset.operatingSystem}`);
+  }
+  const architecture = wish.options.architecture;
+  if (architecture !== undefined && architecture !== preset.architecture) {
+    return no("system", `the job asks for ${architecture}, the preset is ${preset.architecture}`);
+  }
+  const offered = new Set(preset.labels.map((label) => label.toLowerCase()));
+  const missing = wish.plain.filter((label) => !offered.has(label));
+  if (missing.length > 0) return no("label", `it does not offer the label ${missing.join(", ")}`);
+  return { preset: preset.name, matches: true, because: "it offers every label of the job" };
+}
+
+function routed(preset: Preset, wished: FleetOptions, considered: readonly Considered[]): Route {
+  // An option that asks for what the preset is anyway must not make a fleet of its own.
+  const { architecture: _, ...options } = wished;
+  const spec = resolveSpec(preset, options);
+  const same = JSON.stringify(spec) === JSON.stringify(resolveSpec(preset, {}));
+  const effective = same ? {} : options;
+  const record = { id: fleetIdOf(preset.name, effective), options: effective, spec, refusals: [] };
+  return {
+    kind: "routed",
+    preset: policy.presets.find((entry) => entry === preset) ?? preset,
+    record,
+    considered,
+  };
+}
+
+function unmatched(wish: Wish, policy: Policy, considered: readonly Considered[]): Route {
+  const names = policy.presets.map((preset) => preset.name);
+  if (wish.preset !== undefined && !names.some((name) => name.toLowerCase() === wish.preset)) {
+    return refused(
+      "no-preset",
+      `There is no preset ${wish.preset}.${nearest(wish.preset, names)}`,
+      considered,
+    );
+  }
+  const wrongSystem = considered.length > 0 && considered.every((entry) => entry.lacks === "system");
+  if (wrongSystem) {
+    const asked = [wish.operatingSystem, wish.options.architecture].filter(Boolean).join(" ");
+    return refused("wrong-system", `No preset offers ${asked}.`, considered);
+  }
+  const reasons = considered.map((entry) => `${entry.preset}: ${entry.because}`).join("; ");
+  return refused(
+    "no-preset",
+    `No preset matches the labels. ${reasons || "No preset is configured"}.`,
+    considered,
+  );
+}
+
+function refused(because: RefusalReason, detail: string, considered: readonly Considered[]): Route {
+  return { kind: "refused", because, detail, considered };
+}
