@@ -12,8 +12,8 @@ import type {
   Timing,
 } from "../src/core/model.ts";
 
-/** When the stories in the tests begin: a Monday morning. Defaults of the builders are relative to it. */
-export const start = Date.UTC(2026, 0, 5, 9, 0, 0);
+/** When the stories in the tests begin, which is also where the manual clock starts. Defaults are relative to it. */
+export const start = Date.UTC(2026, 0, 1);
 
 type WithTimes<Entry, Times> = Omit<Partial<Entry>, "times"> & { readonly times?: Partial<Times> };
 
@@ -56,7 +56,7 @@ export function machine(overrides: WithTimes<Machine, MachineTimes> = {}): Machi
 
 /** The record of `fleet-a`, which has refused nothing. */
 export function fleetRecord(overrides: Partial<FleetRecord> = {}): FleetRecord {
-  return { id: "fleet-a", spec: fleetSpec(), refusals: [], ...overrides };
+  return { id: "fleet-a", options: {}, spec: fleetSpec(), refusals: [], ...overrides };
 }
 
 export function fleetSpec(overrides: Partial<FleetSpec> = {}): FleetSpec {
@@ -67,6 +67,10 @@ export function fleetSpec(overrides: Partial<FleetSpec> = {}): FleetSpec {
     architecture: "x86_64",
     market: "on-demand-only",
     instanceTypes: [],
+    runnerGroup: "default",
+    jobTimeoutSeconds: 3_600,
+    bootTimeoutSeconds: 300,
+    idleTimeoutSeconds: 300,
     ...overrides,
   };
 }
