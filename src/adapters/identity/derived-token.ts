@@ -1,0 +1,31 @@
+import { createHmac } from "node:crypto";
+import type { MachineId } from "../../core/model.ts";
+import { equalInConstantTime, Secret } from "../../core/secret.ts";
+import type { Identity, Proof } from "../../ports/identity.ts";
+
+/**
+ * Machines on this box: each is given a token that is derived from its id and one key, so nothing per machine is
+ * stored and a repeated launch hands over the same token. Who has the token of one machine learns nothing about
+ * another's.
+ */
+export function createDerivedTokenIdentity(key: Secret): Identity {
+  const tokenOf = (machineId: MachineId): string =>
+    createHmac("sha256", key.reveal()).update(`machine:${machineId}`).digest("base64url");
+  return {
+    issue: (machineId) => new Secret(tokenOf(machineId)),
+    verify: (machineId, proof) => Promise.resolve(verify(tokenOf(machineId), proof)),
+  };
+}
+
+function verify(expected: string, proof: Proof): "proven" | { readonly unproven: string } {
+  const header = proof.headers.authorization;
+  if (header === undefined || header === "") {
+    return { unproven: "The request has no authorization header. Send `Bearer` and the machine's token." };
+  }
+  const token = /^Bearer +([\w-]+) *$/i.exec(header)?.[1];
+  if (token === undefined) {
+    return { unproven: "The authorization header is not `Bearer` followed by a token." };
+  }
+  if (equalInConstantTime(Buffer.from(token), Buffer.from(expected))) return "proven";
+  return { unproven: "The token does not belong to this machine." };
+}
