@@ -52,6 +52,7 @@ export type MachineEvent =
       readonly pricePerHourUsd?: number;
     }
   | { readonly kind: "refused"; readonly detail: string }
+  | { readonly kind: "contacted" }
   | { readonly kind: "bound"; readonly binding: Binding }
   | { readonly kind: "minted"; readonly registration: Registration }
   | { readonly kind: "listening" }
@@ -158,6 +159,8 @@ export function machineAfter(machine: Machine, event: MachineEvent, at: Instant)
       return afterLaunched(machine, event, at);
     case "refused":
       return machine.state === "requested" ? end(machine, "launch-failed", event.detail, at) : machine;
+    case "contacted":
+      return { ...machine, contactedAt: at };
     case "bound":
       return afterBound(machine, event.binding, at);
     case "minted":
@@ -220,7 +223,12 @@ function afterLaunched(machine: Machine, event: MachineEvent & { kind: "launched
 
 function afterBound(machine: Machine, binding: Binding, at: Instant): Machine {
   if (!isBeforeMachineState(machine.state, "busy")) return machine;
-  return { ...machine, binding, times: { ...machine.times, claimed: machine.times.claimed ?? at } };
+  return {
+    ...machine,
+    binding,
+    contactedAt: at,
+    times: { ...machine.times, claimed: machine.times.claimed ?? at },
+  };
 }
 
 function afterMinted(machine: Machine, registration: Registration, at: Instant): Machine {

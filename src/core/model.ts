@@ -282,6 +282,8 @@ export interface Machine {
   readonly launchAttempts: number;
   readonly times: MachineTimes;
   readonly providerId?: string;
+  /** When it last asked what it is for. */
+  readonly contactedAt?: Instant;
   /** Where it was launched, for example `m7i.large/eu-west-1a/spot`. */
   readonly pool?: string;
   readonly pricePerHourUsd?: number;

@@ -380,12 +380,7 @@ function routed(preset: Preset, wished: FleetOptions, considered: readonly Consi
   const same = JSON.stringify(spec) === JSON.stringify(resolveSpec(preset, {}));
   const effective = same ? {} : options;
   const record = { id: fleetIdOf(preset.name, effective), options: effective, spec, refusals: [] };
-  return {
-    kind: "routed",
-    preset: policy.presets.find((entry) => entry === preset) ?? preset,
-    record,
-    considered,
-  };
+  return { kind: "routed", preset, record, considered };
 }
 
 function unmatched(wish: Wish, policy: Policy, considered: readonly Considered[]): Route {

@@ -1,0 +1,145 @@
+import { fullName, type Job, type Ledger, type Machine, type Policy, type Scope } from "./model.ts";
+
+/**
+ * Which queued jobs of a fleet already have a machine, and which do not. Scale-up, claim and status share this
+ * one view, so that they cannot disagree.
+ *
+ * An unclaimed machine can serve any job of its fleet. A registered one can serve only what GitHub would give it:
+ * jobs in its scope whose labels its registration has. GitHub may give it another job than the one it claimed, so
+ * the claim is a hint and only scope and labels count.
+ */
+export interface Demand {
+  /** Queued jobs that no registered or claiming machine can serve, oldest first. */
+  readonly unserved: readonly Job[];
+  /** Registered or claiming machines that no queued job needs, newest first. */
+  readonly surplus: readonly Machine[];
+  /** Machines that were asked for and have not claimed yet. */
+  readonly unclaimed: readonly Machine[];
+}
+
+export function demandOf(ledger: Ledger): Demand {
+  const presumed = presumedRunning(ledger);
+  const queued = ledger.jobs
+    .filter((job) => job.state === "queued" && !presumed.has(job.id))
+    .sort((left, right) => left.times.created - right.times.created || left.id - right.id);
+  const unclaimed: Machine[] = [];
+  const offers = new Map<string, Offer>();
+  for (const machine of [...ledger.machines].sort(byClaim)) {
+    if (isUnclaimed(machine)) unclaimed.push(machine);
+    else if (isOffered(machine)) offer(offers, offerKey(machine.binding), machine);
+  }
+  const unserved = takeOffers(queued, offers);
+  const surplus = [...offers.values()].flatMap((entry) => entry.machines.slice(entry.taken));
+  surplus.sort(byClaim).reverse();
+  return { unserved, surplus, unclaimed };
+}
+
+/** The scope in which a runner for this job is registered. */
+export function scopeOf(job: Job, policy: Policy): Scope {
+  const { owner, name } = job.repository;
+  const { installationId } = job;
+  return policy.registration === "organization"
+    ? { kind: "organization", installationId, owner }
+    : { kind: "repository", installationId, owner, name };
+}
+
+export function scopeName(scope: Scope): string {
+  return scope.kind === "organization" ? scope.owner : fullName(scope);
+}
+
+function isUnclaimed(machine: Machine): boolean {
+  return (machine.state === "requested" || machine.state === "launched") && machine.binding === undefined;
+}
+
+/** Claimed, perhaps registered, and as far as we know without a job. */
+function isOffered(machine: Machine): machine is Machine & { binding: NonNullable<Machine["binding"]> } {
+  if (machine.binding === undefined || machine.times.started !== undefined) return false;
+  return machine.state === "requested" || machine.state === "launched" || machine.state === "registered";
+}
+
+/**
+ * Jobs that are queued as far as GitHub has told us, while the machine that claimed them says that it runs a job:
+ * GitHub's event is late or lost. They are not served a second time until GitHub was asked.
+ */
+function presumedRunning(ledger: Ledger): ReadonlySet<number> {
+  const presumed = new Set<number>();
+  const checked = new Map(ledger.jobs.map((job) => [job.id, job.checkedAt ?? 0]));
+  for (const machine of ledger.machines) {
+    const started = machine.times.started;
+    if (machine.binding === undefined || machine.jobId !== undefined || started === undefined) continue;
+    if ((checked.get(machine.binding.jobId) ?? 0) <= started) presumed.add(machine.binding.jobId);
+  }
+  return presumed;
+}
+
+/** Machines of one scope and one set of labels: GitHub would give them the same jobs. Oldest first. */
+interface Offer {
+  readonly machines: Machine[];
+  taken: number;
+}
+
+/**
+ * Gives every queued job an offered machine that GitHub could give it, exact labels first, and returns the jobs
+ * that got none.
+ */
+function takeOffers(queued: readonly Job[], offers: ReadonlyMap<string, Offer>): readonly Job[] {
+  if (offers.size === 0) return queued;
+  const left = queued.filter((job) => !jobKeys(job).some((key) => take(offers.get(key))));
+  return left.filter((job) => {
+    for (const offer of offers.values()) {
+      const next = offer.machines[offer.taken];
+      if (next !== undefined && canServe(next, job)) return !take(offer);
+    }
+    return true;
+  });
+}
+
+function take(offer: Offer | undefined): boolean {
+  if (offer === undefined || offer.taken >= offer.machines.length) return false;
+  offer.taken += 1;
+  return true;
+}
+
+function canServe(machine: Machine, job: Job): boolean {
+  const binding = machine.binding;
+  if (binding === undefined || !inScope(binding.scope, job)) return false;
+  const offered = new Set(binding.labels.map((label) => label.toLowerCase()));
+  return job.labels.every((label) => offered.has(label.toLowerCase()));
+}
+
+function inScope(scope: Scope, job: Job): boolean {
+  if (scope.owner.toLowerCase() !== job.repository.owner.toLowerCase()) return false;
+  return scope.kind === "organization" || scope.name.toLowerCase() === job.repository.name.toLowerCase();
+}
+
+function offerKey(binding: NonNullable<Machine["binding"]>): string {
+  return `${scopeName(binding.scope).toLowerCase()} ${labelKey(binding.labels)}`;
+}
+
+/** The keys under which a machine made for exactly such a job would be offered: by repository, by organisation. */
+function jobKeys(job: Job): readonly string[] {
+  const labels = labelKey(job.labels);
+  return [
+    `${fullName(job.repository).toLowerCase()} ${labels}`,
+    `${job.repository.owner.toLowerCase()} ${labels}`,
+  ];
+}
+
+function labelKey(labels: readonly string[]): string {
+  return labels
+    .map((label) => label.toLowerCase())
+    .sort()
+    .join("\n");
+}
+
+function offer(offers: Map<string, Offer>, key: string, machine: Machine): void {
+  const known = offers.get(key);
+  if (known === undefined) offers.set(key, { machines: [machine], taken: 0 });
+  else known.machines.push(machine);
+}
+
+function byClaim(left: Machine, right: Machine): number {
+  const leftAt = left.times.claimed ?? left.times.requested;
+  const rightAt = right.times.claimed ?? right.times.requested;
+  return leftAt - rightAt || (left.id < right.id ? -1 : 1);
+}

@@ -1,0 +1,80 @@
+import { demandOf } from "./demand.ts";
+import type { Instant, Job, Ledger, Policy } from "./model.ts";
+
+/** One delivery attempt in GitHub's log, as far as the decision needs it. */
+export interface DeliveryAttempt {
+  readonly id: number;
+  /** The same for every attempt at one delivery. */
+  readonly guid: string;
+  readonly deliveredAt: Instant;
+  readonly succeeded: boolean;
+  readonly event: string;
+}
+
+/** After so many failed attempts a delivery is left alone: the sweep over queued jobs finds what it would have told. */
+const attemptsLimit = 4;
+
+/**
+ * Deliveries that never succeeded, one attempt of each, oldest first. GitHub does not redeliver by itself, and its
+ * log holds all attempts with the same GUID, so nothing has to be remembered here. A delivery is left alone for
+ * `settleSeconds` after its newest attempt: that one may still be on its way.
+ */
+export function deliveriesToRedeliver(
+  attempts: readonly DeliveryAttempt[],
+  now: Instant,
+  settleSeconds: number,
+): readonly DeliveryAttempt[] {
+  const byGuid = new Map<string, DeliveryAttempt[]>();
+  for (const attempt of attempts) {
+    const known = byGuid.get(attempt.guid);
+    if (known === undefined) byGuid.set(attempt.guid, [attempt]);
+    else known.push(attempt);
+  }
+  const due: DeliveryAttempt[] = [];
+  for (const group of byGuid.values()) {
+    const newest = group.reduce((left, right) => (right.deliveredAt > left.deliveredAt ? right : left));
+    if (newest.event !== "workflow_job" || group.length >= attemptsLimit) continue;
+    if (group.some((attempt) => attempt.succeeded)) continue;
+    if (newest.deliveredAt + settleSeconds * 1000 <= now) due.push(newest);
+  }
+  return due.sort((left, right) => left.deliveredAt - right.deliveredAt);
+}
+
+/**
+ * Jobs that GitHub should be asked about, because its events may be lost, the most pressing first:
+ * - queued, while the machine that claimed it says that it runs a job;
+ * - running, while its machine is gone or is none that we know;
+ * - waiting, queued or running, and nothing was heard of it for `jobCheckSeconds`.
+ */
+export function jobsToCheck(ledger: Ledger, policy: Policy, now: Instant): readonly Job[] {
+  const checkMilliseconds = policy.timing.jobCheckSeconds * 1000;
+  const unserved = new Set(demandOf(ledger).unserved.map((job) => job.id));
+  const started = new Map<number, Instant>();
+  const busy = new Set<number>();
+  for (const machine of ledger.machines) {
+    if (machine.jobId !== undefined && machine.times.finished === undefined) busy.add(machine.jobId);
+    if (machine.binding !== undefined && machine.times.started !== undefined) {
+      started.set(machine.binding.jobId, machine.times.started);
+    }
+  }
+  const urgent: Job[] = [];
+  const stale: Job[] = [];
+  for (const job of ledger.jobs) {
+    const heardAt = Math.max(job.checkedAt ?? 0, job.times.received, job.times.started ?? 0);
+    const startedAt = started.get(job.id);
+    const presumed = job.state === "queued" && !unserved.has(job.id) && startedAt !== undefined;
+    const abandoned = job.state === "running" && !busy.has(job.id);
+    if (presumed && (job.checkedAt ?? 0) <= startedAt) urgent.push(job);
+    else if (abandoned && heardAt + urgentMilliseconds <= now) urgent.push(job);
+    else if (heardAt + checkMilliseconds <= now) stale.push(job);
+  }
+  return [...urgent, ...stale.sort((left, right) => (left.checkedAt ?? 0) - (right.checkedAt ?? 0))];
+}
+
+/** GitHub needs a while until it says of a job that its runner is gone; asking more often tells nothing new. */
+const urgentMilliseconds = 30_000;
+
+/** A job as it is after GitHub was asked about it and there was nothing new. */
+export function jobChecked(job: Job, now: Instant): Job {
+  return { ...job, checkedAt: now };
+}

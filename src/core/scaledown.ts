@@ -1,0 +1,134 @@
+import { type MachineEvent, mayBeRegistered } from "./lifecycle.ts";
+import type { Instant, Ledger, Machine, MachineId, Policy } from "./model.ts";
+
+/**
+ * What exists, compared with what the ledger says, and what has passed its time. Every decision is an event for
+ * the state table in `lifecycle.ts`, with the machine that it is about.
+ */
+export interface Decision {
+  readonly machine: Machine;
+  readonly event: MachineEvent;
+}
+
+/** What the provider lists, as far as the comparison needs it. */
+export interface Listed {
+  readonly providerId: string;
+  readonly machineId: MachineId;
+}
+
+/** The agent ends a job at its limit; the control plane does so this much later, should the agent be unable to. */
+const jobTimeoutMarginSeconds = 60;
+
+/** Machines of this fleet that have passed one of their limits. */
+export function overdue(ledger: Ledger, policy: Policy, now: Instant): readonly Decision[] {
+  const spec = ledger.record?.spec;
+  if (spec === undefined) return [];
+  const decisions: Decision[] = [];
+  for (const machine of ledger.machines) {
+    const event = overdueEvent(machine, spec, policy, now);
+    if (event !== undefined) decisions.push({ machine, event });
+  }
+  return decisions;
+}
+
+interface TimeLimits {
+  readonly jobTimeoutSeconds: number;
+  readonly bootTimeoutSeconds: number;
+  readonly idleTimeoutSeconds: number;
+}
+
+function overdueEvent(
+  machine: Machine,
+  limits: TimeLimits,
+  policy: Policy,
+  now: Instant,
+): MachineEvent | undefined {
+  const { times } = machine;
+  const passed = (since: Instant | undefined, seconds: number): boolean =>
+    since !== undefined && since + seconds * 1000 <= now;
+  switch (machine.state) {
+    case "requested":
+      if (!passed(times.requested, policy.timing.launchLimitSeconds)) return undefined;
+      return { kind: "refused", detail: "The launch was never answered and nothing of it exists." };
+    case "launched":
+      if (!passed(machine.contactedAt ?? times.launched ?? times.requested, limits.bootTimeoutSeconds))
+        return undefined;
+      return { kind: "retire", because: "boot-timeout", detail: "It did not ask for a job in time." };
+    case "registered":
+      if (!passed(times.registered, limits.idleTimeoutSeconds)) return undefined;
+      return { kind: "retire", because: "idle", detail: "GitHub gave its runner no job in time." };
+    case "busy":
+    case "retiring": {
+      // A retiring machine whose fence was refused runs a job too; when that started may be unknown.
+      const since = times.started ?? (machine.fence === "refused" ? times.retiring : undefined);
+      if (times.finished !== undefined || machine.forced === true) return undefined;
+      if (!passed(since, limits.jobTimeoutSeconds + jobTimeoutMarginSeconds)) return undefined;
+      const detail = `Its job ran longer than the ${limits.jobTimeoutSeconds} s that its preset allows.`;
+      return { kind: "retire", because: "job-timeout", detail, forced: true };
+    }
+    case "ended":
+      return undefined;
+  }
+}
+
+/**
+ * The ledger's machines of one compute adapter against the provider's listing. A machine is believed gone when it
+ * was missing in two listings that are at least `listingDelaySeconds` apart, because listings lag behind.
+ */
+export function compare(
+  machines: readonly Machine[],
+  listed: ReadonlyMap<MachineId, Listed>,
+  policy: Policy,
+  now: Instant,
+): readonly Decision[] {
+  const delayMilliseconds = policy.timing.listingDelaySeconds * 1000;
+  const decisions: Decision[] = [];
+  for (const machine of machines) {
+    const found = listed.get(machine.id);
+    if (found !== undefined) {
+      if (machine.providerId === undefined) {
+        decisions.push({ machine, event: { kind: "launched", providerId: found.providerId } });
+      } else if (machine.missingSince !== undefined) decisions.push({ machine, event: { kind: "seen" } });
+      continue;
+    }
+    // A launch that was not answered is dealt with by its own limit: it may still come to exist.
+    if (machine.state === "requested") continue;
+    if ((machine.times.launched ?? machine.times.requested) + delayMilliseconds > now) continue;
+    if (machine.missingSince === undefined) decisions.push({ machine, event: { kind: "missing" } });
+    else if (machine.missingSince + delayMilliseconds <= now) {
+      decisions.push({ machine, event: { kind: "gone", detail: "The provider no longer lists it." } });
+    }
+  }
+  return decisions;
+}
+
+/**
+ * What a retiring machine needs next. `fence`: its runner may exist; ask GitHub to remove it, again and again while
+ * GitHub says that it runs a job. `terminate`: no job can be running, or the operator or a time limit decided so.
+ */
+export function nextStep(machine: Machine): "fence" | "terminate" | undefined {
+  if (machine.state !== "retiring") return undefined;
+  return machine.forced === true || !mayBeRegistered(machine) ? "terminate" : "fence";
+}
+
+/** A machine that exists at the provider and is in no ledger: it enters the ledger to be retired like any other. */
+export function orphanRecord(
+  listed: Listed & { readonly fleet: string; readonly preset: string; readonly launchedAt: Instant },
+  compute: string,
+  now: Instant,
+): Machine {
+  return {
+    id: listed.machineId,
+    fleet: listed.fleet,
+    preset: listed.preset,
+    compute,
+    state: "retiring",
+    purchase: "on-demand",
+    launchToken: listed.machineId,
+    launchAttempts: 0,
+    providerId: listed.providerId,
+    reason: "orphan",
+    detail: "It exists at the provider and the ledger does not know it.",
+    times: { requested: listed.launchedAt, launched: listed.launchedAt, retiring: now },
+  };
+}
