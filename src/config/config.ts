@@ -1,0 +1,206 @@
+import { isIP } from "node:net";
+import { dirname, resolve } from "node:path";
+import type { Policy, Preset } from "../core/model.ts";
+import type { ConfigDocument } from "./schema.ts";
+
+/** All that is not `Policy`: what the targets need to wire the adapters. Paths are absolute. */
+export interface Config {
+  /** Where the document was read. */
+  readonly path: string;
+  readonly github: {
+    readonly server: string;
+    readonly apiUrl?: string;
+    readonly appId: number | string;
+    readonly scope: "organization" | "repository";
+  };
+  readonly server: {
+    readonly host: string;
+    /** 0: the system chooses one. */
+    readonly port: number;
+    /** Without a slash at its end. Absent: the address that is listened on. */
+    readonly publicUrl?: string;
+    readonly dataDirectory: string;
+    readonly logLevel: "debug" | "info" | "warn" | "error";
+  };
+  readonly secrets: {
+    readonly webhookSecret: SecretReference;
+    readonly appPrivateKey: SecretReference;
+    readonly statusToken?: SecretReference;
+  };
+  readonly docker: { readonly socket: string };
+  /** What the compute adapters need to know of each preset, by its name. */
+  readonly compute: Readonly<Record<string, PresetCompute>>;
+  readonly schedule: {
+    readonly rebalanceSeconds: number;
+    readonly scaledownSeconds: number;
+    readonly purgeSeconds: number;
+  };
+}
+
+/** Where a secret is kept; never the secret. */
+export type SecretReference = { readonly file: string } | { readonly environment: string };
+
+export interface PresetCompute {
+  readonly compute: "local" | "docker" | "ec2" | "fargate" | "gce";
+  readonly local: { readonly runnerDirectory?: string; readonly user?: string };
+  readonly docker: {
+    readonly network?: string;
+    readonly user?: string;
+    readonly runnerDirectory?: string;
+  };
+}
+
+/** A valid document in the terms of the core and of the targets: units converted, paths made absolute. */
+export function interpret(document: ConfigDocument, path: string): { config: Config; policy: Policy } {
+  return { config: configOf(document, path), policy: policyOf(document) };
+}
+
+function configOf(document: ConfigDocument, path: string): Config {
+  const folder = dirname(resolve(path));
+  const { github, server, secrets, schedule } = document;
+  const { host, port } = splitListen(server.listen);
+  const reference = (value: ConfigDocument["secrets"]["webhookSecret"]): SecretReference =>
+    value.file !== undefined
+      ? { file: resolve(folder, value.file) }
+      : { environment: value.environment ?? "" };
+  return {
+    path: resolve(path),
+    github: {
+      server: withoutSlash(github.server),
+      ...(github.apiUrl !== undefined && { apiUrl: withoutSlash(github.apiUrl) }),
+      appId: github.appId,
+      scope: github.scope,
+    },
+    server: {
+      host,
+      port,
+      ...(server.publicUrl !== undefined && { publicUrl: withoutSlash(server.publicUrl) }),
+      dataDirectory: resolve(folder, server.dataDirectory),
+      logLevel: server.logLevel,
+    },
+    secrets: {
+      webhookSecret: reference(secrets.webhookSecret),
+      appPrivateKey: reference(secrets.appPrivateKey),
+      ...(secrets.statusToken !== undefined && { statusToken: reference(secrets.statusToken) }),
+    },
+    docker: { socket: resolve(folder, document.docker.socket) },
+    compute: Object.fromEntries(
+      Object.entries(document.presets).map(([name, preset]) => [name, computeOf(preset, folder)]),
+    ),
+    schedule: {
+      rebalanceSeconds: schedule.rebalanceSeconds,
+      scaledownSeconds: schedule.scaledownSeconds,
+      purgeSeconds: schedule.purgeMinutes * 60,
+    },
+  };
+}
+
+type PresetDocument = ConfigDocument["presets"][string];
+
+function computeOf(preset: PresetDocument, folder: string): PresetCompute {
+  const { local, docker } = preset;
+  return {
+    compute: preset.compute,
+    local: {
+      ...(local?.runnerDirectory !== undefined && {
+        runnerDirectory: resolve(folder, local.runnerDirectory),
+      }),
+      ...(local?.user !== undefined && { user: local.user }),
+    },
+    docker: {
+      ...(docker?.network !== undefined && { network: docker.network }),
+      ...(docker?.user !== undefined && { user: docker.user }),
+      ...(docker?.runnerDirectory !== undefined && { runnerDirectory: docker.runnerDirectory }),
+    },
+  };
+}
+
+function policyOf(document: ConfigDocument): Policy {
+  const { limits, timing } = document;
+  return {
+    presets: Object.entries(document.presets).map(([name, preset]) => presetOf(name, preset)),
+    labelMappings: document.labels.mappings.map((mapping) => {
+      const one = mapping.instanceType === undefined ? [] : [mapping.instanceType];
+      const mappedImage = mapping.image ?? mapping.ami;
+      return {
+        label: mapping.label,
+        instanceTypes: mapping.instanceTypes ?? one,
+        ...(mappedImage !== undefined && { image: mappedImage }),
+        ...(mapping.preset !== undefined && { preset: mapping.preset }),
+      };
+    }),
+    classes: Object.fromEntries(
+      Object.entries(document.labels.classes).map(([name, { cpu, memory }]) => [
+        name,
+        { cpu: cpu / 1024, memoryGib: memory / 1024 },
+      ]),
+    ),
+    imagesAllowed: document.images.allow,
+    registration: document.github.scope,
+    limits: {
+      machines: limits.machines,
+      perRepository: limits.perRepository,
+      ...(limits.dailyBudgetUsd !== undefined && { dailyBudgetUsd: limits.dailyBudgetUsd }),
+    },
+    admission: document.admission,
+    timing: {
+      jobDeadlineSeconds: timing.jobDeadlineMinutes * 60,
+      launchRetrySeconds: timing.launchRetrySeconds,
+      launchLimitSeconds: timing.launchLimitSeconds,
+      idleGraceSeconds: timing.idleGraceSeconds,
+      capacityBackoffSeconds: timing.capacityBackoffSeconds,
+      capacityBackoffLimitSeconds: timing.capacityBackoffLimitSeconds,
+      listingDelaySeconds: timing.listingDelaySeconds,
+      jobCheckSeconds: timing.jobCheckSeconds,
+      historySeconds: timing.historyDays * 86_400,
+    },
+  };
+}
+
+function presetOf(name: string, preset: PresetDocument): Preset {
+  const onThisBox = preset.compute === "local" || preset.compute === "docker";
+  const image = imageReference(preset.image) ?? preset.docker?.image;
+  return {
+    name,
+    operatingSystem: preset.system,
+    architecture: preset.architecture,
+    labels: preset.labels,
+    compute: preset.compute,
+    market: preset.market ?? (onThisBox ? "on-demand-only" : "spot-preferred"),
+    instanceTypes: preset.instanceTypes,
+    ...(preset.cpu !== undefined && { cpu: preset.cpu }),
+    ...(preset.ram !== undefined && { memoryGib: preset.ram }),
+    ...(preset.diskGib !== undefined && { diskGib: preset.diskGib }),
+    ...(image !== undefined && { image }),
+    max: preset.max,
+    warm: preset.warm,
+    runnerGroup: preset.runnerGroup,
+    jobTimeoutSeconds: preset.jobTimeoutMinutes * 60,
+    bootTimeoutSeconds: preset.bootTimeoutMinutes * 60,
+    idleTimeoutSeconds: preset.idleTimeoutMinutes * 60,
+    pricePerHourUsd: preset.pricePerHourUsd,
+  };
+}
+
+/** One text for all ways to name an image; the compute adapter of a cloud takes it apart again. */
+function imageReference(image: PresetDocument["image"]): string | undefined {
+  if (image === undefined || typeof image === "string") return image;
+  if ("id" in image) return image.id;
+  return "ssm" in image ? `ssm:${image.ssm}` : `pipeline:${image.pipeline}`;
+}
+
+/** The host without the brackets of IPv6, and the port. */
+export function splitListen(listen: string): { readonly host: string; readonly port: number } {
+  const colon = listen.lastIndexOf(":");
+  return { host: listen.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(listen.slice(colon + 1)) };
+}
+
+/** Whether only this machine can reach a server that listens on this host. */
+export function isLoopback(host: string): boolean {
+  if (host === "localhost" || host.endsWith(".localhost")) return true;
+  return isIP(host) === 4 ? host.startsWith("127.") : host === "::1";
+}
+
+function withoutSlash(url: string): string {
+  return url.replace(/\/+$/, "");
+}

@@ -1,0 +1,240 @@
+import { nearest } from "../core/nearest.ts";
+import { isLoopback, splitListen } from "./config.ts";
+import type { Finding } from "./explain.ts";
+import type { ConfigDocument } from "./schema.ts";
+
+export interface Verdict {
+  readonly problems: readonly Finding[];
+  readonly warnings: readonly Finding[];
+}
+
+/** What no single setting shows: settings that contradict each other, and those that have no effect. */
+export function checkRules(document: ConfigDocument): Verdict {
+  const verdicts = [
+    checkServer(document),
+    checkSecrets(document),
+    checkPresets(document),
+    checkMappings(document),
+    checkTiming(document),
+  ];
+  return {
+    problems: verdicts.flatMap((verdict) => verdict.problems),
+    warnings: verdicts.flatMap((verdict) => verdict.warnings),
+  };
+}
+
+function checkServer({ server, secrets, presets }: ConfigDocument): Verdict {
+  const problems: Finding[] = [];
+  const warnings: Finding[] = [];
+  const { host, port } = splitListen(server.listen);
+  if (port > 65_535) {
+    problems.push({ path: ["server", "listen"], sentence: "names a port above 65535." });
+  }
+  if ((host === "0.0.0.0" || host === "::") && server.publicUrl === undefined) {
+    problems.push({
+      path: ["server", "publicUrl"],
+      sentence: `is missing. server.listen is ${server.listen}, which says not how machines reach this server.`,
+    });
+  }
+  if (!isLoopback(host) && secrets.statusToken === undefined) {
+    warnings.push({
+      path: ["secrets", "statusToken"],
+      sentence: "is missing: the status page and the API will be refused to everybody but this machine.",
+    });
+  }
+  const reached = server.publicUrl === undefined ? host : new URL(server.publicUrl).hostname;
+  const containers = Object.entries(presets).filter(([, preset]) => preset.compute === "docker");
+  for (const [name, preset] of containers) {
+    if (isLoopback(reached) && preset.docker?.network !== "host") {
+      warnings.push({
+        path: ["presets", name, "compute"],
+        sentence: "is docker, but a container cannot reach this server on loopback. Set server.publicUrl.",
+      });
+    }
+  }
+  return { problems, warnings };
+}
+
+function checkSecrets({ secrets }: ConfigDocument): Verdict {
+  const problems: Finding[] = [];
+  for (const [name, reference] of Object.entries(secrets)) {
+    if (reference === undefined) continue;
+    const count = Object.values(reference).filter((value) => value !== undefined).length;
+    if (count !== 1) {
+      problems.push({
+        path: ["secrets", name],
+        sentence: "needs either { file: <path> } or { environment: <NAME> }, and only one of them.",
+      });
+    }
+  }
+  return { problems, warnings: [] };
+}
+
+function checkPresets({ presets }: ConfigDocument): Verdict {
+  const problems: Finding[] = [];
+  const warnings: Finding[] = [];
+  const seen = new Map<string, string>();
+  if (Object.keys(presets).length === 0) {
+    problems.push({ path: ["presets"], sentence: "is empty. Without a preset no job can be served." });
+  }
+  for (const [name, preset] of Object.entries(presets)) {
+    const path = ["presets", name];
+    problems.push(...labelProblems(preset.labels, [...path, "labels"]));
+    problems.push(...computeProblems(preset, path));
+    if (preset.warm > preset.max) {
+      problems.push({ path: [...path, "warm"], sentence: `is more than max, which is ${preset.max}.` });
+    }
+    warnings.push(...labelWarnings(preset, [...path, "labels"]));
+    const key = JSON.stringify([preset.system, preset.architecture, plainLabels(preset.labels)]);
+    const twin = seen.get(key);
+    if (twin === undefined) seen.set(key, name);
+    else {
+      warnings.push({
+        path: [...path, "labels"],
+        sentence: `match the same jobs as presets.${twin}, which comes first and gets them all. Only mayfly/${name} leads here.`,
+      });
+    }
+  }
+  return { problems, warnings };
+}
+
+type PresetDocument = ConfigDocument["presets"][string];
+
+function computeProblems(preset: PresetDocument, path: readonly string[]): readonly Finding[] {
+  const problems: Finding[] = [];
+  for (const compute of ["local", "docker"] as const) {
+    if (preset[compute] !== undefined && preset.compute !== compute) {
+      problems.push({
+        path: [...path, compute],
+        sentence: `has no effect, because compute is ${preset.compute}. Remove it.`,
+        aboutKey: true,
+      });
+    }
+  }
+  if (preset.compute === "docker") {
+    if (preset.image === undefined && preset.docker?.image === undefined) {
+      problems.push({ path: [...path, "image"], sentence: "is missing: a container needs one." });
+    }
+    if (preset.image !== undefined && typeof preset.image !== "string") {
+      problems.push({ path: [...path, "image"], sentence: "must be a container image reference, a text." });
+    }
+    if (preset.image !== undefined && preset.docker?.image !== undefined) {
+      problems.push({ path: [...path, "docker", "image"], sentence: "is given twice. Keep one of the two." });
+    }
+  }
+  return problems;
+}
+
+const systems: Readonly<Record<string, string>> = { linux: "linux", windows: "windows", macos: "macos" };
+const architectures: Readonly<Record<string, string>> = {
+  x64: "x86_64",
+  x86_64: "x86_64",
+  amd64: "x86_64",
+  arm64: "arm64",
+  aarch64: "arm64",
+};
+const reservedPrefixes = ["mayfly/", "spotrunner/", "class:", "image:"];
+
+/** Labels that are understood as the system or architecture, and not as a name. */
+function isReserved(label: string): boolean {
+  return label === "self-hosted" || Object.hasOwn(systems, label) || Object.hasOwn(architectures, label);
+}
+
+function plainLabels(labels: readonly string[]): readonly string[] {
+  return labels
+    .map((label) => label.toLowerCase())
+    .filter((label) => !isReserved(label))
+    .sort();
+}
+
+function labelProblems(labels: readonly string[], path: readonly string[]): readonly Finding[] {
+  const problems: Finding[] = [];
+  const seen = new Set<string>();
+  for (const [index, label] of labels.entries()) {
+    const lower = label.toLowerCase();
+    const sentence = labelSentence(label) ?? (seen.has(lower) ? "is there twice." : undefined);
+    if (sentence !== undefined) problems.push({ path: [...path, String(index)], sentence });
+    seen.add(lower);
+  }
+  return problems;
+}
+
+function labelSentence(label: string): string | undefined {
+  const prefix = reservedPrefixes.find((candidate) => label.toLowerCase().startsWith(candidate));
+  if (prefix !== undefined) return `starts with ${prefix}, which has a meaning of its own in labels.`;
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters that are looked for.
+  if (label !== label.trim() || /[\u0000-\u001f\u007f,]/.test(label)) {
+    return "is not a label: no commas, no control characters, no spaces at its ends.";
+  }
+  return undefined;
+}
+
+function labelWarnings(preset: PresetDocument, path: readonly string[]): readonly Finding[] {
+  const warnings: Finding[] = [];
+  for (const [index, label] of preset.labels.entries()) {
+    const system = systems[label.toLowerCase()];
+    const architecture = architectures[label.toLowerCase()];
+    const wrong =
+      (system !== undefined && system !== preset.system) ||
+      (architecture !== undefined && architecture !== preset.architecture);
+    if (wrong) {
+      warnings.push({
+        path: [...path, String(index)],
+        sentence: `contradicts the preset, which is ${preset.system} on ${preset.architecture}: jobs with this label never match.`,
+      });
+    }
+  }
+  return warnings;
+}
+
+function checkMappings({ labels, presets }: ConfigDocument): Verdict {
+  const problems: Finding[] = [];
+  const seen = new Set<string>();
+  for (const [index, mapping] of labels.mappings.entries()) {
+    const path = ["labels", "mappings", index];
+    const lower = mapping.label.toLowerCase();
+    const sentence = isReserved(lower) ? "has a meaning of its own already." : labelSentence(mapping.label);
+    if (sentence !== undefined) problems.push({ path: [...path, "label"], sentence });
+    if (seen.has(lower)) problems.push({ path: [...path, "label"], sentence: "is mapped twice." });
+    seen.add(lower);
+    for (const [one, other] of [
+      ["instanceType", "instanceTypes"],
+      ["ami", "image"],
+    ] as const) {
+      if (mapping[one] !== undefined && mapping[other] !== undefined) {
+        problems.push({ path: [...path, one], sentence: `and ${other} say the same. Keep one of them.` });
+      }
+    }
+    if (mapping.preset !== undefined && !Object.hasOwn(presets, mapping.preset)) {
+      const hint = nearest(mapping.preset, Object.keys(presets));
+      problems.push({ path: [...path, "preset"], sentence: `names no preset of this document.${hint}` });
+    }
+  }
+  return { problems, warnings: [] };
+}
+
+function checkTiming({ timing }: ConfigDocument): Verdict {
+  const problems: Finding[] = [];
+  if (timing.launchLimitSeconds < timing.launchRetrySeconds) {
+    problems.push({
+      path: ["timing", "launchLimitSeconds"],
+      sentence: `must not be less than launchRetrySeconds, which is ${timing.launchRetrySeconds}.`,
+    });
+  }
+  if (timing.capacityBackoffLimitSeconds < timing.capacityBackoffSeconds) {
+    problems.push({
+      path: ["timing", "capacityBackoffLimitSeconds"],
+      sentence: `must not be less than capacityBackoffSeconds, which is ${timing.capacityBackoffSeconds}.`,
+    });
+  }
+  const warnings: Finding[] =
+    timing.jobDeadlineMinutes <= 1440
+      ? []
+      : [
+          {
+            path: ["timing", "jobDeadlineMinutes"],
+            sentence: "is more than 24 hours, after which GitHub cancels a queued job itself.",
+          },
+        ];
+  return { problems, warnings };
+}
