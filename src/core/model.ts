@@ -220,6 +220,8 @@ export interface Job {
   readonly outcome?: JobOutcome;
   /** When GitHub was last asked about it. */
   readonly checkedAt?: Instant;
+  /** How often in a row GitHub refused to register a runner for it. */
+  readonly mintRefusals?: number;
 }
 
 // -------------------------------------------------------------------------------------------- machines

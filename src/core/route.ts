@@ -72,6 +72,25 @@ export function routeJob(labels: readonly string[], policy: Policy): Route {
   return unmatched(wish, policy, considered);
 }
 
+/** Where jobs that are refused are kept, so that `why` can say so. It never has machines. */
+export const refusedFleet: FleetRecord = {
+  id: "refused",
+  options: {},
+  spec: {
+    preset: "refused",
+    compute: "none",
+    operatingSystem: "linux",
+    architecture: "x86_64",
+    market: "on-demand-only",
+    instanceTypes: [],
+    runnerGroup: "default",
+    jobTimeoutSeconds: 0,
+    bootTimeoutSeconds: 0,
+    idleTimeoutSeconds: 0,
+  },
+  refusals: [],
+};
+
 /** Whether jobs of this repository are served at all. */
 export function admit(
   repository: Repository,

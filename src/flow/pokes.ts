@@ -1,0 +1,32 @@
+import type { FleetId, Instant } from "../core/model.ts";
+import type { Ports } from "../ports/ports.ts";
+
+const delayLimitSeconds = 900;
+
+/** Asks for another look at a fleet. Many pokes that wait for the same look are one. */
+export async function poke(
+  ports: Pick<Ports, "work">,
+  stage: "scaleup" | "scaledown",
+  fleet: FleetId,
+  delaySeconds = 0,
+): Promise<void> {
+  await ports.work.send(
+    { stage, fleet },
+    { key: `${stage}:${fleet}`, delaySeconds: Math.min(Math.max(delaySeconds, 0), delayLimitSeconds) },
+  );
+}
+
+/** Asks for another look at an instant. One that is far away is split: every look asks for the next. */
+export async function pokeAt(
+  ports: Pick<Ports, "work" | "clock">,
+  stage: "scaleup" | "scaledown",
+  fleet: FleetId,
+  at: Instant,
+): Promise<void> {
+  await poke(ports, stage, fleet, Math.ceil((at - ports.clock.now()) / 1000));
+}
+
+/** A place became free: fleets that were held back by a cap may go on. */
+export async function pokeAllFleets(ports: Pick<Ports, "work" | "store">): Promise<void> {
+  for (const fleet of await ports.store.activeFleets()) await poke(ports, "scaleup", fleet);
+}

@@ -1,0 +1,171 @@
+import { scopeName } from "../core/demand.ts";
+import { jobGivenUp, newJob } from "../core/lifecycle.ts";
+import type { FleetId, Job, JobEvent, Machine, Policy, Scope } from "../core/model.ts";
+import { deliveriesToRedeliver, jobChecked, jobsToCheck } from "../core/rebalance.ts";
+import { fleetIdOf, resolveSpec } from "../core/route.ts";
+import type { Runner } from "../ports/github.ts";
+import type { Ports } from "../ports/ports.ts";
+import { commitFleet } from "./commit-fleet.ts";
+import { sayGivenUp } from "./give-up.ts";
+import { applyJobEvent, applyMachineEvent } from "./lifecycle.ts";
+import { poke } from "./pokes.ts";
+import { recordDemand } from "./webhook.ts";
+
+const deliveryLookbackSeconds = 60 * 60;
+const deliverySettleSeconds = 20;
+const redeliveriesPerRound = 50;
+const jobChecksPerRound = 100;
+const repositoryMemorySeconds = 24 * 60 * 60;
+/** A runner that was registered a moment ago may not be listed yet. */
+const runnerSettleSeconds = 60;
+
+/**
+ * Stage **rebalance**: demand that nobody told us about, and events that were lost. Its sources are independent of
+ * one another: one that fails is reported and tried again in the next round, and the others go on.
+ */
+export async function rebalance(ports: Ports, policy: Policy): Promise<void> {
+  await attempt(ports, "Failed deliveries could not be sent again.", () => redeliver(ports));
+  await attempt(ports, "Queued jobs could not be listed.", () => sweepRepositories(ports, policy));
+  await attempt(ports, "Warm machines could not be prepared.", () => prepareWarmFleets(ports, policy));
+  const fleets = await ports.store.activeFleets();
+  await attempt(ports, "Jobs could not be checked at GitHub.", () => checkJobs(ports, policy, fleets));
+  await attempt(ports, "Runners could not be compared with GitHub.", () => compareRunners(ports, fleets));
+  for (const fleet of fleets) {
+    await poke(ports, "scaleup", fleet);
+    await poke(ports, "scaledown", fleet);
+  }
+  await ports.store.purge(ports.clock.now() - policy.timing.historySeconds * 1000);
+}
+
+async function attempt(ports: Ports, sentence: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    ports.log.warn(sentence, { stage: "rebalance", error });
+  }
+}
+
+async function redeliver(ports: Ports): Promise<void> {
+  const now = ports.clock.now();
+  const attempts = await ports.github.listDeliveries(now - deliveryLookbackSeconds * 1000);
+  const due = deliveriesToRedeliver(attempts, now, deliverySettleSeconds).slice(0, redeliveriesPerRound);
+  for (const delivery of due) await ports.github.redeliver(delivery.id);
+  if (due.length > 0) {
+    ports.log.info("Failed deliveries were asked for again.", { stage: "rebalance", deliveries: due.length });
+  }
+}
+
+async function sweepRepositories(ports: Ports, policy: Policy): Promise<void> {
+  const since = ports.clock.now() - repositoryMemorySeconds * 1000;
+  for (const repository of await ports.store.recentRepositories(since)) {
+    await attempt(ports, "A repository's queued jobs could not be listed.", async () => {
+      for (const event of await ports.github.listQueuedJobs(repository)) {
+        if ((await ports.store.findJob(event.id))?.state === undefined) {
+          const became = await recordDemand(ports, policy, event);
+          if (became === "Accepted.") {
+            ports.log.warn("A job was found that no delivery told of.", {
+              stage: "rebalance",
+              job: event.id,
+            });
+          }
+        } else if (event.action === "queued") {
+          await applyJobEvent(ports, policy, event);
+        }
+      }
+    });
+  }
+}
+
+/** A preset with a warm target has its fleet from the start, not from its first job on. */
+async function prepareWarmFleets(ports: Ports, policy: Policy): Promise<void> {
+  for (const preset of policy.presets) {
+    if (preset.warm === 0) continue;
+    const fleet = fleetIdOf(preset.name, {});
+    await commitFleet(ports.store, fleet, (ledger) => {
+      const record = { id: fleet, options: {}, spec: resolveSpec(preset, {}), refusals: [] };
+      return { changes: ledger.record === undefined ? [{ put: "fleet", record }] : [], result: undefined };
+    });
+    await poke(ports, "scaleup", fleet);
+  }
+}
+
+// ----------------------------------------------------------------------------------------- jobs
+
+async function checkJobs(ports: Ports, policy: Policy, fleets: readonly FleetId[]): Promise<void> {
+  let left = jobChecksPerRound;
+  for (const fleet of fleets) {
+    const ledger = await ports.store.load(fleet);
+    const due = jobsToCheck(ledger, policy, ports.clock.now()).slice(0, left);
+    left -= due.length;
+    for (const job of due) await checkJob(ports, policy, job);
+  }
+}
+
+async function checkJob(ports: Ports, policy: Policy, job: Job): Promise<void> {
+  const repository = { ...job.repository, installationId: job.installationId };
+  const event = await ports.github.getJob(repository, job.id);
+  if (event !== undefined) await applyJobEvent(ports, policy, event);
+  const after = await commitFleet<Job | undefined>(ports.store, job.fleet, (ledger) => {
+    const before = ledger.jobs.find((entry) => entry.id === job.id);
+    if (before === undefined) return { changes: [], result: undefined };
+    const next = event === undefined ? vanished(before, ports.clock.now()) : before;
+    const checked = jobChecked(next, ports.clock.now());
+    return { changes: [{ put: "job", job: checked }], result: checked };
+  });
+  if (after?.state === "done") {
+    await sayGivenUp(ports, after);
+    await poke(ports, "scaleup", job.fleet);
+  }
+}
+
+/** GitHub does not know the job any more: its run or its repository was deleted. Its machine is left to the fence. */
+function vanished(job: Job, now: number): Job {
+  const detail = "GitHub does not know the job any more: its run or repository was deleted.";
+  if (job.state !== "running") {
+    return jobGivenUp(job, { kind: "given-up", because: "no-longer-at-github", detail }, now);
+  }
+  const outcome = { kind: "completed", conclusion: "unknown" } as const;
+  return { ...job, state: "done", outcome, times: { ...job.times, completed: now } };
+}
+
+// -------------------------------------------------------------------------------------- runners
+
+/** Machines whose runner GitHub has removed, or gave a job that no event told us of. */
+async function compareRunners(ports: Ports, fleets: readonly FleetId[]): Promise<void> {
+  const settled = ports.clock.now() - runnerSettleSeconds * 1000;
+  const byScope = new Map<string, { readonly scope: Scope; readonly machines: Machine[] }>();
+  for (const fleet of fleets) {
+    for (const machine of (await ports.store.load(fleet)).machines) {
+      const scope = machine.registration?.scope;
+      if (scope === undefined || machine.state !== "registered") continue;
+      if ((machine.times.registered ?? 0) > settled) continue;
+      const name = scopeName(scope).toLowerCase();
+      const group = byScope.get(name) ?? { scope, machines: [] };
+      group.machines.push(machine);
+      byScope.set(name, group);
+    }
+  }
+  for (const { scope, machines } of byScope.values()) {
+    const runners = await ports.github.listRunners(scope);
+    const byName = new Map(runners.map((runner) => [runner.name, runner]));
+    for (const machine of machines) await compareRunner(ports, machine, byName.get(machine.id));
+  }
+}
+
+async function compareRunner(ports: Ports, machine: Machine, runner: Runner | undefined): Promise<void> {
+  const now = ports.clock.now();
+  if (runner === undefined) {
+    const detail = "GitHub has removed its runner before it got a job.";
+    await applyMachineEvent(ports, machine, { kind: "retire", because: "idle", detail }, now);
+  } else if (runner.busy) {
+    await applyMachineEvent(ports, machine, { kind: "job-started" }, now);
+  }
+}
+
+/** A saved delivery or an exported job, put through the same door. For `mayfly receive`. */
+export async function replay(ports: Ports, policy: Policy, event: JobEvent): Promise<string> {
+  if (event.action === "queued" || event.action === "waiting") return recordDemand(ports, policy, event);
+  const route = newJob(event, "");
+  await applyJobEvent(ports, policy, event);
+  return `Applied: the job is ${route.state}.`;
+}

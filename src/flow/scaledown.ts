@@ -1,0 +1,229 @@
+import { asMayflyError } from "../core/errors.ts";
+import { type MachineEvent, machineAfter } from "../core/lifecycle.ts";
+import type { Change, FleetId, Machine, MachineId, Policy } from "../core/model.ts";
+import { compare, type Decision, nextStep, orphanRecord, overdue } from "../core/scaledown.ts";
+import type { Compute, ListedMachine } from "../ports/compute.ts";
+import type { Ports } from "../ports/ports.ts";
+import { commitFleet } from "./commit-fleet.ts";
+import { poke, pokeAllFleets } from "./pokes.ts";
+
+/** While machines are being destroyed, they are looked at again after so long. */
+const terminatingSeconds = 2;
+const fenceRetrySeconds = 15;
+
+/**
+ * Stage **scaledown**, the sweep: lists what exists, compares it with the ledger, and retires what has passed its
+ * time. Listing comes first: what is listed and not in the ledger afterwards was never in it.
+ */
+export async function sweep(ports: Ports, policy: Policy): Promise<void> {
+  const listings = new Map<string, ReadonlyMap<MachineId, ListedMachine>>();
+  for (const compute of ports.compute.values()) {
+    const listing = await list(ports, compute);
+    if (listing !== undefined) listings.set(compute.name, listing);
+  }
+  const known = new Set<MachineId>();
+  for (const fleet of await ports.store.activeFleets()) {
+    const machines = await compareFleet(ports, policy, fleet, listings);
+    for (const machine of machines) known.add(machine.id);
+    if (machines.some((machine) => machine.state === "retiring")) await poke(ports, "scaledown", fleet);
+  }
+  for (const [compute, listing] of listings) {
+    for (const listed of listing.values()) {
+      if (!known.has(listed.machineId)) await dealWithUnknown(ports, policy, compute, listed);
+    }
+  }
+}
+
+/**
+ * Stage **scaledown**, one fleet: brings every retiring machine one step further. Fence first: GitHub refuses to
+ * remove a runner that runs a job, so a removed one is proof that terminating is safe.
+ */
+export async function retireMachines(ports: Ports, fleet: FleetId): Promise<void> {
+  const { machines } = await ports.store.load(fleet);
+  const retiring = machines.filter((machine) => machine.state === "retiring");
+  if (retiring.length === 0) return;
+  let again: number | undefined;
+  const toTerminate: Machine[] = [];
+  for (const machine of retiring) {
+    const verdict = nextStep(machine) === "fence" ? await fence(ports, machine) : "terminate";
+    if (verdict === "terminate") toTerminate.push(machine);
+    else again = Math.min(again ?? verdict.againSeconds, verdict.againSeconds);
+  }
+  if (await terminate(ports, toTerminate)) again = Math.min(again ?? terminatingSeconds, terminatingSeconds);
+  if (again !== undefined) await poke(ports, "scaledown", fleet, again);
+}
+
+// --------------------------------------------------------------------------------------------- compare
+
+async function list(
+  ports: Ports,
+  compute: Compute,
+): Promise<ReadonlyMap<MachineId, ListedMachine> | undefined> {
+  try {
+    const listed = await compute.list();
+    return new Map(listed.map((machine) => [machine.machineId, machine]));
+  } catch (error) {
+    // Without a listing nothing is believed gone; the next sweep lists again.
+    ports.log.warn("Machines could not be listed.", { stage: "scaledown", compute: compute.name, error });
+    return undefined;
+  }
+}
+
+async function compareFleet(
+  ports: Ports,
+  policy: Policy,
+  fleet: FleetId,
+  listings: ReadonlyMap<string, ReadonlyMap<MachineId, ListedMachine>>,
+): Promise<readonly Machine[]> {
+  const seen = await commitFleet(ports.store, fleet, (ledger) => {
+    const now = ports.clock.now();
+    const decisions: Decision[] = [...overdue(ledger, policy, now)];
+    for (const [compute, listing] of listings) {
+      const machines = ledger.machines.filter((machine) => machine.compute === compute);
+      decisions.push(...compare(machines, listing, policy, now));
+    }
+    const after = new Map<MachineId, Machine>();
+    for (const { machine, event } of decisions) {
+      after.set(machine.id, machineAfter(after.get(machine.id) ?? machine, event, now));
+    }
+    const changed = [...after.values()].filter((machine) => !ledger.machines.includes(machine));
+    const changes = changed
+      .slice(0, ports.store.changesPerCommit)
+      .map((machine): Change => ({ put: "machine", machine }));
+    const machines = ledger.machines.map((machine) => after.get(machine.id) ?? machine);
+    return { changes, result: { machines, changed } };
+  });
+  for (const machine of seen.changed) logChange(ports, machine);
+  if (seen.changed.some((machine) => machine.state === "ended")) await pokeAllFleets(ports);
+  return seen.machines;
+}
+
+/** Exists at the provider and is in no active ledger. */
+async function dealWithUnknown(
+  ports: Ports,
+  policy: Policy,
+  compute: string,
+  listed: ListedMachine,
+): Promise<void> {
+  const log = ports.log.with({ stage: "scaledown", machine: listed.machineId, provider: listed.providerId });
+  const known = await ports.store.findMachine(listed.machineId);
+  const now = ports.clock.now();
+  if (known?.state === "ended") {
+    // It ended for the ledger and is there again, or still: a listing that lagged, or a terminate that was lost.
+    log.warn("A machine that has ended still exists; it is terminated again.");
+    await terminateAt(ports, compute, [listed.providerId]);
+    return;
+  }
+  if (known !== undefined || listed.launchedAt + policy.timing.listingDelaySeconds * 1000 > now) return;
+  log.warn("A machine that no ledger knows is retired.");
+  await commitFleet(ports.store, listed.fleet, (ledger) => {
+    const there = ledger.machines.some((machine) => machine.id === listed.machineId);
+    const machine = orphanRecord(listed, compute, now);
+    return { changes: there ? [] : [{ put: "machine", machine }], result: undefined };
+  });
+  await poke(ports, "scaledown", listed.fleet);
+}
+
+// ---------------------------------------------------------------------------------- fence and terminate
+
+async function fence(
+  ports: Ports,
+  machine: Machine,
+): Promise<"terminate" | { readonly againSeconds: number }> {
+  const scope = machine.registration?.scope ?? machine.binding?.scope;
+  if (scope === undefined) return "terminate";
+  try {
+    const runnerId = machine.registration?.runnerId ?? (await ports.github.findRunner(scope, machine.id))?.id;
+    const answer = runnerId === undefined ? "absent" : await ports.github.deleteRunner(scope, runnerId);
+    const passed = answer !== "running-a-job";
+    await record(ports, machine, { kind: "fence", answer: passed ? "passed" : "refused" });
+    if (passed || processEnded(machine)) return "terminate";
+    ports.log.info("A retiring machine runs a job and is left alone.", {
+      stage: "scaledown",
+      machine: machine.id,
+      reason: machine.reason,
+    });
+    return { againSeconds: fenceRetrySeconds };
+  } catch (error) {
+    const { retryAt, code } = asMayflyError(error, "FENCE_FAILED", "It is tried again by itself.");
+    ports.log.warn("A machine could not be fenced.", {
+      stage: "scaledown",
+      machine: machine.id,
+      code,
+      error,
+    });
+    // What has no process any more cannot run a job; its registration is GitHub's to clean up.
+    if (processEnded(machine)) return "terminate";
+    const seconds = retryAt === undefined ? fenceRetrySeconds : (retryAt - ports.clock.now()) / 1000;
+    return { againSeconds: Math.max(1, Math.ceil(seconds)) };
+  }
+}
+
+/** The runner's process has ended, as the machine itself said, or the machine is no longer there. */
+function processEnded(machine: Machine): boolean {
+  return machine.exitCode !== undefined || machine.missingSince !== undefined;
+}
+
+/** True while something is still being destroyed. */
+async function terminate(ports: Ports, machines: readonly Machine[]): Promise<boolean> {
+  const byCompute = new Map<string, Machine[]>();
+  let pending = false;
+  for (const machine of machines) {
+    // A launch whose answer is not known yet: the sweep adopts it by its mark, or its limit ends it.
+    if (machine.providerId === undefined) continue;
+    const group = byCompute.get(machine.compute);
+    if (group === undefined) byCompute.set(machine.compute, [machine]);
+    else group.push(machine);
+  }
+  for (const [compute, group] of byCompute) {
+    const ids = group.map((machine) => machine.providerId ?? "");
+    const absent = await terminateAt(ports, compute, ids);
+    if (absent === undefined) pending = true;
+    for (const machine of group) {
+      if (machine.providerId !== undefined && absent?.has(machine.providerId)) {
+        await record(ports, machine, { kind: "gone", detail: "The provider says that it is gone." });
+      } else pending = true;
+    }
+  }
+  return pending;
+}
+
+/** The provider ids that are gone; undefined when the provider could not be asked. */
+async function terminateAt(
+  ports: Ports,
+  compute: string,
+  providerIds: readonly string[],
+): Promise<ReadonlySet<string> | undefined> {
+  try {
+    const outcomes = await ports.compute.get(compute)?.terminate(providerIds);
+    return new Set(
+      (outcomes ?? []).filter((outcome) => outcome.kind === "absent").map((outcome) => outcome.providerId),
+    );
+  } catch (error) {
+    ports.log.warn("Machines could not be terminated.", { stage: "scaledown", compute, providerIds, error });
+    return undefined;
+  }
+}
+
+async function record(ports: Ports, machine: Machine, event: MachineEvent): Promise<void> {
+  const after = await commitFleet<Machine | undefined>(ports.store, machine.fleet, (ledger) => {
+    const before = ledger.machines.find((entry) => entry.id === machine.id);
+    const next = before === undefined ? undefined : machineAfter(before, event, ports.clock.now());
+    if (next === undefined || next === before) return { changes: [], result: undefined };
+    return { changes: [{ put: "machine", machine: next }], result: next };
+  });
+  if (after?.state !== "ended") return;
+  logChange(ports, after);
+  await pokeAllFleets(ports);
+  await poke(ports, "scaleup", machine.fleet);
+}
+
+function logChange(ports: Ports, machine: Machine): void {
+  ports.log.info("A machine changed.", {
+    stage: "scaledown",
+    machine: machine.id,
+    state: machine.state,
+    reason: machine.reason,
+    detail: machine.detail,
+  });
+}

@@ -1,0 +1,352 @@
+import { spentTodayUsd, startOfDay } from "../core/cost.ts";
+import { type CounterLimit, presetCounter, totalCounter } from "../core/counters.ts";
+import { asMayflyError } from "../core/errors.ts";
+import { jobGivenUp, machineAfter } from "../core/lifecycle.ts";
+import type {
+  Blocked,
+  Change,
+  FleetId,
+  FleetRecord,
+  Job,
+  Ledger,
+  Machine,
+  Policy,
+  Purchase,
+} from "../core/model.ts";
+import { everyPool, forgetRefusals, type LaunchRefusal, rememberRefusal } from "../core/retry.ts";
+import { resolveSpec } from "../core/route.ts";
+import { type Command, type Plan, type PlanContext, plan } from "../core/scaleup.ts";
+import type { LaunchOutcome } from "../ports/compute.ts";
+import type { Ports } from "../ports/ports.ts";
+import { commitFleet, type Outcome } from "./commit-fleet.ts";
+import { sayGivenUp } from "./give-up.ts";
+import { machineIdFor } from "./machine-id.ts";
+import { poke, pokeAt } from "./pokes.ts";
+
+/**
+ * Stage **scaleup**: one look at a fleet. Loads its ledger, plans, records the intents, launches, records what came
+ * of it. Whoever else looks at the same time loses the commit and looks again; a crash in between leaves intents
+ * that the next look finishes.
+ */
+export async function scaleUp(ports: Ports, policy: Policy, fleet: FleetId): Promise<void> {
+  const look = await recordIntents(ports, policy, fleet);
+  for (const job of look.givenUp) await sayGivenUp(ports, job);
+  for (const group of groupByToken(look.launches)) await launchGroup(ports, policy, look.record, group);
+  if (look.retired) await poke(ports, "scaledown", fleet);
+  if (look.unfinished) await poke(ports, "scaleup", fleet);
+  else if (look.recheckAt !== undefined) await pokeAt(ports, "scaleup", fleet, look.recheckAt);
+}
+
+// --------------------------------------------------------------------------------------------- intents
+
+interface Look {
+  readonly record: FleetRecord | undefined;
+  readonly launches: readonly Machine[];
+  readonly givenUp: readonly Job[];
+  readonly retired: boolean;
+  /** Not everything fitted into one commit, or a cap was reached meanwhile: look again. */
+  readonly unfinished: boolean;
+  readonly recheckAt: number | undefined;
+}
+
+const nothing: Look = {
+  record: undefined,
+  launches: [],
+  givenUp: [],
+  retired: false,
+  unfinished: false,
+  recheckAt: undefined,
+};
+
+/** A cap that another fleet reaches in the same moment makes the commit fail; then the counters are read again. */
+const overLimitAttempts = 5;
+
+async function recordIntents(ports: Ports, policy: Policy, fleet: FleetId): Promise<Look> {
+  for (let attempt = 1; attempt <= overLimitAttempts; attempt++) {
+    const context = await readContext(ports, policy);
+    const look = await commitFleet<Look | "over-limit">(
+      ports.store,
+      fleet,
+      (ledger) => decide(ports, policy, withFreshSpec(ledger, policy), context),
+      () => "over-limit",
+    );
+    if (look !== "over-limit") return look;
+  }
+  return { ...nothing, unfinished: true };
+}
+
+async function readContext(ports: Ports, policy: Policy): Promise<PlanContext> {
+  const counters = await ports.store.counters();
+  if (policy.limits.dailyBudgetUsd === undefined) return { counters, spentTodayUsd: 0 };
+  const now = ports.clock.now();
+  const { machines } = await ports.store.history(startOfDay(now), Number.MAX_SAFE_INTEGER);
+  const active: Machine[] = [];
+  for (const fleet of await ports.store.activeFleets()) {
+    active.push(...(await ports.store.load(fleet)).machines);
+  }
+  return { counters, spentTodayUsd: spentTodayUsd([...machines, ...active], now) };
+}
+
+/** New machines follow the config of today; the record keeps that of the last launch when the preset is gone. */
+function withFreshSpec(ledger: Ledger, policy: Policy): Ledger {
+  const record = ledger.record;
+  const preset = policy.presets.find((entry) => entry.name === record?.spec.preset);
+  if (record === undefined || preset === undefined) return ledger;
+  return { ...ledger, record: { ...record, spec: resolveSpec(preset, record.options) } };
+}
+
+function decide(ports: Ports, policy: Policy, ledger: Ledger, context: PlanContext): Outcome<Look> {
+  const now = ports.clock.now();
+  const planned = plan(ledger, policy, context, now);
+  const record = recordAfter(ledger.record, planned.blocked);
+  const intents = intentsOf(ports, ledger, planned, now);
+  const all: Change[] = [
+    ...intents.machines.map((machine): Change => ({ put: "machine", machine })),
+    ...intents.jobs.map((job): Change => ({ put: "job", job })),
+  ];
+  // What is left out by the store's limit is planned again by the next look, which is asked for at once.
+  const changes = all.slice(0, ports.store.changesPerCommit - 1);
+  if (record !== undefined && (changes.length > 0 || record !== ledger.record)) {
+    changes.unshift({ put: "fleet", record });
+  }
+  const written = new Set(
+    changes.map((change) => (change.put === "machine" ? change.machine.id : undefined)),
+  );
+  const machines = intents.machines.filter((machine) => written.has(machine.id));
+  return {
+    changes,
+    limits: limitsOf(policy, ledger.record?.spec.preset),
+    result: {
+      record,
+      launches: machines.filter((machine) => machine.state === "requested"),
+      givenUp: intents.jobs.filter((job) => job.outcome?.kind === "given-up"),
+      retired: machines.some((machine) => machine.state === "retiring"),
+      unfinished: changes.length < all.length,
+      recheckAt: planned.recheckAt,
+    },
+  };
+}
+
+/** The record with the plan's reason for waiting; the same object when nothing changed. */
+function recordAfter(record: FleetRecord | undefined, blocked: Blocked | undefined): FleetRecord | undefined {
+  if (record === undefined) return undefined;
+  const { blocked: before, ...rest } = record;
+  if (JSON.stringify(before) === JSON.stringify(blocked)) return record;
+  return blocked === undefined ? rest : { ...rest, blocked };
+}
+
+function limitsOf(policy: Policy, presetName: string | undefined): readonly CounterLimit[] {
+  const preset = policy.presets.find((entry) => entry.name === presetName);
+  const total = { counter: totalCounter, max: policy.limits.machines };
+  return preset === undefined ? [total] : [total, { counter: presetCounter(preset.name), max: preset.max }];
+}
+
+function intentsOf(
+  ports: Ports,
+  ledger: Ledger,
+  planned: Plan,
+  now: number,
+): { readonly machines: readonly Machine[]; readonly jobs: readonly Job[] } {
+  const machines: Machine[] = [];
+  const jobs = new Map<number, Job>(
+    planned.planned.map((job) => [job.id, { ...job, times: { ...job.times, planned: now } }]),
+  );
+  for (const command of planned.commands) {
+    if (command.kind === "launch") {
+      machines.push(...requested(ports, ledger, command, now));
+      for (const job of command.jobs) {
+        const noted = jobs.get(job.id) ?? job;
+        if (noted.times.launched === undefined) {
+          jobs.set(job.id, { ...noted, times: { ...noted.times, launched: now } });
+        }
+      }
+    } else if (command.kind === "relaunch") {
+      machines.push({ ...command.machine, launchAttempts: command.machine.launchAttempts + 1 });
+    } else if (command.kind === "retire") {
+      const event = { kind: "retire", because: command.because, detail: command.detail } as const;
+      machines.push(machineAfter(command.machine, event, now));
+    } else {
+      const outcome = { kind: "given-up", because: command.because, detail: command.detail } as const;
+      jobs.set(command.job.id, jobGivenUp(command.job, outcome, now));
+    }
+  }
+  return { machines, jobs: [...jobs.values()] };
+}
+
+/** New machines of one launch share its token: a repetition of the whole launch is one action for the provider. */
+function requested(
+  ports: Ports,
+  ledger: Ledger,
+  command: Command & { kind: "launch" },
+  now: number,
+): readonly Machine[] {
+  const spec = ledger.record?.spec;
+  if (spec === undefined) return [];
+  const ids = Array.from({ length: command.count }, () => machineIdFor(spec.preset, ports.random));
+  return ids.map((id) => ({
+    id,
+    fleet: ledger.fleet,
+    preset: spec.preset,
+    compute: spec.compute,
+    state: "requested",
+    purchase: command.purchase,
+    launchToken: ids[0] ?? id,
+    launchAttempts: 1,
+    times: { requested: now },
+  }));
+}
+
+// -------------------------------------------------------------------------------------------- launches
+
+function groupByToken(machines: readonly Machine[]): readonly (readonly Machine[])[] {
+  const groups = new Map<string, Machine[]>();
+  for (const machine of machines) {
+    const group = groups.get(machine.launchToken);
+    if (group === undefined) groups.set(machine.launchToken, [machine]);
+    else group.push(machine);
+  }
+  return [...groups.values()];
+}
+
+async function launchGroup(
+  ports: Ports,
+  policy: Policy,
+  record: FleetRecord | undefined,
+  machines: readonly Machine[],
+): Promise<void> {
+  const first = machines[0];
+  if (record === undefined || first === undefined) return;
+  const log = ports.log.with({ stage: "scaleup", fleet: record.id, purchase: first.purchase });
+  log.info("Machines are launched.", { machines: machines.map((machine) => machine.id) });
+  const outcomes = await launch(ports, record, first, machines);
+  if ("refusal" in outcomes) {
+    // Whether anything was launched is not known: the machines stay requested and are asked for again.
+    log.warn("A launch was not answered.", {
+      code: outcomes.refusal.code,
+      message: outcomes.refusal.message,
+    });
+    await remember(ports, policy, record.id, outcomes.refusal);
+    await poke(ports, "scaleup", record.id);
+    return;
+  }
+  const prices = await pricesOf(ports, record, outcomes.answers);
+  await recordOutcomes(ports, policy, record.id, first.purchase, outcomes.answers, prices);
+  const refused = outcomes.answers.filter((outcome) => outcome.kind === "refused");
+  for (const refusal of refused) log.warn("A launch was refused.", { ...refusal, kind: refusal.failure });
+  if (refused.length > 0) await poke(ports, "scaleup", record.id);
+}
+
+async function launch(
+  ports: Ports,
+  record: FleetRecord,
+  first: Machine,
+  machines: readonly Machine[],
+): Promise<{ readonly answers: readonly LaunchOutcome[] } | { readonly refusal: LaunchRefusal }> {
+  const now = ports.clock.now();
+  const compute = ports.compute.get(first.compute);
+  if (compute === undefined) {
+    const code = "COMPUTE_UNKNOWN";
+    const message = `This installation has no compute ${first.compute}. Change the preset ${first.preset}.`;
+    return { refusal: { purchase: first.purchase, kind: "configuration", code, message, pools: [] } };
+  }
+  const avoid = record.refusals.filter(
+    (entry) => entry.pool !== everyPool && entry.purchase === first.purchase && entry.until > now,
+  );
+  try {
+    const answers = await compute.launch({
+      fleet: record.id,
+      spec: record.spec,
+      purchase: first.purchase,
+      token: first.launchToken,
+      machines: machines.map((machine) => {
+        const credential = ports.identity.issue(machine.id);
+        return { id: machine.id, ...(credential !== undefined && { credential }) };
+      }),
+      avoidPools: avoid.map((entry) => entry.pool),
+      jobTimeoutSeconds: record.spec.jobTimeoutSeconds,
+      bootTimeoutSeconds: record.spec.bootTimeoutSeconds,
+    });
+    return { answers };
+  } catch (error) {
+    const { kind, code, message } = asMayflyError(error, "LAUNCH_FAILED", "It is tried again by itself.");
+    const failure = kind === "wait" ? "throttle" : kind === "operator" ? "configuration" : "transient";
+    return { refusal: { purchase: first.purchase, kind: failure, code, message, pools: [] } };
+  }
+}
+
+async function pricesOf(
+  ports: Ports,
+  record: FleetRecord,
+  outcomes: readonly LaunchOutcome[],
+): Promise<ReadonlyMap<string, number>> {
+  const prices = new Map<string, number>();
+  for (const outcome of outcomes) {
+    if (outcome.kind !== "launched") continue;
+    const price =
+      outcome.pricePerHourUsd ??
+      (await ports.prices.pricePerHourUsd(record.spec, outcome.purchase, outcome.pool));
+    if (price !== undefined) prices.set(outcome.machineId, price);
+  }
+  return prices;
+}
+
+async function recordOutcomes(
+  ports: Ports,
+  policy: Policy,
+  fleet: FleetId,
+  purchase: Purchase,
+  outcomes: readonly LaunchOutcome[],
+  prices: ReadonlyMap<string, number>,
+): Promise<void> {
+  for (let from = 0; from < outcomes.length; from += ports.store.changesPerCommit - 1) {
+    const part = outcomes.slice(from, from + ports.store.changesPerCommit - 1);
+    await commitFleet(ports.store, fleet, (ledger) => {
+      const now = ports.clock.now();
+      const changes: Change[] = [];
+      let refusals = ledger.record?.refusals ?? [];
+      for (const outcome of part) {
+        refusals =
+          outcome.kind === "launched"
+            ? forgetRefusals(refusals, outcome.pool, outcome.purchase)
+            : rememberRefusal(refusals, { ...outcome, purchase, kind: outcome.failure }, now, policy.timing);
+        const machine = ledger.machines.find((entry) => entry.id === outcome.machineId);
+        const after = machine === undefined ? undefined : afterOutcome(machine, outcome, prices, now);
+        if (after !== undefined && after !== machine) changes.push({ put: "machine", machine: after });
+      }
+      if (ledger.record !== undefined && refusals !== ledger.record.refusals) {
+        changes.push({ put: "fleet", record: { ...ledger.record, refusals } });
+      }
+      return { changes, result: undefined };
+    });
+  }
+}
+
+function afterOutcome(
+  machine: Machine,
+  outcome: LaunchOutcome,
+  prices: ReadonlyMap<string, number>,
+  now: number,
+): Machine {
+  if (outcome.kind === "launched") {
+    const price = prices.get(machine.id);
+    const event = {
+      kind: "launched",
+      providerId: outcome.providerId,
+      pool: outcome.pool,
+      purchase: outcome.purchase,
+      ...(price !== undefined && { pricePerHourUsd: price }),
+    } as const;
+    return machineAfter(machine, event, now);
+  }
+  // The same launch, later, with the same token: the machine stays requested.
+  if (outcome.failure === "throttle" || outcome.failure === "transient") return machine;
+  return machineAfter(machine, { kind: "refused", detail: `${outcome.code}: ${outcome.message}` }, now);
+}
+
+async function remember(ports: Ports, policy: Policy, fleet: FleetId, refusal: LaunchRefusal): Promise<void> {
+  await commitFleet(ports.store, fleet, (ledger) => {
+    if (ledger.record === undefined) return { changes: [], result: undefined };
+    const refusals = rememberRefusal(ledger.record.refusals, refusal, ports.clock.now(), policy.timing);
+    return { changes: [{ put: "fleet", record: { ...ledger.record, refusals } }], result: undefined };
+  });
+}
