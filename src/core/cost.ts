@@ -36,7 +36,7 @@ const ec2OnDemandPerCpuHourUsd: Readonly<Record<Architecture, number>> = { x86_6
 const spotFraction = 0.38;
 const assumedCpu = 2;
 
-interface Size {
+export interface Size {
   readonly architecture: Architecture;
   readonly cpu?: number;
 }
@@ -81,7 +81,7 @@ export function runSeconds(job: Job, now: Instant): number {
   return Math.max(0, (job.times.completed ?? now) - job.times.started) / 1000;
 }
 
-export function sizeOf(spec: FleetSpec | undefined): Size {
+export function sizeOf(spec: Pick<FleetSpec, "architecture" | "cpu"> | undefined): Size {
   if (spec === undefined) return { architecture: "x86_64" };
   return { architecture: spec.architecture, ...(spec.cpu !== undefined && { cpu: spec.cpu }) };
 }

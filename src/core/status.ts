@@ -1,4 +1,31 @@
-import type { BlockReason, EndReason, GiveUpReason, JobState, MachineState, RefusalReason } from "./model.ts";
+import {
+  ec2SpotPriceUsd,
+  githubHostedPriceUsd,
+  machineCostUsd,
+  machineSeconds,
+  runSeconds,
+  type Size,
+  sizeOf,
+  spentTodayUsd,
+  startOfDay,
+} from "./cost.ts";
+import { type Demand, demandOf } from "./demand.ts";
+import {
+  type BlockReason,
+  type EndReason,
+  type FleetSpec,
+  fullName,
+  type GiveUpReason,
+  type Instant,
+  type Job,
+  type JobState,
+  type Ledger,
+  type Machine,
+  type MachineState,
+  type Policy,
+  type Preset,
+  type RefusalReason,
+} from "./model.ts";
 
 /**
  * The documents that people and programs read: the page, the CLI and `--json`. Fields are only ever added.
@@ -152,4 +179,331 @@ export interface WhyStep {
   readonly what: string;
   /** Seconds since the step before. */
   readonly afterSeconds: number;
+}
+
+// ------------------------------------------------------------------------------------------- building
+
+/** What a status document is made from. `history` reaches back at least to midnight UTC and one hour. */
+export interface StatusInput {
+  readonly version: string;
+  readonly now: Instant;
+  readonly policy: Policy;
+  readonly ledgers: readonly Ledger[];
+  readonly history: { readonly jobs: readonly Job[]; readonly machines: readonly Machine[] };
+  readonly budgets: readonly {
+    readonly installationId: number;
+    readonly limit: number;
+    readonly remaining: number;
+    readonly resetAt: Instant;
+  }[];
+  readonly problems: readonly string[];
+  /** The lists hold at most so many entries; the counts are always of all. */
+  readonly listLimit: number;
+}
+
+const hourMilliseconds = 60 * 60 * 1000;
+
+export function statusDocument(input: StatusInput): StatusDocument {
+  const { now, ledgers, history } = input;
+  const jobs = ledgers.flatMap((ledger) => ledger.jobs);
+  const machines = ledgers.flatMap((ledger) => ledger.machines);
+  const specs = new Map(ledgers.map((ledger) => [ledger.fleet, ledger.record?.spec]));
+  const lastHourJobs = history.jobs.filter((job) => (job.times.completed ?? 0) > now - hourMilliseconds);
+  const fleets = ledgers.map((ledger) => fleetStatus(ledger));
+  const problems = [...input.problems, ...fleets.flatMap(problemOf)];
+  const waits = new Map(ledgers.map((ledger) => [ledger.fleet, waitContext(ledger, now)]));
+  const cut = <T>(list: readonly T[]): readonly T[] => list.slice(0, input.listLimit);
+  const active = [...jobs].sort((left, right) => left.times.created - right.times.created);
+  return {
+    version: input.version,
+    at: iso(now),
+    state: problems.length === 0 ? "ready" : "degraded",
+    problems,
+    jobs: {
+      waiting: count(jobs, (job) => job.state === "waiting"),
+      queued: count(jobs, (job) => job.state === "queued"),
+      running: count(jobs, (job) => job.state === "running"),
+      completedLastHour: count(lastHourJobs, (job) => job.outcome?.kind === "completed"),
+      failedLastHour: count(
+        lastHourJobs,
+        (job) => job.outcome?.kind === "completed" && job.outcome.conclusion === "failure",
+      ),
+      givenUpLastHour: count(lastHourJobs, (job) => job.outcome?.kind === "given-up"),
+      refusedLastHour: count(lastHourJobs, (job) => job.outcome?.kind === "refused"),
+    },
+    machines: machineCounts(machines, history.machines, now),
+    waits: waitSummary([...jobs, ...lastHourJobs], now - hourMilliseconds),
+    cost: costSummary(input, specs, jobs, machines),
+    presets: input.policy.presets.map((preset) => presetStatus(preset, machines, fleets)),
+    fleets,
+    activeJobs: cut(active.map((job) => jobStatus(job, waits.get(job.fleet), now))),
+    recentJobs: cut(history.jobs.map((job) => jobStatus(job, undefined, now))),
+    activeMachines: cut(machines.map((machine) => machineStatus(machine, now))),
+    lastHour: minutes(jobs, lastHourJobs, [...machines, ...history.machines], now),
+    github: input.budgets.map((budget) => ({
+      installationId: budget.installationId,
+      remaining: budget.remaining,
+      limit: budget.limit,
+      resetAt: iso(budget.resetAt),
+    })),
+  };
+}
+
+/** The value below which the given part of the sorted values lies (nearest rank); null for none. */
+export function percentile(sorted: readonly number[], part: number): number | null {
+  if (sorted.length === 0) return null;
+  const rank = Math.max(1, Math.ceil(part * sorted.length));
+  return sorted[Math.min(rank, sorted.length) - 1] ?? null;
+}
+
+/** Waits of the jobs that started at or after `since`, from GitHub's creation to the start. */
+export function waitSummary(jobs: readonly Job[], since: Instant): WaitSummary {
+  const started = jobs.filter((job) => job.times.started !== undefined && job.times.started >= since);
+  const waits = started.map((job) => secondsBetween(job.times.created, job.times.started)).sort(ascending);
+  const github = started.map((job) => secondsBetween(job.times.created, job.times.received)).sort(ascending);
+  return {
+    jobs: started.length,
+    p50Seconds: percentile(waits, 0.5),
+    p95Seconds: percentile(waits, 0.95),
+    p99Seconds: percentile(waits, 0.99),
+    githubP50Seconds: percentile(github, 0.5),
+    githubP95Seconds: percentile(github, 0.95),
+  };
+}
+
+export function machineStatus(machine: Machine, now: Instant): MachineStatus {
+  const { times } = machine;
+  return {
+    id: machine.id,
+    preset: machine.preset,
+    fleet: machine.fleet,
+    compute: machine.compute,
+    state: machine.state,
+    purchase: machine.purchase,
+    pool: machine.pool ?? null,
+    providerId: machine.providerId ?? null,
+    jobId: machine.jobId ?? machine.binding?.jobId ?? null,
+    ageSeconds: secondsBetween(times.requested, times.ended ?? now),
+    requestedAt: iso(times.requested),
+    endedAt: isoOrNull(times.ended),
+    reason: machine.reason ?? null,
+    detail: machine.detail ?? null,
+    costUsd: machineCostUsd(machine, 0, now),
+  };
+}
+
+/** What a job's fleet is doing about it; absent for a job that has ended. */
+export interface WaitContext {
+  readonly ledger: Ledger;
+  readonly demand: Demand;
+  readonly places: ReadonlyMap<number, number>;
+  readonly now: Instant;
+}
+
+export function waitContext(ledger: Ledger, now: Instant): WaitContext {
+  const demand = demandOf(ledger);
+  return { ledger, demand, places: new Map(demand.unserved.map((job, index) => [job.id, index])), now };
+}
+
+export function jobStatus(job: Job, context: WaitContext | undefined, now: Instant): JobStatus {
+  const { times, outcome } = job;
+  return {
+    id: job.id,
+    name: job.name,
+    workflow: job.workflowName,
+    repository: fullName(job.repository),
+    url: job.url,
+    labels: job.labels,
+    fleet: job.fleet,
+    state: job.state,
+    outcome: outcome === undefined ? null : outcome.kind === "completed" ? outcome.conclusion : outcome.kind,
+    because: outcome === undefined || outcome.kind === "completed" ? null : outcome.because,
+    waitsFor: context === undefined ? null : waitsFor(job, context),
+    createdAt: iso(times.created),
+    startedAt: isoOrNull(times.started),
+    completedAt: isoOrNull(times.completed),
+    waitSeconds: secondsBetween(times.created, times.started ?? times.completed ?? now),
+    runSeconds: times.started === undefined ? null : secondsBetween(times.started, times.completed ?? now),
+    machine: job.machineId ?? null,
+    costUsd: null,
+  };
+}
+
+/** One sentence: what has to happen before this job runs. Null once it runs. */
+export function waitsFor(job: Job, context: WaitContext): string | null {
+  if (job.state === "waiting") return "GitHub holds it back: an approval or an environment rule is pending.";
+  if (job.state !== "queued") return null;
+  const { ledger, demand, places } = context;
+  const machine = ledger.machines.find(
+    (entry) => entry.id === job.machineId && entry.binding?.jobId === job.id,
+  );
+  const place = places.get(job.id);
+  if (place === undefined)
+    return sentenceOfMachine(machine, "A runner is ready; GitHub has not assigned it yet.");
+  const unclaimed = demand.unclaimed.length;
+  if (place < unclaimed) {
+    const launched = demand.unclaimed.some((entry) => entry.state === "launched");
+    return launched
+      ? "A machine is starting for it."
+      : "A machine was asked for; the provider has not answered yet.";
+  }
+  const blocked = ledger.record?.blocked;
+  if (blocked !== undefined) return blocked.detail;
+  return "It was just received; a machine is about to be asked for.";
+}
+
+function sentenceOfMachine(machine: Machine | undefined, otherwise: string): string {
+  if (machine === undefined) return otherwise;
+  if (machine.registration === undefined) return `Machine ${machine.id} claimed it and is being registered.`;
+  if (machine.times.online === undefined) return `The runner on machine ${machine.id} is starting.`;
+  if (machine.times.started !== undefined) return `Machine ${machine.id} runs a job; GitHub is asked which.`;
+  return `The runner on machine ${machine.id} listens; GitHub has not assigned the job yet.`;
+}
+
+// ---------------------------------------------------------------------------------------------- parts
+
+function machineCounts(
+  machines: readonly Machine[],
+  ended: readonly Machine[],
+  now: Instant,
+): StatusDocument["machines"] {
+  const since = now - hourMilliseconds;
+  const endedLastHour = ended.filter((machine) => (machine.times.ended ?? 0) > since);
+  const failed = (machine: Machine): boolean => machine.reason === "launch-failed";
+  return {
+    requested: count(machines, (machine) => machine.state === "requested"),
+    launched: count(machines, (machine) => machine.state === "launched"),
+    registered: count(machines, (machine) => machine.state === "registered"),
+    busy: count(machines, (machine) => machine.state === "busy"),
+    retiring: count(machines, (machine) => machine.state === "retiring"),
+    alive: machines.length,
+    launchedLastHour: count(
+      [...machines, ...endedLastHour],
+      (machine) => (machine.times.launched ?? 0) > since,
+    ),
+    endedLastHour: count(endedLastHour, (machine) => !failed(machine)),
+    launchFailuresLastHour: count(endedLastHour, failed),
+  };
+}
+
+function costSummary(
+  input: StatusInput,
+  specs: ReadonlyMap<string, FleetSpec | undefined>,
+  jobs: readonly Job[],
+  machines: readonly Machine[],
+): CostSummary {
+  const { now, history, policy } = input;
+  const midnight = startOfDay(now);
+  const sizes = (preset: string, fleet: string): Size => {
+    const spec = specs.get(fleet) ?? policy.presets.find((entry) => entry.name === preset);
+    return sizeOf(spec);
+  };
+  let hosted = 0;
+  for (const job of [...jobs, ...history.jobs]) {
+    const { started, completed } = job.times;
+    if (started === undefined || (completed ?? now) < midnight) continue;
+    hosted += githubHostedPriceUsd(sizes(job.fleet.split("/")[0] ?? "", job.fleet), runSeconds(job, now));
+  }
+  const all = [...machines, ...history.machines];
+  let spot = 0;
+  for (const machine of all) {
+    spot += ec2SpotPriceUsd(sizes(machine.preset, machine.fleet), machineSeconds(machine, midnight, now));
+  }
+  return {
+    todayUsd: spentTodayUsd(all, now),
+    githubHostedTodayUsd: hosted,
+    ec2SpotTodayUsd: spot,
+    dailyBudgetUsd: policy.limits.dailyBudgetUsd ?? null,
+  };
+}
+
+function presetStatus(
+  preset: Preset,
+  machines: readonly Machine[],
+  fleets: readonly FleetStatus[],
+): PresetStatus {
+  const blocked = fleets.some((fleet) => fleet.preset === preset.name && fleet.blocked !== null);
+  return {
+    name: preset.name,
+    compute: preset.compute,
+    labels: preset.labels,
+    machines: count(machines, (machine) => machine.preset === preset.name),
+    max: preset.max,
+    status: blocked ? "blocked" : "ready",
+  };
+}
+
+function fleetStatus(ledger: Ledger): FleetStatus {
+  const blocked = ledger.record?.blocked;
+  return {
+    fleet: ledger.fleet,
+    preset: ledger.record?.spec.preset ?? ledger.fleet,
+    queued: count(ledger.jobs, (job) => job.state === "queued"),
+    running: count(ledger.jobs, (job) => job.state === "running"),
+    machines: ledger.machines.length,
+    blocked:
+      blocked === undefined
+        ? null
+        : {
+            because: blocked.because,
+            detail: blocked.detail,
+            since: iso(blocked.since),
+            nextAttemptAt: isoOrNull(blocked.nextAttemptAt),
+          },
+  };
+}
+
+/** What only an operator can change. A cap that is reached is normal; a launch that is refused is not. */
+function problemOf(fleet: FleetStatus): readonly string[] {
+  const because = fleet.blocked?.because;
+  if (because !== "launch-refused" && because !== "preset-removed") return [];
+  return [`${fleet.queued} jobs of fleet ${fleet.fleet} wait: ${fleet.blocked?.detail}`];
+}
+
+/** Sixty minutes, oldest first: jobs started and the most machines alive in each. */
+function minutes(
+  active: readonly Job[],
+  finished: readonly Job[],
+  machines: readonly Machine[],
+  now: Instant,
+): readonly MinuteStatus[] {
+  const first = Math.floor(now / 60_000) - 59;
+  const started = new Array<number>(60).fill(0);
+  const alive = new Array<number>(60).fill(0);
+  for (const job of [...active, ...finished]) {
+    const index = Math.floor((job.times.started ?? 0) / 60_000) - first;
+    if (index >= 0 && index < 60) started[index] = (started[index] ?? 0) + 1;
+  }
+  for (const machine of machines) {
+    const from = Math.max(0, Math.floor(machine.times.requested / 60_000) - first);
+    const until = Math.min(59, Math.floor((machine.times.ended ?? now) / 60_000) - first);
+    for (let index = from; index <= until; index++) alive[index] = (alive[index] ?? 0) + 1;
+  }
+  return started.map((jobs, index) => ({
+    at: iso((first + index) * 60_000),
+    started: jobs,
+    machines: alive[index] ?? 0,
+  }));
+}
+
+function secondsBetween(from: Instant, until: Instant | undefined): number {
+  return Math.max(0, (until ?? from) - from) / 1000;
+}
+
+function count<T>(list: readonly T[], matches: (entry: T) => boolean): number {
+  let sum = 0;
+  for (const entry of list) if (matches(entry)) sum += 1;
+  return sum;
+}
+
+function ascending(left: number, right: number): number {
+  return left - right;
+}
+
+export function iso(instant: Instant): string {
+  return new Date(instant).toISOString();
+}
+
+export function isoOrNull(instant: Instant | undefined): string | null {
+  return instant === undefined ? null : iso(instant);
 }

@@ -1,6 +1,6 @@
 import { scopeName } from "../core/demand.ts";
-import { jobGivenUp, newJob } from "../core/lifecycle.ts";
-import type { FleetId, Job, JobEvent, Machine, Policy, Scope } from "../core/model.ts";
+import { jobGivenUp } from "../core/lifecycle.ts";
+import type { FleetId, Job, Machine, Policy, Scope } from "../core/model.ts";
 import { deliveriesToRedeliver, jobChecked, jobsToCheck } from "../core/rebalance.ts";
 import { fleetIdOf, resolveSpec } from "../core/route.ts";
 import type { Runner } from "../ports/github.ts";
@@ -160,12 +160,4 @@ async function compareRunner(ports: Ports, machine: Machine, runner: Runner | un
   } else if (runner.busy) {
     await applyMachineEvent(ports, machine, { kind: "job-started" }, now);
   }
-}
-
-/** A saved delivery or an exported job, put through the same door. For `mayfly receive`. */
-export async function replay(ports: Ports, policy: Policy, event: JobEvent): Promise<string> {
-  if (event.action === "queued" || event.action === "waiting") return recordDemand(ports, policy, event);
-  const route = newJob(event, "");
-  await applyJobEvent(ports, policy, event);
-  return `Applied: the job is ${route.state}.`;
 }

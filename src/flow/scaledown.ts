@@ -84,12 +84,12 @@ async function compareFleet(
     }
     const after = new Map<MachineId, Machine>();
     for (const { machine, event } of decisions) {
-      after.set(machine.id, machineAfter(after.get(machine.id) ?? machine, event, now));
+      const before = after.get(machine.id) ?? machine;
+      const next = machineAfter(before, event, now);
+      if (next !== before) after.set(machine.id, next);
     }
-    const changed = [...after.values()].filter((machine) => !ledger.machines.includes(machine));
-    const changes = changed
-      .slice(0, ports.store.changesPerCommit)
-      .map((machine): Change => ({ put: "machine", machine }));
+    const changed = [...after.values()].slice(0, ports.store.changesPerCommit);
+    const changes = changed.map((machine): Change => ({ put: "machine", machine }));
     const machines = ledger.machines.map((machine) => after.get(machine.id) ?? machine);
     return { changes, result: { machines, changed } };
   });

@@ -1,0 +1,117 @@
+import { machineCostUsd } from "./cost.ts";
+import type { FleetRecord, Instant, Job, Ledger, Machine, Policy } from "./model.ts";
+import { deadlineOf } from "./scaleup.ts";
+import {
+  iso,
+  isoOrNull,
+  jobStatus,
+  machineStatus,
+  type WhyDocument,
+  type WhyStep,
+  waitContext,
+} from "./status.ts";
+
+/**
+ * What happened to one job, step by step, what it waits for, and what comes next by itself.
+ * `machines`: those that claimed it or ran it, ended ones too.
+ */
+export function whyDocument(
+  job: Job,
+  ledger: Ledger,
+  machines: readonly Machine[],
+  policy: Policy,
+  now: Instant,
+): WhyDocument {
+  const context = job.state === "done" ? undefined : waitContext(ledger, now);
+  const status = jobStatus(job, context, now);
+  const ran = machines.find((machine) => machine.jobId === job.id);
+  const costUsd = ran === undefined ? null : machineCostUsd(ran, 0, now);
+  return {
+    job: { ...status, costUsd },
+    summary: summaryOf(job, status.waitsFor, now),
+    steps: stepsOf(job, machines),
+    next: nextOf(job, ledger.record, policy, now),
+    machines: machines.map((machine) => machineStatus(machine, now)),
+  };
+}
+
+function summaryOf(job: Job, waits: string | null, now: Instant): string {
+  const { outcome, times } = job;
+  if (outcome?.kind === "refused") return `The job was refused. ${outcome.detail}`;
+  if (outcome?.kind === "given-up") return `The job was given up (${outcome.because}). ${outcome.detail}`;
+  if (outcome?.kind === "completed") {
+    if (times.started === undefined) return `The job ended before it ran: ${outcome.conclusion}.`;
+    return `The job ran and ended: ${outcome.conclusion}.`;
+  }
+  if (job.state === "running")
+    return `The job runs on ${job.machineId ?? job.runnerName ?? "a runner that is not ours"}.`;
+  const seconds = Math.round((now - times.created) / 1000);
+  return `The job has been ${job.state} for ${seconds} s. ${waits ?? ""}`.trim();
+}
+
+function stepsOf(job: Job, machines: readonly Machine[]): readonly WhyStep[] {
+  const { times, outcome } = job;
+  const machine = job.machineId ?? "a machine";
+  const moments: (readonly [Instant | undefined, string])[] = [
+    [times.created, "GitHub created the job"],
+    [times.received, "Mayfly heard of it"],
+    [times.planned, `it was counted as demand of fleet ${job.fleet}`],
+    [times.launched, "a machine was asked for, or was there already"],
+    [times.running, `machine ${machine} was running`],
+    [times.claimed, `machine ${machine} claimed the job`],
+    [times.online, "its runner listened for jobs"],
+    [times.started, `the job started on ${job.runnerName ?? machine}`],
+    ...machines.flatMap((entry) => momentsOf(entry, job)),
+    [times.completed, endOf(outcome)],
+  ];
+  const known = moments
+    .filter((moment): moment is readonly [Instant, string] => moment[0] !== undefined)
+    .sort(([left], [right]) => left - right);
+  return known.map(([at, what], index) => ({
+    at: iso(at),
+    what,
+    afterSeconds: (at - (known[index - 1]?.[0] ?? at)) / 1000,
+  }));
+}
+
+/** What happened to a machine that had claimed the job, when it did not run it or was taken away. */
+function momentsOf(machine: Machine, job: Job): readonly (readonly [Instant | undefined, string])[] {
+  const moments: (readonly [Instant | undefined, string])[] = [];
+  if (machine.interruptedAt !== undefined) {
+    moments.push([machine.interruptedAt, `machine ${machine.id} was told that it will be taken back`]);
+  }
+  if (machine.reason !== "completed" || machine.jobId !== job.id) {
+    moments.push([
+      machine.times.retiring,
+      `machine ${machine.id} retired: ${machine.reason}. ${machine.detail ?? ""}`,
+    ]);
+  }
+  return moments;
+}
+
+function endOf(outcome: Job["outcome"]): string {
+  if (outcome === undefined) return "the job ended";
+  if (outcome.kind === "completed") return `the job ended: ${outcome.conclusion}`;
+  return `the job was ${outcome.kind === "refused" ? "refused" : "given up"}: ${outcome.detail}`;
+}
+
+function nextOf(
+  job: Job,
+  record: FleetRecord | undefined,
+  policy: Policy,
+  now: Instant,
+): WhyDocument["next"] {
+  if (job.state === "done") return null;
+  if (job.state === "waiting") return { what: "It is queued as soon as GitHub lets it go.", at: null };
+  if (job.state === "running")
+    return { what: "It ends by itself, at its preset's time limit at the latest.", at: null };
+  const blocked = record?.blocked;
+  if (blocked?.nextAttemptAt !== undefined && blocked.nextAttemptAt > now) {
+    return { what: "A machine is asked for again.", at: isoOrNull(blocked.nextAttemptAt) };
+  }
+  if (blocked !== undefined) return { what: "A machine is asked for as soon as a place is free.", at: null };
+  return {
+    what: "If it cannot be served until then, it is given up, visibly.",
+    at: iso(deadlineOf(job, policy)),
+  };
+}

@@ -1,0 +1,82 @@
+import { startOfDay } from "../core/cost.ts";
+import type { Job, JobId, Ledger, Machine, MachineId, Policy } from "../core/model.ts";
+import {
+  type MachineStatus,
+  machineStatus,
+  type StatusDocument,
+  statusDocument,
+  type WhyDocument,
+} from "../core/status.ts";
+import { whyDocument } from "../core/why.ts";
+import type { Ports } from "../ports/ports.ts";
+import { applyMachineEvent } from "./lifecycle.ts";
+
+const hourMilliseconds = 60 * 60 * 1000;
+
+/** Stage **status**: one document that says what runs, why a job waits and what it cost. It changes nothing. */
+export async function readStatus(
+  ports: Ports,
+  policy: Policy,
+  options: { readonly version: string; readonly problems: readonly string[]; readonly listLimit: number },
+): Promise<StatusDocument> {
+  const now = ports.clock.now();
+  const ledgers = await readLedgers(ports);
+  const since = Math.min(startOfDay(now), now - hourMilliseconds);
+  const history = await ports.store.history(since, Number.MAX_SAFE_INTEGER);
+  return statusDocument({ ...options, now, policy, ledgers, history, budgets: ports.github.budgets() });
+}
+
+/** What happened to one job and what comes next; undefined when no such job is known. */
+export async function readWhy(ports: Ports, policy: Policy, id: JobId): Promise<WhyDocument | undefined> {
+  const job = await ports.store.findJob(id);
+  if (job === undefined) return undefined;
+  const ledger = await ports.store.load(job.fleet);
+  return whyDocument(job, ledger, await machinesOf(ports, job, ledger), policy, ports.clock.now());
+}
+
+export async function readMachine(ports: Ports, id: MachineId): Promise<MachineStatus | undefined> {
+  const machine = await ports.store.findMachine(id);
+  return machine === undefined ? undefined : machineStatus(machine, ports.clock.now());
+}
+
+/**
+ * The operator ends a machine. Without `forced` it is fenced: a job that runs on it ends first. With `forced` it
+ * is terminated with whatever runs on it.
+ */
+export async function terminateMachine(
+  ports: Ports,
+  id: MachineId,
+  forced: boolean,
+): Promise<"terminating" | "ended" | "unknown"> {
+  const machine = await ports.store.findMachine(id);
+  if (machine === undefined) return "unknown";
+  if (machine.state === "ended") return "ended";
+  const detail = forced ? "An operator ended it, whatever ran on it." : "An operator ended it.";
+  const event = {
+    kind: "retire",
+    because: "operator",
+    detail,
+    ...(forced && { forced: true as const }),
+  } as const;
+  await applyMachineEvent(ports, machine, event, ports.clock.now());
+  return "terminating";
+}
+
+async function readLedgers(ports: Ports): Promise<readonly Ledger[]> {
+  const ledgers: Ledger[] = [];
+  for (const fleet of await ports.store.activeFleets()) ledgers.push(await ports.store.load(fleet));
+  return ledgers;
+}
+
+/** Machines that claimed the job or ran it: from the ledger, and by name when they have ended. */
+async function machinesOf(ports: Ports, job: Job, ledger: Ledger): Promise<readonly Machine[]> {
+  const machines = ledger.machines.filter(
+    (machine) => machine.jobId === job.id || machine.binding?.jobId === job.id,
+  );
+  for (const id of new Set([job.machineId, job.runnerName])) {
+    if (id === undefined || machines.some((machine) => machine.id === id)) continue;
+    const machine = await ports.store.findMachine(id);
+    if (machine !== undefined) machines.push(machine);
+  }
+  return machines;
+}
