@@ -1,0 +1,46 @@
+import { repositoryOf } from "./document-source.ts";
+import type { Job, ModelState } from "./model-state.ts";
+import type { PlannedJob } from "./planned-job.ts";
+
+/** What a runner is told about the job that it was assigned. */
+export interface JobMessage {
+  readonly jobId: number;
+  readonly runId: number;
+  readonly runNumber: number;
+  readonly attempt: number;
+  readonly repository: string;
+  readonly workflow: string;
+  readonly event: string;
+  readonly branch: string;
+  readonly sha: string;
+  readonly actor: string;
+  readonly planned: PlannedJob;
+  /** Conclusion of each needed job, by its key. */
+  readonly needs: Readonly<Record<string, string>>;
+}
+
+export function jobMessage(state: ModelState, job: Job): JobMessage {
+  const repository = repositoryOf(state, job.repositoryId);
+  const run = state.runs.get(job.runId);
+  if (run === undefined) throw new Error(`The model has no run ${job.runId}.`);
+  const needs: Record<string, string> = {};
+  for (const other of run.current) {
+    if (other === undefined || !job.planned.needs.includes(other.planned.key)) continue;
+    const earlier = needs[other.planned.key] ?? "success";
+    needs[other.planned.key] = earlier === "success" ? (other.conclusion ?? "success") : earlier;
+  }
+  return {
+    jobId: job.id,
+    runId: job.runId,
+    runNumber: run.number,
+    attempt: job.attempt,
+    repository: `${repository.owner}/${repository.name}`,
+    workflow: run.workflowName,
+    event: run.event,
+    branch: run.headBranch,
+    sha: run.headSha,
+    actor: run.actorLogin,
+    planned: job.planned,
+    needs,
+  };
+}
