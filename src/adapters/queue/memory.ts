@@ -1,0 +1,139 @@
+import type { Clock } from "../../ports/clock.ts";
+import type { Queue, Received } from "../../ports/queue.ts";
+import {
+  after,
+  defaultAttemptsLimit,
+  dueAt,
+  encodeMessage,
+  type QueueOptions,
+  readReceipt,
+  receiptOf,
+} from "./rules.ts";
+import { createWaitingRoom } from "./waiting-room.ts";
+
+/**
+ * A queue that lives as long as the process: for the simulator, and for tests. `name` is for error messages.
+ * Messages are copied as JSON on their way, as every other queue does it. No timers but those of the clock.
+ */
+export function createMemoryQueue<Message>(
+  name: string,
+  clock: Clock,
+  options: QueueOptions = {},
+): Queue<Message> {
+  const state: State = {
+    clock,
+    attemptsLimit: options.attemptsLimit ?? defaultAttemptsLimit,
+    entries: new Map(),
+    lastId: 0,
+    dead: [],
+  };
+  const room = createWaitingRoom(clock);
+  const source = {
+    nextDueAt: () => nextDueAt(state),
+    take: async (limit: number, visibilitySeconds: number) => take<Message>(state, limit, visibilitySeconds),
+  };
+  return {
+    async send(message, sendOptions = {}) {
+      const document = encodeMessage(name, message);
+      const due = dueAt(name, clock.now(), sendOptions);
+      if (sendOptions.key !== undefined && isExpected(state, sendOptions.key, due)) return;
+      state.lastId += 1;
+      const { key } = sendOptions;
+      state.entries.set(state.lastId, { id: state.lastId, key, document, due, attempts: 0, inFlight: false });
+      room.wake();
+    },
+    receive: (receiveOptions) => room.receive(source, receiveOptions),
+    async delete(receipt) {
+      const entry = find(state, receipt);
+      if (entry !== undefined) state.entries.delete(entry.id);
+    },
+    async release(receipt, delaySeconds) {
+      const entry = find(state, receipt);
+      if (entry === undefined) return;
+      entry.inFlight = false;
+      entry.due = after(clock.now(), delaySeconds);
+      if (entry.attempts >= state.attemptsLimit) bury(state, entry);
+      room.wake();
+    },
+    async depth() {
+      buryExpired(state);
+      const entries = [...state.entries.values()];
+      const inFlight = entries.filter((entry) => isInFlight(state, entry)).length;
+      return { waiting: entries.length - inFlight, inFlight, dead: state.dead.length };
+    },
+  };
+}
+
+interface Entry {
+  readonly id: number;
+  readonly key: string | undefined;
+  readonly document: string;
+  /** When it may be received: for the first time, again after a release, or because its visibility has passed. */
+  due: number;
+  attempts: number;
+  /** Received and not released. It is only so until `due`. */
+  inFlight: boolean;
+}
+
+interface State {
+  readonly clock: Clock;
+  readonly attemptsLimit: number;
+  /** In the order in which they were sent. */
+  readonly entries: Map<number, Entry>;
+  lastId: number;
+  readonly dead: Entry[];
+}
+
+function nextDueAt(state: State): number | undefined {
+  let next: number | undefined;
+  for (const { due } of state.entries.values()) if (next === undefined || due < next) next = due;
+  return next;
+}
+
+function take<Message>(state: State, limit: number, visibilitySeconds: number): Received<Message>[] {
+  buryExpired(state);
+  const now = state.clock.now();
+  const due = [...state.entries.values()].filter((entry) => entry.due <= now);
+  // The sort is stable: what is due at the same instant stays in the order in which it was sent.
+  due.sort((left, right) => left.due - right.due);
+  return due.slice(0, limit).map((entry) => {
+    entry.due = after(now, visibilitySeconds);
+    entry.attempts += 1;
+    entry.inFlight = true;
+    const receipt = receiptOf({ id: entry.id, attempt: entry.attempts });
+    return { message: JSON.parse(entry.document) as Message, receipt, attempt: entry.attempts };
+  });
+}
+
+/** Whether a message of this key still waits, and will be received by then. */
+function isExpected(state: State, key: string, by: number): boolean {
+  buryExpired(state);
+  for (const entry of state.entries.values()) {
+    if (entry.key === key && entry.due <= by && !isInFlight(state, entry)) return true;
+  }
+  return false;
+}
+
+function find(state: State, receipt: string): Entry | undefined {
+  const delivery = readReceipt(receipt);
+  const entry = delivery === undefined ? undefined : state.entries.get(delivery.id);
+  return entry !== undefined && entry.attempts === delivery?.attempt && isInFlight(state, entry)
+    ? entry
+    : undefined;
+}
+
+function isInFlight(state: State, entry: Entry): boolean {
+  return entry.inFlight && entry.due > state.clock.now();
+}
+
+function buryExpired(state: State): void {
+  const now = state.clock.now();
+  for (const entry of state.entries.values()) {
+    if (entry.attempts >= state.attemptsLimit && entry.due <= now) bury(state, entry);
+  }
+}
+
+function bury(state: State, entry: Entry): void {
+  state.entries.delete(entry.id);
+  state.dead.push(entry);
+}
