@@ -1,0 +1,85 @@
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { createSystemClock } from "../../src/adapters/clock/system.ts";
+import { createLocalCompute } from "../../src/adapters/compute/local.ts";
+import { createMemoryCompute } from "../../src/adapters/compute/memory.ts";
+import { createMemoryLog } from "../../src/adapters/log/memory.ts";
+import { runAnswer, startStubControlPlane } from "../support/stub-control-plane.ts";
+import { type ComputeHarness, describeCompute } from "./compute.ts";
+
+describeCompute("memory", async () => {
+  const gone: string[] = [];
+  const compute = createMemoryCompute({
+    clock: createSystemClock(),
+    pools: ["one", "two"],
+    terminationSeconds: 0.05,
+    onGone: (providerId) => gone.push(providerId),
+  });
+  return {
+    open: () => compute,
+    machinesOutliveAdapter: false,
+    async refuse() {
+      // The second machine of the request: the first is let through.
+      const refusal = { failure: "capacity", code: "NO_ROOM" } as const;
+      compute.refuseNext("one", [undefined, refusal]);
+      compute.refuseNext("two", [refusal]);
+    },
+    seenByOthers: async () => JSON.stringify(compute.machines()),
+    finish: async (providerId) => compute.finish(providerId),
+    gone,
+    async close() {},
+  };
+});
+
+describeCompute("local", makeLocalHarness);
+
+async function makeLocalHarness(): Promise<ComputeHarness> {
+  const root = mkdtempSync(join(tmpdir(), "mayfly-compute-"));
+  const machinesDirectory = join(root, "machines");
+  const runner = join(root, "runner");
+  await mkdir(join(runner, "bin"), { recursive: true });
+  const listener = join(runner, "bin/Runner.Listener");
+  await writeFile(listener, '#!/bin/sh\nwhile [ ! -e "$HOME/finish" ]; do sleep 0.05; done\n');
+  await chmod(listener, 0o755);
+  const controlPlane = await startStubControlPlane({ claims: [runAnswer()] });
+  const gone: string[] = [];
+  return {
+    open: () =>
+      createLocalCompute({
+        machinesDirectory,
+        agentFile: fileURLToPath(new URL("../../src/agent/agent.sh", import.meta.url)),
+        controlPlaneUrl: controlPlane.url,
+        runnerDirectories: { "linux-x64": runner },
+        clock: createSystemClock(),
+        log: createMemoryLog(),
+        environment: { MAYFLY_SECOND_MILLISECONDS: "50" },
+        onGone: (providerId) => gone.push(providerId),
+      }),
+    machinesOutliveAdapter: true,
+    async refuse(machineId) {
+      await mkdir(join(machinesDirectory, machineId, "of somebody else"), { recursive: true });
+    },
+    seenByOthers: async () =>
+      execFileSync("ps", ["-eo", "args"], { encoding: "utf8" }) + readAll(machinesDirectory),
+    finish: (providerId) => writeFile(join(machinesDirectory, providerId, "home/finish"), ""),
+    gone,
+    async close() {
+      await controlPlane.close();
+      rmSync(root, { recursive: true, force: true, maxRetries: 5 });
+    },
+  };
+}
+
+function readAll(folder: string): string {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .map(
+      (entry) =>
+        join(entry.parentPath, entry.name) +
+        (entry.isFile() ? readFileSync(join(entry.parentPath, entry.name), "utf8") : ""),
+    )
+    .join("\n");
+}

@@ -1,0 +1,179 @@
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { Secret } from "../../src/core/secret.ts";
+import type { Compute, LaunchOutcome, LaunchRequest } from "../../src/ports/compute.ts";
+import { fleetSpec } from "../builders.ts";
+
+/** What the suite needs of one adapter. Machines that it launches live until they are terminated. */
+export interface ComputeHarness {
+  /** A new adapter on the same machines: the second one is the server after a restart. */
+  open(): Compute;
+  /** Whether machines outlive the adapter that launched them. */
+  readonly machinesOutliveAdapter: boolean;
+  /** Makes the launch of this machine fail, and of no other. */
+  refuse(machineId: string): Promise<void>;
+  /** Everything that others can see of the machines: descriptions, labels, names, arguments of processes. */
+  seenByOthers(): Promise<string>;
+  /** The agent of this machine ends by itself. */
+  finish(providerId: string): Promise<void>;
+  /** Provider ids of which the adapter has said that they are gone. */
+  readonly gone: readonly string[];
+  close(): Promise<void>;
+}
+
+export const conformanceCredential = "credential-conformance-0123456789";
+
+/** The contract of the port `compute` (src/ports/compute.ts), for every adapter. */
+export function describeCompute(name: string, makeHarness: () => Promise<ComputeHarness>): void {
+  describe(`compute ${name}`, () => {
+    let harness: ComputeHarness;
+    let compute: Compute;
+    beforeEach(async () => {
+      harness = await makeHarness();
+      compute = harness.open();
+    });
+    afterEach(async () => {
+      await terminateAll(compute);
+      await compute.close();
+      await harness.close();
+    });
+
+    it("launches every machine of a request, and lists each with its marks", async () => {
+      const before = Date.now();
+      const outcomes = await compute.launch(request(["machine-1", "machine-2"]));
+      expect(outcomes.map((one) => [one.machineId, one.kind])).toEqual([
+        ["machine-1", "launched"],
+        ["machine-2", "launched"],
+      ]);
+      const listed = await compute.list();
+      expect(listed.map((one) => one.providerId).sort()).toEqual(outcomes.map(providerIdOf).sort());
+      expect(listed.map((one) => one.machineId).sort()).toEqual(["machine-1", "machine-2"]);
+      for (const one of listed) {
+        expect(one).toMatchObject({ fleet: "fleet-a", preset: "linux-x64", purchase: "on-demand" });
+        expect(Math.abs(one.launchedAt - before)).toBeLessThan(10_000);
+      }
+    });
+
+    it("launches a machine once, however often and however simultaneously it is asked", async () => {
+      const [first, second] = await Promise.all([
+        compute.launch(request(["machine-1"])),
+        compute.launch(request(["machine-1"])),
+      ]);
+      const third = await compute.launch(request(["machine-1"]));
+      expect(first).toEqual(second);
+      expect(first).toEqual(third);
+      expect(first[0]?.kind).toBe("launched");
+      expect(await compute.list()).toHaveLength(1);
+    });
+
+    it("launches the others when one is refused, and says why in the outcome", async () => {
+      await harness.refuse("machine-2");
+      const outcomes = await compute.launch(request(["machine-1", "machine-2", "machine-3"]));
+      expect(outcomes.map((one) => one.kind)).toEqual(["launched", "refused", "launched"]);
+      expect(outcomes[1]).toMatchObject({ machineId: "machine-2", code: expect.stringMatching(/./) });
+      expect((outcomes[1] as { message: string }).message).toMatch(/^[A-Z"].*\.$/s);
+      expect((await compute.list()).map((one) => one.machineId).sort()).toEqual(["machine-1", "machine-3"]);
+    });
+
+    it("terminates until the machine is absent", async () => {
+      const [outcome] = await compute.launch(request(["machine-1"]));
+      const providerId = providerIdOf(outcome);
+      expect(await compute.terminate([providerId])).toEqual([{ providerId, kind: "terminating" }]);
+      await untilAbsent(compute, providerId);
+      expect(await compute.list()).toEqual([]);
+      expect(await compute.terminate([providerId])).toEqual([{ providerId, kind: "absent" }]);
+      await until(() => harness.gone.includes(providerId));
+      expect(harness.gone).toEqual([providerId]);
+    });
+
+    it("takes repeated termination, and names that it never knew", async () => {
+      const [outcome] = await compute.launch(request(["machine-1"]));
+      const providerId = providerIdOf(outcome);
+      const answers = await Promise.all([
+        compute.terminate([providerId, "no-such-machine", "../../etc"]),
+        compute.terminate([providerId]),
+      ]);
+      expect(answers[0]?.map((one) => one.kind)).toEqual(["terminating", "absent", "absent"]);
+      expect(answers[1]?.map((one) => one.kind)).toEqual(["terminating"]);
+      await untilAbsent(compute, providerId);
+    });
+
+    it("leaves the other machines alone", async () => {
+      const outcomes = await compute.launch(request(["machine-1", "machine-2"]));
+      await compute.terminate([providerIdOf(outcomes[0])]);
+      await untilAbsent(compute, providerIdOf(outcomes[0]));
+      expect((await compute.list()).map((one) => one.machineId)).toEqual(["machine-2"]);
+      expect(harness.gone).toEqual([providerIdOf(outcomes[0])]);
+    });
+
+    it("hears of a machine that ends by itself, of which nothing is left then", async () => {
+      const [outcome] = await compute.launch(request(["machine-1"]));
+      const providerId = providerIdOf(outcome);
+      await harness.finish(providerId);
+      await until(() => harness.gone.includes(providerId));
+      expect(await compute.list()).toEqual([]);
+      expect(await compute.terminate([providerId])).toEqual([{ providerId, kind: "absent" }]);
+    });
+
+    it("shows the credential to nobody", async () => {
+      await compute.launch(request(["machine-1"]));
+      const seen = [await harness.seenByOthers(), JSON.stringify(await compute.list())].join("\n");
+      // A control: what is looked at is the machine.
+      expect(seen).toContain("machine-1");
+      expect(seen).not.toContain(conformanceCredential);
+    });
+
+    it("finds its machines again after a restart, launches none twice and terminates them", async () => {
+      if (!harness.machinesOutliveAdapter) return;
+      const [outcome] = await compute.launch(request(["machine-1"]));
+      const listed = await compute.list();
+      await compute.close();
+      compute = harness.open();
+      expect(await compute.list()).toEqual(listed);
+      expect(await compute.launch(request(["machine-1"]))).toEqual([outcome]);
+      await compute.terminate([providerIdOf(outcome)]);
+      await untilAbsent(compute, providerIdOf(outcome));
+      expect(await compute.list()).toEqual([]);
+    });
+  });
+}
+
+export function request(
+  machineIds: readonly string[],
+  overrides: Partial<LaunchRequest> = {},
+): LaunchRequest {
+  return {
+    fleet: "fleet-a",
+    spec: fleetSpec({ preset: "linux-x64" }),
+    purchase: "on-demand",
+    token: "token-1",
+    machines: machineIds.map((id) => ({ id, credential: new Secret(conformanceCredential) })),
+    avoidPools: [],
+    jobTimeoutSeconds: 600,
+    bootTimeoutSeconds: 60,
+    ...overrides,
+  };
+}
+
+export function providerIdOf(outcome: LaunchOutcome | undefined): string {
+  if (outcome?.kind !== "launched") throw new Error(`not launched: ${JSON.stringify(outcome)}`);
+  return outcome.providerId;
+}
+
+export async function untilAbsent(compute: Compute, providerId: string): Promise<void> {
+  await until(async () => (await compute.terminate([providerId]))[0]?.kind === "absent");
+}
+
+export async function until(condition: () => boolean | Promise<boolean>, limitSeconds = 20): Promise<void> {
+  const end = performance.now() + limitSeconds * 1_000;
+  while (!(await condition())) {
+    if (performance.now() > end) throw new Error(`not within ${limitSeconds} seconds: ${condition}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+async function terminateAll(compute: Compute): Promise<void> {
+  for (const { providerId } of await compute.list()) {
+    await compute.terminate([providerId]);
+    await untilAbsent(compute, providerId);
+  }
+}
