@@ -4,6 +4,7 @@ import type { Policy } from "../core/model.ts";
 import { nearest } from "../core/nearest.ts";
 import { type Config, interpret } from "./config.ts";
 import { documentLimitBytes, parseDocument, pathText } from "./document.ts";
+import { processEnvironment } from "./environment.ts";
 import { explainIssues, type Finding, type Problem, problemText } from "./explain.ts";
 import { listSettings, type Setting } from "./json-schema.ts";
 import { checkRules } from "./rules.ts";
@@ -47,9 +48,14 @@ export async function loadConfig(options: LoadOptions): Promise<LoadedConfig> {
   });
 }
 
+/** The same with the problems as data. Rejects with a `MayflyError` only when the file cannot be read. */
+export async function checkConfigFile(options: LoadOptions): Promise<CheckedConfig> {
+  return checkConfig(await readDocument(options.path), options);
+}
+
 /** The same for a text that was read already, with the problems as data. Never throws. */
 export function checkConfig(text: string, options: LoadOptions): CheckedConfig {
-  const environment = options.environment ?? process.env;
+  const environment = options.environment ?? processEnvironment();
   const document = parseDocument(text);
   if (document.problems.length > 0) return { problems: document.problems, warnings: [] };
 
@@ -73,7 +79,7 @@ export function checkConfig(text: string, options: LoadOptions): CheckedConfig {
 
 /** A variable of this process's environment: for the secrets that the document keeps there. */
 export function readEnvironmentVariable(name: string): string | undefined {
-  return process.env[name];
+  return processEnvironment()[name];
 }
 
 async function readDocument(path: string): Promise<string> {
