@@ -162,8 +162,7 @@ function labelProblems(labels: readonly string[], path: readonly string[]): read
 function labelSentence(label: string): string | undefined {
   const prefix = reservedPrefixes.find((candidate) => label.toLowerCase().startsWith(candidate));
   if (prefix !== undefined) return `starts with ${prefix}, which has a meaning of its own in labels.`;
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters that are looked for.
-  if (label !== label.trim() || /[\u0000-\u001f\u007f,]/.test(label)) {
+  if (label !== label.trim() || /[\p{Cc},]/u.test(label)) {
     return "is not a label: no commas, no control characters, no spaces at its ends.";
   }
   return undefined;

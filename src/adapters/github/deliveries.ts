@@ -1,0 +1,58 @@
+import { MayflyError } from "../../core/errors.ts";
+import type { Delivery, Github } from "../../ports/github.ts";
+import { fields, instant, isId } from "./answer.ts";
+import type { GithubClient } from "./client.ts";
+
+/** The part of the port that is about the deliveries of the App's webhook. */
+export function createDeliveryRequests(client: GithubClient): Pick<Github, "listDeliveries" | "redeliver"> {
+  return {
+    async listDeliveries(since) {
+      const deliveries = await client.pages({
+        what: "list the deliveries of the App's webhook",
+        caller: "app",
+        priority: "sweep",
+        method: "GET",
+        endpoint: "/app/hook/deliveries",
+        parameters: {},
+        read: readDeliveries,
+        pagesLimit: 100,
+        enough: (items) => (items.at(-1)?.deliveredAt ?? since) < since,
+      });
+      return deliveries.filter((delivery) => delivery.deliveredAt >= since);
+    },
+
+    async redeliver(deliveryId) {
+      const { status } = await client.call({
+        what: `send the delivery ${deliveryId} again`,
+        caller: "app",
+        priority: "sweep",
+        method: "POST",
+        endpoint: "/app/hook/deliveries/{delivery_id}/attempts",
+        parameters: { delivery_id: deliveryId },
+        accept: [404],
+      });
+      if (status !== 404) return;
+      throw new MayflyError({
+        kind: "give-up",
+        code: "GITHUB_DELIVERY_GONE",
+        message: `GitHub does not know the delivery ${deliveryId} any more: it keeps them for some days only.`,
+        suggestion: "Nothing needs to be done; queued jobs are found by the regular look at GitHub.",
+      });
+    },
+  };
+}
+
+function readDeliveries(data: unknown): readonly Delivery[] | undefined {
+  if (!Array.isArray(data)) return undefined;
+  const deliveries: Delivery[] = [];
+  for (const entry of data) {
+    const delivery = fields(entry);
+    const deliveredAt = instant(delivery?.delivered_at);
+    if (delivery === undefined || deliveredAt === undefined) return undefined;
+    const { id, guid, event, status_code: status } = delivery;
+    if (!isId(id) || typeof guid !== "string" || typeof event !== "string") return undefined;
+    const succeeded = typeof status === "number" && status >= 200 && status <= 299;
+    deliveries.push({ id, guid, deliveredAt, succeeded, event });
+  }
+  return deliveries;
+}
