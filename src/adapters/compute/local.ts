@@ -53,7 +53,7 @@ export interface LocalComputeOptions {
 /**
  * A machine is a folder and one process group that runs the agent. Its provider id is its machine id.
  *
- * - Machines survive the server. The next one finds them by their folders and, independently, by the environment
+ * - Machines survive the server. With its first call, the next one finds them by their folders and, independently, by the environment
  *   of every process (Linux), which also finds what a job started in a session of its own.
  * - A machine whose agent has ended is cleaned up by itself: its stragglers are killed, its folder is removed, then
  *   `onGone` is called. It is listed until then.
