@@ -34,16 +34,21 @@ export function userDocument(addresses: Addresses, account: Account): Document {
   };
 }
 
-/** An organisation with what both the webhook and the REST API say about it. */
+/** An organisation as a delivery describes it. */
 export function organizationDocument(source: DocumentSource, account: Account): Document {
   const url = `${source.addresses.api}/orgs/${account.login}`;
   return {
-    ...userDocument(source.addresses, account),
+    login: account.login,
+    id: account.id,
+    node_id: nodeId(account.kind, account.id),
     url,
+    repos_url: `${url}/repos`,
+    events_url: `${url}/events`,
     hooks_url: `${url}/hooks`,
     issues_url: `${url}/issues`,
     members_url: `${url}/members{/member}`,
     public_members_url: `${url}/public_members{/member}`,
+    avatar_url: `${source.addresses.web}/avatars/u/${account.id}?v=4`,
     description: account.login,
   };
 }

@@ -7,7 +7,7 @@ import {
   repositoryOf,
   timestamp,
 } from "./document-source.ts";
-import { organizationDocument, repositoryDocument, userDocument } from "./documents-accounts.ts";
+import { repositoryDocument, userDocument } from "./documents-accounts.ts";
 import type {
   App,
   CheckRun,
@@ -142,7 +142,7 @@ export function appDocument(source: DocumentSource, app: App): Document {
     client_id: clientId(app.id),
     slug: app.slug,
     node_id: nodeId("App", app.id),
-    owner: organizationDocument(source, accountOf(source.state, app.ownerLogin)),
+    owner: userDocument(source.addresses, accountOf(source.state, app.ownerLogin)),
     name: app.name,
     description: "",
     external_url: `${source.addresses.web}/${app.slug}`,

@@ -1,50 +1,29 @@
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { stripTypeScriptTypes } from "node:module";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const sources = [
-  "expressions",
-  "runner/connection",
-  "runner/job",
-  "runner/listener",
-  "runner/processes",
-  "runner/step",
-];
-
 /**
  * Writes a runner directory that can stand where GitHub's runner stands: `bin/Runner.Listener` and `run.sh` take
- * the same arguments, and connect to the emulator. It is plain JavaScript without packages, started with the
- * Node that runs now, so that hundreds of runners can be started. Returns the absolute path.
+ * the same arguments, and connect to the emulator. Both start the listener beside this file with the Node that
+ * runs now, so the directory is of use on this machine only. Returns its absolute path.
  */
 export function writeRunnerDirectory(path: string): string {
   const directory = resolve(path);
-  const here = dirname(fileURLToPath(import.meta.url));
-  const extension = import.meta.url.endsWith(".ts") ? ".ts" : ".js";
-  for (const source of sources) {
-    const target = join(directory, "lib", `${source}.js`);
-    mkdirSync(dirname(target), { recursive: true });
-    const text = readFileSync(join(here, `${source}${extension}`), "utf8");
-    writeFileSync(target, extension === ".ts" ? toJavaScript(text) : text);
-  }
-  writeFileSync(join(directory, "lib", "package.json"), '{ "type": "module" }\n');
-  const listener = join(directory, "lib", "runner", "listener.js");
-  writeExecutable(join(directory, "bin", "Runner.Listener"), [
-    `exec ${quote(process.execPath)} ${quote(listener)} "$@"`,
-  ]);
-  writeExecutable(join(directory, "run.sh"), [
-    `exec ${quote(join(directory, "bin", "Runner.Listener"))} run "$@"`,
-  ]);
+  const binary = join(directory, "bin", "Runner.Listener");
+  const node = `${quote(process.execPath)} --disable-warning=ExperimentalWarning`;
+  writeScript(binary, `exec ${node} ${quote(listenerPath())} "$@"`);
+  writeScript(join(directory, "run.sh"), `exec ${quote(binary)} run "$@"`);
   return directory;
 }
 
-function toJavaScript(text: string): string {
-  return stripTypeScriptTypes(text).replace(/(from "\.[^"]*)\.ts"/g, '$1.js"');
+function listenerPath(): string {
+  const here = fileURLToPath(import.meta.url);
+  return join(dirname(here), "runner", here.endsWith(".ts") ? "listener.ts" : "listener.js");
 }
 
-function writeExecutable(path: string, lines: readonly string[]): void {
+function writeScript(path: string, command: string): void {
   mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(path, `${["#!/bin/sh", ...lines].join("\n")}\n`);
+  writeFileSync(path, `#!/bin/sh\n${command}\n`);
   chmodSync(path, 0o755);
 }
 
