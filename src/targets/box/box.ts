@@ -1,0 +1,135 @@
+import { type HttpServer, startHttpServer } from "../../adapters/http/node.ts";
+import { createRouter, type Route } from "../../adapters/http/router.ts";
+import type { LifecycleEvent, Poke, Policy } from "../../core/model.ts";
+import { dashboardRoutes } from "../../dashboard/serve.ts";
+import { applyEvent } from "../../flow/lifecycle.ts";
+import { rebalance } from "../../flow/rebalance.ts";
+import { retireMachines, sweep } from "../../flow/scaledown.ts";
+import { scaleUp } from "../../flow/scaleup.ts";
+import { readStatus } from "../../flow/status.ts";
+import { receiveDelivery } from "../../flow/webhook.ts";
+import type { Ports } from "../../ports/ports.ts";
+import type { Queue } from "../../ports/queue.ts";
+import { machineRoutes } from "./machine-routes.ts";
+import { readRoutes } from "./read-routes.ts";
+import { createStatusFeed } from "./status-feed.ts";
+import { startTimer, type Timer } from "./timer.ts";
+import { startWorker, type Worker } from "./worker.ts";
+
+export interface BoxOptions {
+  readonly version: string;
+  readonly host: string;
+  readonly port: number;
+  readonly ports: Ports & { readonly work: Queue<Poke>; readonly lifecycle: Queue<LifecycleEvent> };
+  readonly policy: Policy;
+  readonly tokenConfigured: boolean;
+  readonly rebalanceSeconds: number;
+  readonly scaledownSeconds: number;
+  readonly problems: () => readonly string[];
+}
+
+export interface Box {
+  readonly url: string;
+  /**
+   * Stops in order: no new requests and rounds, then the messages under way are dealt with. Machines go on: they
+   * find the next process at the same address, and what they report meanwhile they report again.
+   */
+  stop(): Promise<void>;
+}
+
+const webhookBodyLimitBytes = 25_000_000;
+const listLimit = 500;
+const workConcurrency = 8;
+const lifecycleConcurrency = 16;
+
+/** All stages in one process: HTTP in front, two queues behind it, two timers beside them. */
+export async function startBox(options: BoxOptions): Promise<Box> {
+  const { ports, policy } = options;
+  const server = await listen(options);
+  const workers = startWorkers(ports, policy);
+  const timers = startTimers(options);
+  return {
+    url: server.url,
+    async stop() {
+      await Promise.all([server.close(), ...timers.map((timer) => timer.stop())]);
+      await Promise.all(workers.map((worker) => worker.stop()));
+    },
+  };
+}
+
+async function listen(options: BoxOptions): Promise<HttpServer> {
+  const { ports, policy } = options;
+  const feed = createStatusFeed(() =>
+    readStatus(ports, policy, {
+      version: options.version,
+      problems: options.problems(),
+      listLimit,
+    }),
+  );
+  const router = createRouter([
+    webhookRoute(ports, policy),
+    healthRoute(ports),
+    ...machineRoutes(ports, policy),
+    ...readRoutes({ ports, policy, feed, tokenConfigured: options.tokenConfigured }),
+    ...dashboardRoutes(),
+  ]);
+  return startHttpServer({
+    host: options.host,
+    port: options.port,
+    handle: router.handle,
+    log: ports.log,
+    limits: { bodyLimitBytes: router.bodyLimitBytes },
+  });
+}
+
+function webhookRoute(ports: Ports, policy: Policy): Route {
+  return {
+    method: "POST",
+    path: "/webhook",
+    bodyLimitBytes: webhookBodyLimitBytes,
+    async handle(request) {
+      const { status, text } = await receiveDelivery(ports, policy, request);
+      return { status, headers: { "content-type": "text/plain; charset=utf-8" }, body: `${text}\n` };
+    },
+  };
+}
+
+/** For load balancers and service managers: whether this process can do its work. Says nothing about the work. */
+function healthRoute(ports: Ports): Route {
+  return {
+    method: "GET",
+    path: "/healthz",
+    async handle() {
+      await ports.store.counters();
+      return { status: 200, headers: { "content-type": "application/json" }, body: '{"ok":true}\n' };
+    },
+  };
+}
+
+function startWorkers(ports: BoxOptions["ports"], policy: Policy): readonly Worker[] {
+  return [
+    startWorker<Poke>({
+      name: "work",
+      queue: ports.work,
+      handle: ({ stage, fleet }) =>
+        stage === "scaleup" ? scaleUp(ports, policy, fleet) : retireMachines(ports, fleet),
+      concurrency: workConcurrency,
+      log: ports.log,
+    }),
+    startWorker<LifecycleEvent>({
+      name: "lifecycle",
+      queue: ports.lifecycle,
+      handle: (event) => applyEvent(ports, policy, event),
+      concurrency: lifecycleConcurrency,
+      log: ports.log,
+    }),
+  ];
+}
+
+function startTimers(options: BoxOptions): readonly Timer[] {
+  const { ports, policy } = options;
+  return [
+    startTimer("rebalance", options.rebalanceSeconds, () => rebalance(ports, policy), ports.log),
+    startTimer("scaledown", options.scaledownSeconds, () => sweep(ports, policy), ports.log),
+  ];
+}

@@ -1,0 +1,182 @@
+import { isLoopbackHost } from "../../adapters/http/loopback.ts";
+import { jsonResponse, refusal } from "../../adapters/http/refusal.ts";
+import type { Route, RouteHandler } from "../../adapters/http/router.ts";
+import type { Policy } from "../../core/model.ts";
+import { equalInConstantTime } from "../../core/secret.ts";
+import {
+  iso,
+  type JobStatus,
+  jobStatus,
+  type MachineStatus,
+  machineStatus,
+  waitContext,
+} from "../../core/status.ts";
+import { readMachine, readWhy, terminateMachine } from "../../flow/status.ts";
+import type { HttpRequest, HttpResponse } from "../../ports/http.ts";
+import type { Ports } from "../../ports/ports.ts";
+import { metricsText } from "./metrics.ts";
+import type { StatusFeed } from "./status-feed.ts";
+
+export interface ReadRoutesOptions {
+  readonly ports: Ports;
+  readonly policy: Policy;
+  readonly feed: StatusFeed;
+  /** Whether a token is configured. Without one, only this machine may read. */
+  readonly tokenConfigured: boolean;
+}
+
+const listLimit = 1000;
+const recentSeconds = 24 * 60 * 60;
+
+/** What people and programs read, and the one thing that they may do: end a machine. */
+export function readRoutes(options: ReadRoutesOptions): readonly Route[] {
+  const { ports, policy, feed } = options;
+  const guarded = (handle: RouteHandler): RouteHandler => guard(options, handle);
+  const get = (path: string, handle: RouteHandler): Route => ({
+    method: "GET",
+    path,
+    handle: guarded(handle),
+  });
+  return [
+    get("/api/status", async () => jsonResponse(200, await feed.read())),
+    get("/api/events", () => eventStream(feed)),
+    get("/api/jobs", async (request) => jsonResponse(200, { jobs: await listJobs(ports, request) })),
+    get("/api/jobs/:id", async (_request, { id = "" }) => {
+      const why = /^\d{1,15}$/.test(id) ? await readWhy(ports, policy, Number(id)) : undefined;
+      if (why !== undefined) return jsonResponse(200, why);
+      const next =
+        "Check the id. A job that GitHub never told us of is found by the next sweep, within a minute.";
+      return refusal(404, `No job ${id.slice(0, 20)} is known.`, next);
+    }),
+    get("/api/machines", async (request) =>
+      jsonResponse(200, { machines: await listMachines(ports, request) }),
+    ),
+    get("/api/machines/:id", async (_request, { id = "" }) => {
+      const machine = await readMachine(ports, id);
+      return machine === undefined ? unknownMachine : jsonResponse(200, machine);
+    }),
+    {
+      method: "POST",
+      path: "/api/machines/:id/terminate",
+      handle: guarded((request, { id = "" }) => terminate(ports, request, id)),
+    },
+    get("/metrics", async () => ({
+      status: 200,
+      headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" },
+      body: metricsText(await feed.read(), await ports.store.counters()),
+    })),
+  ];
+}
+
+const unknownMachine = refusal(
+  404,
+  "No machine of this id is known.",
+  "See `mayfly runners list` for the ids.",
+);
+
+/**
+ * Reading needs the status token. Only where none is configured, a request from this machine to this machine is
+ * let through: its `Host` must be a loopback name, because a page elsewhere may point its own name here, and it
+ * must not have come through a proxy, which would make everybody local.
+ */
+function guard({ ports, tokenConfigured }: ReadRoutesOptions, handle: RouteHandler): RouteHandler {
+  return async (request, parameters) => {
+    if (tokenConfigured) {
+      const given = /^Bearer (.+)$/.exec(request.headers.authorization ?? "")?.[1];
+      if (given === undefined) return needsToken("Reading needs the status token.");
+      const tokens = await ports.secrets.read("status-token");
+      let right = false;
+      for (const token of tokens) if (equalInConstantTime(given, token.reveal())) right = true;
+      if (!right) return needsToken("The status token is not right.");
+    } else if (!isLocal(request)) {
+      const next = "Set secrets.statusToken in the configuration to read from elsewhere.";
+      return refusal(403, "Without a status token, only this machine may read.", next);
+    }
+    return handle(request, parameters);
+  };
+}
+
+function needsToken(error: string): HttpResponse {
+  const next = "Send it as Authorization: Bearer <token>.";
+  return refusal(401, error, next, { "www-authenticate": "Bearer" });
+}
+
+const proxyHeaders = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"];
+
+function isLocal(request: HttpRequest): boolean {
+  const remote = request.remoteAddress.replace(/^::ffff:/, "");
+  if (!isLoopbackHost(remote) || !isLoopbackHost(request.headers.host ?? "")) return false;
+  return proxyHeaders.every((name) => request.headers[name] === undefined);
+}
+
+function eventStream(feed: StatusFeed): HttpResponse {
+  return {
+    status: 200,
+    headers: { "content-type": "text/event-stream; charset=utf-8" },
+    stream: (write, signal) => feed.follow((text) => write(text), signal),
+  };
+}
+
+async function listJobs(ports: Ports, request: HttpRequest): Promise<readonly JobStatus[]> {
+  const now = ports.clock.now();
+  const { state, limit } = readQuery(request);
+  if (state === "recent") {
+    const { jobs } = await ports.store.history(now - recentSeconds * 1000, limit);
+    return jobs.map((job) => jobStatus(job, undefined, now));
+  }
+  const jobs: JobStatus[] = [];
+  for (const fleet of await ports.store.activeFleets()) {
+    const ledger = await ports.store.load(fleet);
+    const context = waitContext(ledger, now);
+    jobs.push(...ledger.jobs.map((job) => jobStatus(job, context, now)));
+  }
+  return jobs.sort((left, right) => (left.createdAt < right.createdAt ? -1 : 1)).slice(0, limit);
+}
+
+async function listMachines(ports: Ports, request: HttpRequest): Promise<readonly MachineStatus[]> {
+  const now = ports.clock.now();
+  const { state, limit } = readQuery(request);
+  if (state === "recent") {
+    const { machines } = await ports.store.history(now - recentSeconds * 1000, limit);
+    return machines.map((machine) => machineStatus(machine, now));
+  }
+  const machines: MachineStatus[] = [];
+  for (const fleet of await ports.store.activeFleets()) {
+    const ledger = await ports.store.load(fleet);
+    machines.push(...ledger.machines.map((machine) => machineStatus(machine, now)));
+  }
+  return machines.slice(0, limit);
+}
+
+function readQuery(request: HttpRequest): { readonly state: "active" | "recent"; readonly limit: number } {
+  const query = new URLSearchParams(request.query);
+  const limit = Number(query.get("limit") ?? "100");
+  return {
+    state: query.get("state") === "recent" ? "recent" : "active",
+    limit: Number.isInteger(limit) && limit > 0 ? Math.min(limit, listLimit) : 100,
+  };
+}
+
+/** A page elsewhere cannot send this header without asking first, which is refused: no cross-site request ends a machine. */
+async function terminate(ports: Ports, request: HttpRequest, id: string): Promise<HttpResponse> {
+  if (request.headers["x-mayfly-request"] !== "1") {
+    return refusal(403, "The header X-Mayfly-Request is missing.", "Send X-Mayfly-Request: 1.");
+  }
+  const forced = readForce(request.body);
+  if (forced === undefined)
+    return refusal(400, 'The body is not {"force": true|false}.', "Send such a body.");
+  const result = await terminateMachine(ports, id, forced);
+  if (result === "unknown") return unknownMachine;
+  return jsonResponse(200, { result, at: iso(ports.clock.now()) });
+}
+
+function readForce(body: Uint8Array): boolean | undefined {
+  try {
+    const value: unknown = JSON.parse(new TextDecoder().decode(body));
+    if (typeof value !== "object" || value === null || !("force" in value)) return undefined;
+    return typeof value.force === "boolean" ? value.force : undefined;
+  } catch {
+    // Not JSON: the caller says so.
+    return undefined;
+  }
+}
