@@ -103,12 +103,27 @@ export function compare(
 }
 
 /**
- * What a retiring machine needs next. `fence`: its runner may exist; ask GitHub to remove it, again and again while
- * GitHub says that it runs a job. `terminate`: no job can be running, or the operator or a time limit decided so.
+ * What a retiring machine needs next.
+ * - `fence`: its runner may exist; ask GitHub to remove it, again and again while GitHub says that it runs a job.
+ * - `wait`: its job is done and it is ending by itself, which leaves its runner the time to say goodbye.
+ * - `terminate`: no job can be running, or the operator or a time limit decided so.
  */
-export function nextStep(machine: Machine): "fence" | "terminate" | undefined {
-  if (machine.state !== "retiring") return undefined;
-  return machine.forced === true || !mayBeRegistered(machine) ? "terminate" : "fence";
+export type NextStep =
+  | { readonly kind: "fence" }
+  | { readonly kind: "wait"; readonly until: Instant }
+  | { readonly kind: "terminate" };
+
+/** A machine whose job is done has so long to end by itself. */
+const goodbyeSeconds = 10;
+
+export function nextStep(machine: Machine, now: Instant): NextStep {
+  if (machine.forced !== true) {
+    if (mayBeRegistered(machine)) return { kind: "fence" };
+    const until = (machine.times.finished ?? 0) + goodbyeSeconds * 1000;
+    const ending = machine.reason === "completed" && machine.exitCode === undefined && until > now;
+    if (ending && machine.missingSince === undefined) return { kind: "wait", until };
+  }
+  return { kind: "terminate" };
 }
 
 /** A machine that exists at the provider and is in no ledger: it enters the ledger to be retired like any other. */

@@ -45,7 +45,7 @@ export async function retireMachines(ports: Ports, fleet: FleetId): Promise<void
   let again: number | undefined;
   const toTerminate: Machine[] = [];
   for (const machine of retiring) {
-    const verdict = nextStep(machine) === "fence" ? await fence(ports, machine) : "terminate";
+    const verdict = await prepare(ports, machine);
     if (verdict === "terminate") toTerminate.push(machine);
     else again = Math.min(again ?? verdict.againSeconds, verdict.againSeconds);
   }
@@ -125,6 +125,17 @@ async function dealWithUnknown(
 }
 
 // ---------------------------------------------------------------------------------- fence and terminate
+
+/** Brings a retiring machine to the point at which it may be terminated, or says when to look again. */
+async function prepare(
+  ports: Ports,
+  machine: Machine,
+): Promise<"terminate" | { readonly againSeconds: number }> {
+  const now = ports.clock.now();
+  const step = nextStep(machine, now);
+  if (step.kind === "fence") return fence(ports, machine);
+  return step.kind === "terminate" ? "terminate" : { againSeconds: Math.ceil((step.until - now) / 1000) };
+}
 
 async function fence(
   ports: Ports,

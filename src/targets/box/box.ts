@@ -1,7 +1,7 @@
 import { type HttpServer, startHttpServer } from "../../adapters/http/node.ts";
 import { createRouter, type Route } from "../../adapters/http/router.ts";
 import type { LifecycleEvent, Poke, Policy } from "../../core/model.ts";
-import { dashboardRoutes } from "../../dashboard/serve.ts";
+import { dashboardAssets } from "../../dashboard/serve.ts";
 import { applyEvent } from "../../flow/lifecycle.ts";
 import { rebalance } from "../../flow/rebalance.ts";
 import { retireMachines, sweep } from "../../flow/scaledown.ts";
@@ -12,7 +12,7 @@ import type { Ports } from "../../ports/ports.ts";
 import type { Queue } from "../../ports/queue.ts";
 import { machineRoutes } from "./machine-routes.ts";
 import { readRoutes } from "./read-routes.ts";
-import { createStatusFeed } from "./status-feed.ts";
+import { shareStatus } from "./shared-status.ts";
 import { startTimer, type Timer } from "./timer.ts";
 import { startWorker, type Worker } from "./worker.ts";
 
@@ -59,19 +59,21 @@ export async function startBox(options: BoxOptions): Promise<Box> {
 
 async function listen(options: BoxOptions): Promise<HttpServer> {
   const { ports, policy } = options;
-  const feed = createStatusFeed(() =>
-    readStatus(ports, policy, {
-      version: options.version,
-      problems: options.problems(),
-      listLimit,
-    }),
-  );
+  const make = () => {
+    return readStatus(ports, policy, { version: options.version, problems: options.problems(), listLimit });
+  };
+  const assets = await dashboardAssets();
   const router = createRouter([
     webhookRoute(ports, policy),
     healthRoute(ports),
     ...machineRoutes(ports, policy),
-    ...readRoutes({ ports, policy, feed, tokenConfigured: options.tokenConfigured }),
-    ...dashboardRoutes(),
+    ...readRoutes({
+      ports,
+      policy,
+      readStatus: shareStatus(make, ports.clock),
+      tokenConfigured: options.tokenConfigured,
+    }),
+    ...assets.map(({ path, handle }): Route => ({ method: "GET", path, handle })),
   ]);
   return startHttpServer({
     host: options.host,

@@ -125,6 +125,7 @@ function demoConfig(options: {
     presets: {
       [presetName]: {
         labels: ["linux", "x64"],
+        architecture: "x86_64",
         compute: "local",
         local: { runnerDirectory: writeRunnerDirectory(join(options.folder, "runner")) },
         max: options.machines,

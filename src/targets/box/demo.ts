@@ -108,9 +108,11 @@ async function summarize({ world, box }: Watched, status: StatusDocument): Promi
   const { jobs, machines } = await box.ports.store.history(0, Number.MAX_SAFE_INTEGER);
   const ours = world.jobs();
   const ids = new Set(ours.map((job) => job.id));
-  const waits = jobs
-    .filter((job) => ids.has(job.id) && job.times.started !== undefined)
-    .map((job) => ((job.times.started ?? 0) - job.times.created) / 1000)
+  // The emulator knows the instants to the millisecond, where GitHub's API tells seconds.
+  const waits = ours
+    .flatMap((job) =>
+      job.startedAt === undefined ? [] : [(job.startedAt - (job.queuedAt ?? job.createdAt)) / 1000],
+    )
     .sort((left, right) => left - right);
   const listed = (await Promise.all([...box.ports.compute.values()].map((compute) => compute.list()))).flat();
   const alive = Math.max(listed.length, status.machines.alive);

@@ -9,18 +9,19 @@ import {
   jobStatus,
   type MachineStatus,
   machineStatus,
+  type StatusDocument,
   waitContext,
 } from "../../core/status.ts";
+import { createStatusEvents } from "../../dashboard/events.ts";
 import { readMachine, readWhy, terminateMachine } from "../../flow/status.ts";
 import type { HttpRequest, HttpResponse } from "../../ports/http.ts";
 import type { Ports } from "../../ports/ports.ts";
 import { metricsText } from "./metrics.ts";
-import type { StatusFeed } from "./status-feed.ts";
 
 export interface ReadRoutesOptions {
   readonly ports: Ports;
   readonly policy: Policy;
-  readonly feed: StatusFeed;
+  readonly readStatus: () => Promise<StatusDocument>;
   /** Whether a token is configured. Without one, only this machine may read. */
   readonly tokenConfigured: boolean;
 }
@@ -30,7 +31,8 @@ const recentSeconds = 24 * 60 * 60;
 
 /** What people and programs read, and the one thing that they may do: end a machine. */
 export function readRoutes(options: ReadRoutesOptions): readonly Route[] {
-  const { ports, policy, feed } = options;
+  const { ports, policy, readStatus } = options;
+  const { clock, log } = ports;
   const guarded = (handle: RouteHandler): RouteHandler => guard(options, handle);
   const get = (path: string, handle: RouteHandler): Route => ({
     method: "GET",
@@ -38,8 +40,8 @@ export function readRoutes(options: ReadRoutesOptions): readonly Route[] {
     handle: guarded(handle),
   });
   return [
-    get("/api/status", async () => jsonResponse(200, await feed.read())),
-    get("/api/events", () => eventStream(feed)),
+    get("/api/status", async () => jsonResponse(200, await readStatus())),
+    get("/api/events", createStatusEvents({ readStatus, clock, log })),
     get("/api/jobs", async (request) => jsonResponse(200, { jobs: await listJobs(ports, request) })),
     get("/api/jobs/:id", async (_request, { id = "" }) => {
       const why = /^\d{1,15}$/.test(id) ? await readWhy(ports, policy, Number(id)) : undefined;
@@ -63,7 +65,7 @@ export function readRoutes(options: ReadRoutesOptions): readonly Route[] {
     get("/metrics", async () => ({
       status: 200,
       headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" },
-      body: metricsText(await feed.read(), await ports.store.counters()),
+      body: metricsText(await readStatus(), await ports.store.counters()),
     })),
   ];
 }
@@ -107,14 +109,6 @@ function isLocal(request: HttpRequest): boolean {
   const remote = request.remoteAddress.replace(/^::ffff:/, "");
   if (!isLoopbackHost(remote) || !isLoopbackHost(request.headers.host ?? "")) return false;
   return proxyHeaders.every((name) => request.headers[name] === undefined);
-}
-
-function eventStream(feed: StatusFeed): HttpResponse {
-  return {
-    status: 200,
-    headers: { "content-type": "text/event-stream; charset=utf-8" },
-    stream: (write, signal) => feed.follow((text) => write(text), signal),
-  };
 }
 
 async function listJobs(ports: Ports, request: HttpRequest): Promise<readonly JobStatus[]> {
