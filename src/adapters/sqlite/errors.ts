@@ -16,7 +16,7 @@ export function explainOpening(error: unknown, path: string): unknown {
   return new MayflyError({
     kind: "operator",
     code: "STORE_NOT_WRITABLE",
-    message: `The database cannot be created: ${error.message}`,
+    message: `The database cannot be created: ${path} (${error.message})`,
     suggestion: notWritableSuggestion,
     cause: error,
   });
