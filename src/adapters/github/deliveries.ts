@@ -1,12 +1,14 @@
-import { MayflyError } from "../../core/errors.ts";
 import type { Delivery, Github } from "../../ports/github.ts";
 import { fields, instant, isId } from "./answer.ts";
 import type { GithubClient } from "./client.ts";
+import { deliveryGoneError } from "./errors.ts";
 
 /** The part of the port that is about the deliveries of the App's webhook. */
 export function createDeliveryRequests(client: GithubClient): Pick<Github, "listDeliveries" | "redeliver"> {
   return {
-    async listDeliveries(since) {
+    async listDeliveries(sinceInstant) {
+      // GitHub gives whole seconds, so what happened later in that second looks earlier.
+      const since = Math.floor(sinceInstant / 1000) * 1000;
       const deliveries = await client.pages({
         what: "list the deliveries of the App's webhook",
         caller: "app",
@@ -31,13 +33,7 @@ export function createDeliveryRequests(client: GithubClient): Pick<Github, "list
         parameters: { delivery_id: deliveryId },
         accept: [404],
       });
-      if (status !== 404) return;
-      throw new MayflyError({
-        kind: "give-up",
-        code: "GITHUB_DELIVERY_GONE",
-        message: `GitHub does not know the delivery ${deliveryId} any more: it keeps them for some days only.`,
-        suggestion: "Nothing needs to be done; queued jobs are found by the regular look at GitHub.",
-      });
+      if (status === 404) throw deliveryGoneError(deliveryId);
     },
   };
 }

@@ -178,6 +178,16 @@ export function brokenAnswerError(purpose: Purpose, problem: string): MayflyErro
   });
 }
 
+/** A delivery that cannot be sent again. */
+export function deliveryGoneError(deliveryId: number): MayflyError {
+  return new MayflyError({
+    kind: "give-up",
+    code: "GITHUB_DELIVERY_GONE",
+    message: `GitHub does not know the delivery ${deliveryId} any more: it keeps them for some days only.`,
+    suggestion: "Nothing needs to be done; queued jobs are found by the regular look at GitHub.",
+  });
+}
+
 function withPeriod(text: string): string {
   return /[.!?]$/.test(text) ? text : `${text}.`;
 }

@@ -4,7 +4,7 @@ import type { Clock } from "../../ports/clock.ts";
 import type { Github, MintRequest, MintResult, Runner } from "../../ports/github.ts";
 import { type Answer, fields, isId, list, messageOf } from "./answer.ts";
 import type { GithubClient, GithubRequest } from "./client.ts";
-import { brokenAnswerError } from "./errors.ts";
+import { brokenAnswerError, type Purpose, refusalError } from "./errors.ts";
 
 /** The part of the port that is about runners: mint, fence, list. */
 export function createRunnerRequests(
@@ -19,7 +19,7 @@ export function createRunnerRequests(
       const groupId = await groups.find(request);
       if (typeof groupId !== "number") return groupId;
       const answer = await client.call(mintRequest(request, groupId));
-      const result = readMintResult(answer, request);
+      const result = readMintResult(answer, request, clock.now());
       if (result.kind === "minted") reach.saw(request.scope);
       // A group that was deleted and made again has another id.
       if (answer.status === 404) groups.forget(request.scope);
@@ -93,10 +93,8 @@ function mintRequest(request: MintRequest, groupId: number): GithubRequest {
   };
 }
 
-function readMintResult(answer: Answer, request: MintRequest): MintResult {
-  const { status } = answer;
-  if (status === 409) return { kind: "name-taken" };
-  if (status >= 400) return { kind: "refused", status, message: messageOf(answer) };
+function readMintResult(answer: Answer, request: MintRequest, now: number): MintResult {
+  if (answer.status >= 400) return mintRefusal(answer, mintRequest(request, 0), now);
   const body = fields(answer.data);
   const runnerId = fields(body?.runner)?.id;
   const jitConfig = body?.encoded_jit_config;
@@ -104,6 +102,15 @@ function readMintResult(answer: Answer, request: MintRequest): MintResult {
     return { kind: "minted", runnerId, jitConfig: new Secret(jitConfig) };
   }
   throw brokenAnswerError(mintRequest(request, 0), "it has no runner with a JIT configuration");
+}
+
+/** What a refused registration means. A suspended installation is nothing that this one job is refused for. */
+export function mintRefusal(answer: Answer, purpose: Purpose, now: number): MintResult {
+  const { status } = answer;
+  if (status === 409) return { kind: "name-taken" };
+  const error = refusalError(answer, purpose, now);
+  if (error.code === "GITHUB_INSTALLATION_SUSPENDED") throw error;
+  return { kind: "refused", status, message: messageOf(answer) };
 }
 
 // ------------------------------------------------------------------------------------------------ groups

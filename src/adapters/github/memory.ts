@@ -1,0 +1,437 @@
+import type { Scope } from "../../core/model.ts";
+import { Secret } from "../../core/secret.ts";
+import { jobDocument } from "../../emulator/documents.ts";
+import { encodeJitConfig } from "../../emulator/jit-config.ts";
+import type { GithubModel } from "../../emulator/model.ts";
+import type { Job, Runner as ModelRunner, Repository, Run } from "../../emulator/model-state.ts";
+import { GithubRefusal, notFound } from "../../emulator/refusal.ts";
+import type { Clock } from "../../ports/clock.ts";
+import type { Delivery, Github, RepositoryAddress, Runner } from "../../ports/github.ts";
+import type { Answer } from "./answer.ts";
+import {
+  type BudgetedRequest,
+  type BudgetLimits,
+  createRequestBudget,
+  type RequestBudget,
+  type Resource,
+} from "./budget.ts";
+import { brokenAnswerError, deliveryGoneError, refusalError, unreachableError, waitError } from "./errors.ts";
+import { jobEventOf } from "./job-event.ts";
+import { mintRefusal } from "./runners.ts";
+
+export interface MemoryGithubOptions {
+  readonly model: GithubModel;
+  readonly clock: Clock;
+  /** Called after every request that may have changed something, to take the model's effects. */
+  readonly afterChange?: () => void;
+  readonly budget?: Partial<BudgetLimits>;
+}
+
+/**
+ * The port directly on the emulator's model: the same refusals, limits and faults as over HTTP, without HTTP.
+ * For tests and the simulator: it waits for nothing, so it is as deterministic as the model and the clock.
+ */
+export function createMemoryGithub(options: MemoryGithubOptions): Github {
+  const budget = createRequestBudget({
+    clock: options.clock,
+    limited: options.model.state.limits.rateLimitsEnabled,
+    ...(options.budget !== undefined && { limits: options.budget }),
+  });
+  const asker = new Asker(options, budget);
+  return {
+    ...runnerRequests(asker),
+    ...jobRequests(asker),
+    ...deliveryRequests(asker),
+    budgets: () => budget.report(),
+  };
+}
+
+interface MemoryRequest<Result> extends Omit<BudgetedRequest, "resource" | "permission"> {
+  readonly resource?: Resource;
+  /** For example `["checks", "write"]`. */
+  readonly permission?: readonly [name: string, level: "read" | "write"];
+  readonly accept?: readonly number[];
+  /** What GitHub would do. Throws a `GithubRefusal` where it would refuse. */
+  readonly act: (now: number) => Result;
+  /** Names the request, where it is a conditional one: an unchanged answer costs nothing. */
+  readonly conditional?: string;
+}
+
+type Outcome<Result> =
+  | { readonly accepted: true; readonly value: Result }
+  | { readonly accepted: false; readonly answer: Answer };
+
+/** Asks the model as the HTTP emulator does: credentials, permission, limits, faults, then the operation. */
+class Asker {
+  readonly model: GithubModel;
+  readonly clock: Clock;
+  readonly #budget: RequestBudget;
+  readonly #afterChange: () => void;
+  readonly #lastAnswers = new Map<string, string>();
+
+  constructor(options: MemoryGithubOptions, budget: RequestBudget) {
+    this.model = options.model;
+    this.clock = options.clock;
+    this.#budget = budget;
+    this.#afterChange = options.afterChange ?? (() => undefined);
+  }
+
+  async ask<Result>(request: MemoryRequest<Result>): Promise<Result> {
+    const outcome = await this.tryAsk(request);
+    if (outcome.accepted) return outcome.value;
+    throw refusalError(outcome.answer, purposeOf(request), this.clock.now());
+  }
+
+  /** Refusals whose status is in `accept` are returned; all others are thrown. */
+  async tryAsk<Result>(request: MemoryRequest<Result>): Promise<Outcome<Result>> {
+    const purpose = purposeOf(request);
+    const budgeted = { ...request, ...purpose, resource: request.resource ?? "core" };
+    const permit = await this.#budget.admit(budgeted as BudgetedRequest);
+    const { answer, value } = this.#answer(request);
+    const retryAt = permit.settle(answer);
+    if (retryAt !== undefined) throw waitError(purpose, retryAt, "a rate limit has been reached");
+    if (answer === undefined) throw unreachableError(purpose, "ECONNRESET");
+    if (answer.status < 400) return { accepted: true, value: value as Result };
+    if (request.accept?.includes(answer.status) === true) return { accepted: false, answer };
+    throw refusalError(answer, purpose, this.clock.now());
+  }
+
+  #answer<Result>(request: MemoryRequest<Result>): { answer: Answer | undefined; value?: Result } {
+    const now = this.clock.now();
+    let headers: Answer["headers"] = {};
+    try {
+      this.#authenticate(request);
+      const rated = this.#rated(request);
+      headers = this.model.admitRequest(now, rated);
+      const fault = this.model.drawRequestFault();
+      if (fault === "error") return { answer: { status: 502, headers, data: { message: "Server Error" } } };
+      const value = request.act(now);
+      if (request.method !== "GET") this.#afterChange();
+      if (fault === "answer-lost") return { answer: undefined };
+      if (!this.#isUnchanged(request, value))
+        return { answer: { status: 200, headers, data: undefined }, value };
+      return {
+        answer: { status: 304, headers: this.model.refundRequest(now, rated), data: undefined },
+        value,
+      };
+    } catch (error) {
+      if (!(error instanceof GithubRefusal)) throw error;
+      const { status, message } = error;
+      return { answer: { status, headers: { ...headers, ...error.headers }, data: { message } } };
+    }
+  }
+
+  #rated(request: MemoryRequest<unknown>) {
+    return {
+      // The words of GitHub's own refusals, by which the HTTP emulator counts too.
+      caller:
+        request.caller === "app" ? `app ID ${this.model.state.app.id}` : `installation ID ${request.caller}`,
+      resource: request.resource ?? ("core" as const),
+      method: request.method,
+      endpoint: request.endpoint,
+    };
+  }
+
+  #authenticate(request: MemoryRequest<unknown>): void {
+    if (request.caller === "app") return;
+    const installation = this.model.findInstallation(request.caller);
+    if (installation.suspendedAt !== undefined) {
+      throw new GithubRefusal(403, "This installation has been suspended");
+    }
+    if (request.permission === undefined) return;
+    const [name, level] = request.permission;
+    const granted = installation.permissions[name];
+    if (granted === "write" || (granted === "read" && level === "read")) return;
+    throw new GithubRefusal(403, "Resource not accessible by integration");
+  }
+
+  #isUnchanged(request: MemoryRequest<unknown>, value: unknown): boolean {
+    if (request.conditional === undefined) return false;
+    const text = JSON.stringify(value);
+    if (this.#lastAnswers.get(request.conditional) === text) return true;
+    this.#lastAnswers.set(request.conditional, text);
+    return false;
+  }
+}
+
+function purposeOf(request: Pick<MemoryRequest<unknown>, "what" | "permission">): {
+  what: string;
+  permission?: string;
+} {
+  const { what, permission } = request;
+  return permission === undefined ? { what } : { what, permission: permission.join(": ") };
+}
+
+// ----------------------------------------------------------------------------------------------- runners
+
+const mintPath = "/actions/runners/generate-jitconfig";
+
+function runnerRequests(
+  asker: Asker,
+): Pick<Github, "mintRunner" | "findRunner" | "deleteRunner" | "listRunners"> {
+  const { model } = asker;
+  const asRunner = (runner: ModelRunner): Runner => ({
+    id: runner.id,
+    name: runner.name,
+    online: runner.online,
+    busy: model.looksBusy(runner),
+  });
+  return {
+    async mintRunner({ scope, name, labels, runnerGroup }) {
+      const purpose = scopeRequest(scope, "POST", mintPath, `register the runner ${name}`);
+      const outcome = await asker.tryAsk({
+        ...purpose,
+        priority: "mint",
+        resource: "actions_runner_registration",
+        accept: [403, 404, 409, 422],
+        act(now) {
+          const own = ownScope(model, scope);
+          const runnerGroupId = groupId(model, scope, runnerGroup);
+          const runner = model.registerRunner(now, own, { name, labels, runnerGroupId });
+          return { id: runner.id, jitConfig: encodeJitConfig(runner, "memory://github") };
+        },
+      });
+      if (!outcome.accepted) return mintRefusal(outcome.answer, purposeOf(purpose), asker.clock.now());
+      const { id, jitConfig } = outcome.value;
+      return { kind: "minted", runnerId: id, jitConfig: new Secret(jitConfig) };
+    },
+
+    findRunner: (scope, name) =>
+      asker.ask({
+        ...scopeRequest(scope, "GET", "/actions/runners", `find the runner ${name}`),
+        priority: "fence",
+        act: (now) => model.listRunners(now, ownScope(model, scope), name).map(asRunner)[0],
+      }),
+
+    async deleteRunner(scope, runnerId) {
+      const outcome = await asker.tryAsk({
+        ...scopeRequest(scope, "DELETE", "/actions/runners/{runner_id}", `remove the runner ${runnerId}`),
+        priority: "fence",
+        accept: [422],
+        act(now) {
+          const own = ownScope(model, scope);
+          try {
+            model.deleteRunner(now, own, runnerId);
+            return "deleted" as const;
+          } catch (error) {
+            if (error instanceof GithubRefusal && error.status === 404) return "absent" as const;
+            throw error;
+          }
+        },
+      });
+      return outcome.accepted ? outcome.value : "running-a-job";
+    },
+
+    listRunners: (scope) =>
+      asker.ask({
+        ...scopeRequest(scope, "GET", "/actions/runners", "list the runners"),
+        priority: "sweep",
+        conditional: `runners ${JSON.stringify(scope)}`,
+        act: (now) => model.listRunners(now, ownScope(model, scope)).map(asRunner),
+      }),
+  };
+}
+
+function scopeRequest(scope: Scope, method: "GET" | "POST" | "DELETE", path: string, what: string) {
+  const organization = scope.kind === "organization";
+  const level: "read" | "write" = method === "GET" ? "read" : "write";
+  return {
+    caller: scope.installationId,
+    method,
+    endpoint: `${organization ? "/orgs/{org}" : "/repos/{owner}/{repo}"}${path}`,
+    what: `${what} in ${organization ? scope.owner : `${scope.owner}/${scope.name}`}`,
+    permission: [organization ? "organization_self_hosted_runners" : "administration", level] as const,
+  };
+}
+
+/** The scope in the model's terms; 404 when the installation may not see it. */
+function ownScope(model: GithubModel, scope: Scope) {
+  const { kind, owner, installationId } = scope;
+  if (kind === "repository") {
+    const repository = visibleRepository(model, { ...scope, private: true });
+    return { kind, owner: repository.owner, name: repository.name } as const;
+  }
+  const installation = model.findInstallation(installationId);
+  if (installation.accountLogin.toLowerCase() !== owner.toLowerCase()) throw notFound();
+  return { kind, owner } as const;
+}
+
+function groupId(model: GithubModel, scope: Scope, name: string): number {
+  if (name.toLowerCase() === "default") return 1;
+  if (scope.kind === "repository") {
+    throw new GithubRefusal(422, `A repository has only the default runner group, not ${name}.`);
+  }
+  const groups = model.listRunnerGroups(scope.owner);
+  const group = groups.find((entry) => entry.name.toLowerCase() === name.toLowerCase());
+  if (group !== undefined) return group.isDefault ? 1 : group.id;
+  throw new GithubRefusal(
+    404,
+    `There is no runner group ${name} in ${scope.owner}, or the App may not see it.`,
+  );
+}
+
+// -------------------------------------------------------------------------------------------------- jobs
+
+function jobRequests(asker: Asker): Pick<Github, "getJob" | "listQueuedJobs" | "reportGivenUp"> {
+  const { model, clock } = asker;
+  const source = {
+    state: model.state,
+    addresses: { api: "https://api.github.com", web: "https://github.com" },
+  };
+  const eventOf = (job: Job, repository: RepositoryAddress) =>
+    jobEventOf(jobDocument(source, job), repository, clock.now());
+
+  return {
+    async getJob(repository, id) {
+      const request = repositoryRequest(repository, `show the job ${id}`, "/actions/jobs/{job_id}");
+      const job = await asker.tryAsk({
+        ...request,
+        accept: [404],
+        act(now) {
+          model.advance(now);
+          return eventOf(jobIn(model, repository, id), repository);
+        },
+      });
+      if (!job.accepted) return undefined;
+      if (job.value === undefined) throw brokenAnswerError(purposeOf(request), "it is not a job");
+      return job.value;
+    },
+
+    async listQueuedJobs(repository) {
+      const runs = await listOpenRuns(asker, repository);
+      const found = [];
+      for (const run of runs) {
+        const jobs = await asker.ask({
+          ...repositoryRequest(repository, `list the jobs of the run ${run}`, "/actions/runs/{run_id}/jobs"),
+          conditional: `jobs ${run}`,
+          act: () => model.jobsOf(model.findRun(run), "latest").map((job) => ({ ...job })),
+        });
+        found.push(...jobs.filter((job) => job.status === "queued" || job.status === "waiting"));
+      }
+      return found.map((job) => eventOf(job, repository)).filter((event) => event !== undefined);
+    },
+
+    async reportGivenUp(report) {
+      const { repository } = report;
+      const what = "report that a job was given up";
+      const outcome = await asker.tryAsk({
+        ...repositoryRequest(repository, what, "/check-runs"),
+        method: "POST",
+        permission: ["checks", "write"],
+        accept: [403],
+        act(now) {
+          const { repositoryId, runId } = jobIn(model, repository, report.jobId);
+          const headSha = model.findRun(runId).headSha;
+          const id = model.state.identifiers.checkRun++;
+          model.state.checkRuns.set(id, {
+            id,
+            repositoryId,
+            headSha,
+            name: `Mayfly: ${report.jobName}`,
+            status: "completed",
+            conclusion: "failure",
+            externalId: String(report.jobId),
+            detailsUrl: undefined,
+            startedAt: now,
+            completedAt: now,
+            title: `No machine could be given to this job: ${report.because}`,
+            summary: report.detail,
+            text: undefined,
+          });
+        },
+      });
+      if (outcome.accepted) return "reported";
+      const error = refusalError(outcome.answer, { what }, clock.now());
+      if (error.code === "GITHUB_PERMISSION_MISSING") return "not-permitted";
+      throw error;
+    },
+  };
+}
+
+async function listOpenRuns(asker: Asker, repository: RepositoryAddress): Promise<readonly number[]> {
+  const { model } = asker;
+  const ids: number[] = [];
+  for (const status of ["queued", "in_progress", "waiting"] as const) {
+    const found = await asker.ask({
+      ...repositoryRequest(repository, `list the ${status} runs`, "/actions/runs"),
+      conditional: `runs ${status} ${repository.owner}/${repository.name}`,
+      act(now) {
+        model.advance(now);
+        const { id } = visibleRepository(model, repository);
+        const isWanted = (run: Run): boolean => run.repositoryId === id && run.status === status;
+        return [...model.state.runs.values()].filter(isWanted).map((run) => run.id);
+      },
+    });
+    ids.push(...found);
+  }
+  return [...new Set(ids)].sort((left, right) => right - left).slice(0, 1_000);
+}
+
+function repositoryRequest(repository: RepositoryAddress, what: string, path: string) {
+  return {
+    what: `${what} of ${repository.owner}/${repository.name}`,
+    permission: ["actions", "read"] as readonly [string, "read" | "write"],
+    caller: repository.installationId,
+    priority: "sweep" as const,
+    method: "GET" as "GET" | "POST",
+    endpoint: `/repos/{owner}/{repo}${path}`,
+  };
+}
+
+/** The repository, if the installation covers it; otherwise 404. */
+function visibleRepository(model: GithubModel, address: RepositoryAddress): Repository {
+  const repository = model.findRepository(address.owner, address.name);
+  const installation = model.findInstallation(address.installationId);
+  if (!model.repositoriesOf(installation).includes(repository)) throw notFound();
+  return repository;
+}
+
+function jobIn(model: GithubModel, address: RepositoryAddress, id: number): Job {
+  const repository = visibleRepository(model, address);
+  const job = model.findJob(id);
+  if (job.repositoryId !== repository.id) throw notFound();
+  return job;
+}
+
+// -------------------------------------------------------------------------------------------- deliveries
+
+function deliveryRequests(asker: Asker): Pick<Github, "listDeliveries" | "redeliver"> {
+  const { model } = asker;
+  const request = {
+    caller: "app" as const,
+    priority: "sweep" as const,
+    what: "list the deliveries of the App's webhook",
+  };
+  return {
+    async listDeliveries(since) {
+      const deliveries: Delivery[] = [];
+      let cursor: string | undefined;
+      do {
+        const page = await asker.ask({
+          ...request,
+          method: "GET",
+          endpoint: "/app/hook/deliveries",
+          act: (now) => model.listDeliveries(now, { perPage: 100, ...(cursor !== undefined && { cursor }) }),
+        });
+        for (const { id, guid, deliveredAt = 0, statusCode, event } of page.deliveries) {
+          const succeeded = statusCode >= 200 && statusCode <= 299;
+          deliveries.push({ id, guid, deliveredAt, succeeded, event: event.name });
+        }
+        cursor = page.nextCursor;
+      } while (cursor !== undefined && (deliveries.at(-1)?.deliveredAt ?? since) >= since);
+      return deliveries.filter((delivery) => delivery.deliveredAt >= since);
+    },
+
+    async redeliver(deliveryId) {
+      const outcome = await asker.tryAsk({
+        ...request,
+        what: `send the delivery ${deliveryId} again`,
+        method: "POST",
+        endpoint: "/app/hook/deliveries/{delivery_id}/attempts",
+        accept: [404],
+        act: (now) => model.redeliver(now, deliveryId),
+      });
+      if (!outcome.accepted) throw deliveryGoneError(deliveryId);
+    },
+  };
+}
