@@ -1,0 +1,40 @@
+import { MayflyError } from "../core/errors.ts";
+import { paint, type Screen } from "./terminal.ts";
+
+/** Documented in docs/reference/cli-json.md and in the help. */
+export const exitCodes = { ok: 0, failed: 1, usage: 2 } as const;
+
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
+
+/** The command line itself is wrong: the caller has to write it differently. */
+export class UsageError extends Error {
+  readonly suggestion: string;
+
+  constructor(message: string, suggestion: string) {
+    super(message);
+    this.name = "UsageError";
+    this.suggestion = suggestion;
+  }
+}
+
+/** What happened and what to do next, for standard error, and the exit code that goes with it. */
+export function explainFailure(
+  error: unknown,
+  screen: Pick<Screen, "colours">,
+): { readonly text: string; readonly exitCode: ExitCode } {
+  if (error instanceof UsageError || error instanceof MayflyError) {
+    const exitCode = error instanceof UsageError ? exitCodes.usage : exitCodes.failed;
+    return { text: failureText(error.message, error.suggestion, screen), exitCode };
+  }
+  const details = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const text = failureText(
+    `Something went wrong that Mayfly did not expect.\n${details}`,
+    "Report it with these lines: it is a bug.",
+    screen,
+  );
+  return { text, exitCode: exitCodes.failed };
+}
+
+export function failureText(what: string, next: string, screen: Pick<Screen, "colours">): string {
+  return `${paint(screen, "bad", "error:")} ${what}\n${paint(screen, "strong", "next:")}  ${next}`;
+}

@@ -1,0 +1,247 @@
+#!/usr/bin/env node
+import { readFileSync } from "node:fs";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { type ExitCode, exitCodes, explainFailure } from "./failure.ts";
+import { processTerminal, type Terminal, wantsColours } from "./terminal.ts";
+
+/*
+ * Declares every command and loads only the one that was asked for, so that a short command starts fast.
+ * Contracts: docs/reference/cli-json.md.
+ */
+
+const exitCodeHelp = `
+Exit codes: 0 it worked, 1 it failed or something is unhealthy, 2 the command line is wrong.
+Environment: MAYFLY_URL, MAYFLY_CONFIG, MAYFLY_STATUS_TOKEN, NO_COLOR.`;
+
+function createProgram(terminal: Terminal): Command {
+  const program = new Command("mayfly")
+    .description("Gives every GitHub Actions job a machine that was made for it and dies with it.")
+    .version(version(), "-V, --version", "print the version")
+    .helpOption("-h, --help", "print this help")
+    .addHelpText("after", exitCodeHelp)
+    .showHelpAfterError("next:  See the same command with --help.")
+    .configureOutput({ outputError: (text, write) => write(usageSentence(text)) })
+    .exitOverride();
+  const run = (action: () => Promise<ExitCode>): Promise<void> =>
+    action().then((exitCode) => {
+      process.exitCode = exitCode;
+    });
+  addServing(program, terminal, run);
+  addReading(program, terminal, run);
+  addRunners(program, terminal, run);
+  addConfig(program, terminal, run);
+  addDeveloping(program, terminal, run);
+  return program;
+}
+
+type Run = (action: () => Promise<ExitCode>) => Promise<void>;
+
+function addServing(program: Command, terminal: Terminal, run: Run): void {
+  withConfig(program.command("serve"))
+    .description("run the server until a signal ends it")
+    .addOption(jsonOption("accepted for all commands; the log is JSON anyway"))
+    .action((options) =>
+      run(async () =>
+        (await import("./serve.ts")).serveCommand({ ...options, version: version() }, terminal),
+      ),
+    );
+  program
+    .command("demo")
+    .description("run a workflow on this machine against an emulated GitHub")
+    .option("--workflow <file>", "a workflow file instead of the sample")
+    .option("--jobs <number>", "how many jobs to run", positiveNumber, 12)
+    .addOption(faultsOption())
+    .option("--keep", "stay up for the page when all jobs have ended, until Ctrl-C")
+    .addOption(jsonOption("the summary as one line of JSON on standard output"))
+    .action((options) =>
+      run(async () => (await import("./demo.ts")).demoCommand({ ...options, version: version() })),
+    );
+}
+
+function addReading(program: Command, terminal: Terminal, run: Run): void {
+  withServer(program.command("status"))
+    .description("what runs, what waits and what it costs; exit code 1 when something needs an operator")
+    .action((options) => run(async () => (await import("./status.ts")).statusCommand(options, terminal)));
+  withServer(program.command("why"))
+    .description("what happened to one job, what it waits for and what comes next")
+    .argument("<job>", "the id of the job, or the address of its page at GitHub")
+    .action((job, options) => run(async () => (await import("./why.ts")).whyCommand(job, options, terminal)));
+
+  const jobs = program.command("jobs").description("the jobs that the server knows");
+  withList(withServer(jobs.command("list")))
+    .description("jobs that wait or run, or that ended lately")
+    .action((options) =>
+      run(async () => (await import("./jobs-list.ts")).jobsListCommand(options, terminal)),
+    );
+  withServer(jobs.command("show"))
+    .description("the facts about one job")
+    .argument("<job>", "the id of the job, or the address of its page at GitHub")
+    .action((job, options) =>
+      run(async () => (await import("./jobs-show.ts")).jobsShowCommand(job, options, terminal)),
+    );
+}
+
+function addRunners(program: Command, terminal: Terminal, run: Run): void {
+  const runners = program.command("runners").description("the machines that the server knows");
+  withList(withServer(runners.command("list")))
+    .description("machines that are alive, or that ended lately")
+    .action((options) =>
+      run(async () => (await import("./runners-list.ts")).runnersListCommand(options, terminal)),
+    );
+  withServer(runners.command("details"))
+    .description("the facts about one machine")
+    .argument("<id>", "the id of the machine")
+    .action((id, options) =>
+      run(async () => (await import("./runners-details.ts")).runnersDetailsCommand(id, options, terminal)),
+    );
+  withServer(runners.command("terminate"))
+    .description("end one machine; a job that runs on it ends first")
+    .argument("<id>", "the id of the machine")
+    .option("--force", "end it now: the job that runs there is lost")
+    .option("--yes", "do not ask whether that is meant")
+    .action((id, options) =>
+      run(async () =>
+        (await import("./runners-terminate.ts")).runnersTerminateCommand(id, options, terminal),
+      ),
+    );
+}
+
+function addConfig(program: Command, terminal: Terminal, run: Run): void {
+  const config = program.command("config").description("the configuration");
+  withConfig(config.command("check"))
+    .description("list every problem of the configuration, with its line")
+    .addOption(jsonOption())
+    .action((options) =>
+      run(async () => (await import("./config-check.ts")).configCheckCommand(options, terminal)),
+    );
+  withConfig(config.command("explain"))
+    .description("which preset and options a job with these labels gets, and why the others do not match")
+    .argument("<labels...>", "the labels of runs-on, each as a word of its own")
+    .addOption(jsonOption())
+    .action((labels, options) =>
+      run(async () => (await import("./config-explain.ts")).configExplainCommand(labels, options, terminal)),
+    );
+}
+
+function addDeveloping(program: Command, terminal: Terminal, run: Run): void {
+  withConfig(program.command("receive"))
+    .description("sign a saved delivery anew and send it to the server")
+    .argument("<file>", "the body as JSON, or { headers, body }")
+    .option("--event <name>", "the event, where the file does not say it")
+    .addOption(urlOption())
+    .addOption(jsonOption())
+    .action((file, options) =>
+      run(async () => (await import("./receive.ts")).receiveCommand(file, options, terminal)),
+    );
+  const emulate = program.command("emulate").description("stand-ins for development");
+  emulate
+    .command("github")
+    .description(
+      "a GitHub on this machine, until Ctrl-C: App, runners, webhooks and jobs of real workflow files",
+    )
+    .option("--port <number>", "the port to listen on (default: any free one)", portNumber)
+    .option("--webhook-url <url>", "where deliveries go", webUrl, "http://127.0.0.1:8085/webhook")
+    .option("--folder <path>", "where the keys are written, to stay (default: a temporary folder)")
+    .option("--repository <owner/name>", "the repository of the runs", "octo-org/demo")
+    .option("--workflow <file>", "start a run of this workflow file")
+    .addOption(faultsOption())
+    .addOption(jsonOption())
+    .action((options) =>
+      run(async () => (await import("./emulate-github.ts")).emulateGithubCommand(options, terminal)),
+    );
+}
+
+// --------------------------------------------------------------------------------------------- options
+
+function withServer(command: Command): Command {
+  return withConfig(command)
+    .addOption(urlOption())
+    .option("--token-file <file>", "the file with the status token (default: MAYFLY_STATUS_TOKEN)")
+    .addOption(jsonOption());
+}
+
+function withConfig(command: Command): Command {
+  return command.option("--config <file>", "the configuration (default: MAYFLY_CONFIG, or mayfly.yaml)");
+}
+
+function withList(command: Command): Command {
+  return command
+    .addOption(new Option("--state <state>", "which ones").choices(["active", "recent"]).default("active"))
+    .option("--limit <number>", "so many at most", positiveNumber);
+}
+
+function urlOption(): Option {
+  return new Option(
+    "--url <url>",
+    "the server (default: MAYFLY_URL, or where the configuration lets it listen)",
+  );
+}
+
+function jsonOption(description = "print the document as JSON"): Option {
+  return new Option("--json", description);
+}
+
+function faultsOption(): Option {
+  return new Option("--faults <how>", "what goes wrong, and how often")
+    .choices(["none", "light", "heavy"])
+    .default("none");
+}
+
+function positiveNumber(text: string): number {
+  const number = Number(text);
+  if (/^\d{1,7}$/.test(text) && number > 0) return number;
+  throw new InvalidArgumentError("It must be a whole number above 0.");
+}
+
+function portNumber(text: string): number {
+  const number = Number(text);
+  if (/^\d{1,5}$/.test(text) && number <= 65_535) return number;
+  throw new InvalidArgumentError("It must be a port, from 0 (any free one) to 65535.");
+}
+
+function webUrl(text: string): string {
+  if (/^https?:\/\//i.test(text) && URL.canParse(text)) return text;
+  throw new InvalidArgumentError("It must be an address with http:// or https://.");
+}
+
+function version(): string {
+  // The same two folders up from the sources and from what is built of them.
+  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { readonly version: string }).version;
+}
+
+/** Commander's own words as sentences, with its suggestion in the same line. */
+function usageSentence(text: string): string {
+  const suggested = text.trimEnd().replace(/\.?\n\((Did you mean .*\?)\)$/, ". $1");
+  const sentence = suggested.replace(/^error: (\w)/, (_, letter: string) => `error: ${letter.toUpperCase()}`);
+  return `${/[.?]$/.test(sentence) ? sentence : `${sentence}.`}\n`;
+}
+
+// ----------------------------------------------------------------------------------------- the process
+
+/** A reader that has gone, as in `mayfly jobs list | head -1`, wants no more; that is no failure. */
+function endQuietlyOnBrokenPipe(stream: NodeJS.WriteStream): void {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    process.exit();
+  });
+}
+
+async function main(): Promise<void> {
+  endQuietlyOnBrokenPipe(process.stdout);
+  endQuietlyOnBrokenPipe(process.stderr);
+  try {
+    await createProgram(processTerminal()).parseAsync();
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      // Commander has written its sentence, or the help that was asked for.
+      process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+      return;
+    }
+    const { text, exitCode } = explainFailure(error, { colours: wantsColours(process.stderr) });
+    process.stderr.write(`${text}\n`);
+    process.exitCode = exitCode;
+  }
+}
+
+await main();

@@ -1,0 +1,72 @@
+import { createInterface } from "node:readline/promises";
+import { styleText } from "node:util";
+import { printable } from "./display-width.ts";
+
+export type Style = "good" | "bad" | "doubtful" | "quiet" | "strong";
+
+/** What rendering needs to know of the place where its text will be read. */
+export interface Screen {
+  /** Lines of tables are cut to it. Absent when nobody looks: a pipe or a file gets everything. */
+  readonly widthColumns?: number;
+  readonly colours: boolean;
+  /** The present, in milliseconds since the epoch, for relative times. */
+  readonly now: number;
+}
+
+/** Where a command writes. Documents go to standard output, all else to standard error. */
+export interface Terminal {
+  readonly screen: Screen;
+  /** A person sits at the other end of standard input and of standard error. */
+  readonly interactive: boolean;
+  /** Human output, on standard output. */
+  print(text: string): void;
+  /** The document, on standard output. */
+  printJson(document: unknown): void;
+  /** On standard error: what is not the result. */
+  note(text: string): void;
+  /** Asks on standard error; only a word that begins with y is a yes. */
+  confirm(question: string): Promise<boolean>;
+}
+
+const styles = {
+  good: "green",
+  bad: "red",
+  doubtful: "yellow",
+  quiet: "dim",
+  strong: "bold",
+} as const;
+
+/** The text in this style, where colours are wanted. */
+export function paint(screen: Pick<Screen, "colours">, style: Style | undefined, text: string): string {
+  if (!screen.colours || style === undefined || text === "") return text;
+  return styleText(styles[style], text, { validateStream: false });
+}
+
+/** The terminal of this process. Colours follow NO_COLOR, FORCE_COLOR and what the terminal can do. */
+export function processTerminal(): Terminal {
+  const { stdin, stdout, stderr } = process;
+  return {
+    screen: {
+      ...(stdout.isTTY && { widthColumns: stdout.columns }),
+      colours: wantsColours(stdout),
+      now: Date.now(),
+    },
+    interactive: stdin.isTTY === true && stderr.isTTY === true,
+    print: (text) => void stdout.write(`${text}\n`),
+    printJson: (document) => void stdout.write(`${JSON.stringify(document, null, 2)}\n`),
+    note: (text) => void stderr.write(`${text}\n`),
+    async confirm(question) {
+      const reader = createInterface({ input: stdin, output: stderr });
+      try {
+        return /^\s*y/i.test(await reader.question(`${printable(question)} [y/N] `));
+      } finally {
+        reader.close();
+      }
+    },
+  };
+}
+
+/** `hasColors` reads NO_COLOR itself; FORCE_COLOR cannot make a pipe coloured. */
+export function wantsColours(stream: NodeJS.WriteStream): boolean {
+  return stream.isTTY === true && stream.hasColors();
+}
