@@ -172,7 +172,9 @@ function settleRun(run: Run, now: number): void {
     run.conclusion = conclusionOf(run);
     return;
   }
-  if (jobs.some((job) => job?.startedAt !== undefined)) run.status = "in_progress";
+  const hasStarted = (job: Job | undefined): boolean =>
+    job?.startedAt !== undefined && job.attempt === run.attempt;
+  if (jobs.some(hasStarted)) run.status = "in_progress";
   else if (jobs.some((job) => job?.status === "queued")) run.status = "queued";
   else if (jobs.some((job) => job?.status === "waiting")) run.status = "waiting";
 }

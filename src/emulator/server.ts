@@ -1,6 +1,7 @@
-import { createPublicKey, type KeyObject, randomBytes } from "node:crypto";
+import { createPublicKey, type KeyObject } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { createSystemRandom } from "../adapters/random/system.ts";
 import type { Random } from "../ports/random.ts";
 import type { Addresses } from "./document-source.ts";
 import { answerApiRequest } from "./http-api.ts";
@@ -72,7 +73,7 @@ class EmulatorServer implements GithubEmulator {
     this.#webhook = options.webhook;
     this.#appPublicKey = createPublicKey(options.appPublicKey);
     this.model = new GithubModel({
-      random: options.random ?? systemRandom,
+      random: options.random ?? createSystemRandom(),
       app: { createdAt: this.#now(), ...options.app },
       ...(options.limits === undefined ? {} : { limits: options.limits }),
       ...(options.faults === undefined ? {} : { faults: options.faults }),
@@ -169,11 +170,6 @@ class EmulatorServer implements GithubEmulator {
     });
   }
 }
-
-const systemRandom: Random = {
-  bytes: (count) => randomBytes(count),
-  fraction: () => randomBytes(4).readUInt32BE() / 2 ** 32,
-};
 
 function portOf(server: Server): number {
   const address: AddressInfo | string | null = server.address();

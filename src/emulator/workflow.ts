@@ -23,7 +23,7 @@ const nameLimit = 100;
  */
 export function planWorkflow(text: string, options: WorkflowOptions): PlannedWorkflow {
   const file = parse(text, options.path);
-  const root: unknown = file.document.toJS();
+  const root = valueOf(file, text);
   const workflow = mapping(file, [], root, "A workflow file has to be a mapping with the key `jobs`.");
   const jobs = mapping(file, ["jobs"], workflow.jobs, "A workflow needs jobs.");
   const keys = Object.keys(jobs);
@@ -52,6 +52,18 @@ function parse(text: string, path: string): SourceFile {
   if (problem === undefined) return { path, document, lines };
   const { line } = lines.linePos(problem.pos[0]);
   throw new WorkflowError(path, line, "", problem.message.split("\n")[0] ?? "This is not YAML.");
+}
+
+/** The document as plain values. Aliases can still be wrong in a document that is YAML. */
+function valueOf(file: SourceFile, text: string): unknown {
+  try {
+    return file.document.toJS();
+  } catch (error) {
+    const sentence = error instanceof Error ? error.message : String(error);
+    const alias = /: (\S+)$/.exec(sentence)?.[1];
+    const position = alias === undefined ? -1 : text.indexOf(`*${alias}`);
+    throw new WorkflowError(file.path, file.lines.linePos(Math.max(position, 0)).line, "", sentence);
+  }
 }
 
 function planJob(
