@@ -371,16 +371,19 @@ prepare_hook() {
   users_hook=${ACTIONS_RUNNER_HOOK_JOB_STARTED:-}
   take_hook_from_dot_env
   [ -z "$users_hook" ] || printf '%s\n' "$users_hook" >"$directory/job/users-hook"
-  cat >"$directory/job/started.sh" <<'EOF'
-#!/bin/sh
-: >"${0%/*}/started" || :
-[ -e "${0%/*}/users-hook" ] || exit 0
-IFS= read -r hook <"${0%/*}/users-hook"
+  # The folder is written into the script: a runner may source it, and then $0 is not its path.
+  {
+    printf "#!/bin/sh\nfolder='%s'\n" "$(printf '%s\n' "$directory/job" | sed "s/'/'\\\\''/g")"
+    cat <<'EOF'
+: >"$folder/started" || :
+[ -e "$folder/users-hook" ] || exit 0
+IFS= read -r hook <"$folder/users-hook"
 if command -v bash >/dev/null 2>&1; then
   exec bash --noprofile --norc -e -o pipefail "$hook"
 fi
 exec sh -e "$hook"
 EOF
+  } >"$directory/job/started.sh"
   chmod 755 "$directory/job/started.sh"
   [ ! -e "$directory/job/users-hook" ] || chmod 644 "$directory/job/users-hook"
 }
