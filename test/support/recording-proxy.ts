@@ -16,14 +16,13 @@ export interface RecordingProxy {
 export async function startRecordingProxy(target: string): Promise<RecordingProxy> {
   const exchanges: RecordedExchange[] = [];
   const server = createServer((request, response) => {
-    relay(request, response, target, proxyUrl()).then((exchange) => {
+    relay(request, response, target).then((exchange) => {
       if (exchange !== undefined) exchanges.push(exchange);
     });
   });
-  const proxyUrl = (): string => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
-    url: proxyUrl(),
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     exchanges,
     close() {
       server.closeAllConnections();
@@ -36,7 +35,6 @@ async function relay(
   request: IncomingMessage,
   response: ServerResponse,
   target: string,
-  proxyUrl: string,
 ): Promise<RecordedExchange | undefined> {
   const body = await readAll(request);
   const { method = "GET", url = "/", headers } = request;
@@ -50,11 +48,7 @@ async function relay(
     return undefined;
   }
   const answered = await readAll(answer);
-  const entries = Object.entries(answer.headers).map(([name, value]) => {
-    // Addresses in the answer lead back to the proxy, as they would at GitHub.
-    return [name, String(value).replaceAll(target, proxyUrl)];
-  });
-  response.writeHead(answer.statusCode ?? 500, Object.fromEntries(entries));
+  response.writeHead(answer.statusCode ?? 500, answer.headers);
   response.end(answered);
   return {
     method,

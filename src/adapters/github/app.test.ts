@@ -175,9 +175,16 @@ test("our credentials go to no other server, whether by a redirect or by a link 
     const app = makeApp();
     handle = (_request, response) => answer(response, 302, {}, { location: `${elsewhere}/orgs/acme` });
     expect(await failure(app.listRunners(organization))).toMatchObject({ code: "GITHUB_BROKEN_ANSWER" });
-    handle = (_request, response) =>
-      answer(response, 200, { runners: [] }, { link: `<${elsewhere}/x?page=2>; rel="next"` });
-    expect(await app.listRunners(organization)).toEqual([]);
+    handle = (request, response) => {
+      const last = request.url?.includes("page=2") === true;
+      answer(response, 200, { runners: [] }, last ? {} : { link: `<${elsewhere}/x?page=2>; rel="next"` });
+    };
+    requests.length = 0;
+    await app.listRunners(organization);
+    expect(requests).toEqual([
+      "GET /api/v3/orgs/acme/actions/runners?per_page=100",
+      "GET /api/v3/orgs/acme/actions/runners?per_page=100&page=2",
+    ]);
     expect(stolen).toEqual([]);
   } finally {
     thief.closeAllConnections();

@@ -49,7 +49,7 @@ export function createGithubApp(options: GithubAppOptions): Github {
     ...(options.budget !== undefined && { limits: options.budget }),
   });
   const key = createAppKey({ appId, secrets });
-  const client = createGithubClient({ apiUrl, transport, budget, key, clock, log });
+  const client = createGithubClient({ transport, budget, key, clock, log });
   return {
     ...createRunnerRequests(client, clock),
     ...createJobRequests(client, clock),

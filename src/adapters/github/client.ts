@@ -34,7 +34,6 @@ export interface GithubClient {
 }
 
 export interface ClientOptions {
-  readonly apiUrl: string;
   readonly transport: Transport;
   readonly budget: RequestBudget;
   readonly key: AppKey;
@@ -102,7 +101,7 @@ export function createGithubClient(options: ClientOptions): GithubClient {
     if (answer.status === 304 && before !== undefined) return before;
     const items = request.read(checked(answer, request, clock.now()).data);
     if (items === undefined) throw brokenAnswerError(request, "its JSON does not have the documented shape");
-    const page = { etag: answer.headers.etag ?? "", items, next: nextPage(answer, options.apiUrl) };
+    const page = { etag: answer.headers.etag ?? "", items, next: nextPage(answer) };
     if (request.conditional === true && page.etag !== "") known.put(key, page);
     return page;
   };
@@ -168,14 +167,13 @@ interface Page<Item> {
 }
 
 /**
- * Only the query of the next page is taken from `Link`, and only when it leads to the same server: the path stays
- * the one that we asked for.
+ * Only the number of the next page is taken from `Link`. Server and path stay those that we asked for, so no link
+ * can lead our credentials elsewhere, and a proxy under another name than GitHub's does no harm.
  */
-function nextPage(answer: Answer, apiUrl: string): Readonly<Record<string, string>> | undefined {
+function nextPage(answer: Answer): Readonly<Record<string, string>> | undefined {
   const address = /<([^<>]+)>\s*;\s*rel="?next"?/.exec(answer.headers.link ?? "")?.[1];
   if (address === undefined || !URL.canParse(address)) return undefined;
   const url = new URL(address);
-  if (url.origin !== new URL(apiUrl).origin) return undefined;
   const entries = ["page", "cursor"].flatMap((name) => {
     const value = url.searchParams.get(name);
     return value === null ? [] : [[name, value] as const];
