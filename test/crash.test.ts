@@ -1,0 +1,185 @@
+import { describe, expect, it } from "vitest";
+import { createSeededRandom } from "../src/adapters/random/seeded.ts";
+import { MayflyError } from "../src/core/errors.ts";
+import { policy, preset, repository } from "./builders.ts";
+import type { Sending } from "./support/fake-github.ts";
+import { World } from "./support/world.ts";
+
+/**
+ * A story is told once for every call that the flow makes through a port, and each time another call goes wrong:
+ * the process dies there and starts again, or the call fails, before its effect or after it. Whatever happened, in
+ * the end every job has run, nothing exists that costs money, and nothing was done that must never be done.
+ */
+interface Story {
+  readonly name: string;
+  readonly make?: () => World;
+  readonly tell: (world: World) => Promise<void>;
+  /** Machines that the story itself needs beside one per job. */
+  readonly replacements?: number;
+  /** Jobs that need not succeed, because the story takes their machine or cancels them. */
+  readonly spoiled?: number;
+}
+
+const stories: readonly Story[] = [
+  {
+    name: "one job",
+    tell: async (world) => {
+      world.github.queueJob();
+    },
+  },
+  {
+    name: "three jobs of two repositories, every delivery twice and in disorder",
+    tell: async (world) => {
+      world.network = doubledAndReversed;
+      world.github.queueJob();
+      world.github.queueJob({ repository: repository({ name: "other" }) });
+      await world.run(5);
+      world.github.queueJob({ runSeconds: 5 });
+    },
+  },
+  {
+    name: "runners of repositories, one job cancelled while its machine boots",
+    make: () => new World({ policy: policy({ registration: "repository" }) }),
+    tell: async (world) => {
+      const first = world.github.queueJob();
+      await world.run(2);
+      world.github.cancel(first);
+      world.github.queueJob({ repository: repository({ name: "other" }) });
+    },
+    spoiled: 1,
+    replacements: 1,
+  },
+  {
+    name: "spot refused in one pool, then on-demand",
+    make: () =>
+      new World({ policy: policy({ presets: [preset({ market: "spot-preferred" })] }), pools: ["a", "b"] }),
+    tell: async (world) => {
+      const refusal = { failure: "capacity", code: "NO_CAPACITY" } as const;
+      world.compute.refuseNext("a", [refusal, refusal]);
+      world.compute.refuseNext("b", [refusal]);
+      world.github.queueJob();
+      world.github.queueJob();
+    },
+  },
+  {
+    name: "an idle runner is taken away, a busy machine too",
+    tell: async (world) => {
+      world.github.queueJob({ runSeconds: 60 });
+      await world.runUntil(() => world.anyAgent((agent) => agent.runsAJob));
+      for (const agent of world.agents.values()) if (agent.runsAJob) world.compute.finish(agent.providerId);
+      world.github.queueJob();
+    },
+    spoiled: 1,
+  },
+];
+
+const accidents = ["died before", "died after", "failed before", "failed after"] as const;
+type Accident = (typeof accidents)[number];
+
+describe.each(stories)("$name", (story) => {
+  it("goes well when nothing goes wrong", async () => {
+    const world = await play(story);
+    expect(await problemsOf(story, world)).toEqual([]);
+    expect(world.failures).toEqual([]);
+  });
+
+  it("goes well in whatever order things happen that happen together", async () => {
+    const problems: string[] = [];
+    for (let seed = 1; seed <= 150; seed++) {
+      const world = await play(story, (made) => stirred(made, seed));
+      for (const problem of await problemsOf(story, world)) problems.push(`seed ${seed}: ${problem}`);
+    }
+    expect(problems).toEqual([]);
+  });
+
+  it.each(accidents)("goes well whichever call %s its effect", async (accident) => {
+    const calls = await countCalls(story);
+    expect(calls).toBeGreaterThan(20);
+    const problems: string[] = [];
+    for (let at = 1; at <= calls; at++) {
+      let struck: string | undefined;
+      const world = await play(story, (made) => {
+        letGoWrong(made, at, accident, (name) => {
+          struck = name;
+        });
+      });
+      for (const problem of await problemsOf(story, world)) {
+        problems.push(`call ${at} (${struck ?? "never made"}): ${problem}`);
+      }
+    }
+    expect(problems).toEqual([]);
+  });
+});
+
+/** The process is gone: whatever it still tries has no effect. */
+class Death extends Error {}
+
+async function play(story: Story, prepare: (world: World) => void = () => {}): Promise<World> {
+  const world = story.make?.() ?? new World();
+  prepare(world);
+  await story.tell(world);
+  await world.runUntilQuiet();
+  return world;
+}
+
+/** Everything at the same time, every call taking its own, random time. */
+function stirred(world: World, seed: number): void {
+  const random = createSeededRandom(seed);
+  world.concurrent = true;
+  world.intercept = async (_name, effect) => {
+    for (let turns = Math.floor(random.fraction() * 12); turns > 0; turns--) await Promise.resolve();
+    const result = await effect();
+    for (let turns = Math.floor(random.fraction() * 12); turns > 0; turns--) await Promise.resolve();
+    return result;
+  };
+}
+
+async function countCalls(story: Story): Promise<number> {
+  let calls = 0;
+  await play(story, (world) => {
+    world.intercept = (_name, effect) => {
+      calls += 1;
+      return effect();
+    };
+  });
+  return calls;
+}
+
+function letGoWrong(world: World, at: number, accident: Accident, note: (name: string) => void): void {
+  let calls = 0;
+  let dead = false;
+  world.intercept = async (name, effect) => {
+    if (dead) throw new Death("The process is dead.");
+    calls += 1;
+    if (calls !== at) return effect();
+    note(name);
+    if (accident.endsWith("after")) await effect();
+    if (accident.startsWith("failed")) throw failure();
+    dead = true;
+    throw new Death("The process dies.");
+  };
+  world.onPieceEnded = () => {
+    dead = false;
+  };
+}
+
+function failure(): MayflyError {
+  const message = "Whether it happened is not known.";
+  return new MayflyError({ kind: "retry", code: "ACCIDENT", message, suggestion: "Do it again." });
+}
+
+async function problemsOf(story: Story, world: World): Promise<readonly string[]> {
+  const problems = [...(await world.leftOver())];
+  const jobs = [...world.github.jobs.values()];
+  const spoiled = jobs.filter((job) => job.conclusion !== "success").length;
+  if (spoiled > (story.spoiled ?? 0)) problems.push(`${spoiled} jobs did not succeed`);
+  const allowed = jobs.length + (story.replacements ?? 0);
+  const { launchCount } = world.compute;
+  if (launchCount > allowed) problems.push(`${launchCount} machines were launched for ${jobs.length} jobs`);
+  return problems;
+}
+
+/** Every delivery comes twice, and what is under way together arrives in the wrong order. */
+function doubledAndReversed(sendings: readonly Sending[]): readonly Sending[] {
+  return [...sendings, ...sendings].reverse();
+}
