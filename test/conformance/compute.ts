@@ -20,6 +20,7 @@ export interface ComputeHarness {
   close(): Promise<void>;
 }
 
+export const hostArchitecture = process.arch === "arm64" ? "arm64" : "x86_64";
 export const conformanceCredential = "credential-conformance-0123456789";
 
 /** The contract of the port `compute` (src/ports/compute.ts), for every adapter. */
@@ -143,7 +144,7 @@ export function request(
 ): LaunchRequest {
   return {
     fleet: "fleet-a",
-    spec: fleetSpec({ preset: "linux-x64" }),
+    spec: fleetSpec({ preset: "linux-x64", architecture: hostArchitecture }),
     purchase: "on-demand",
     token: "token-1",
     machines: machineIds.map((id) => ({ id, credential: new Secret(conformanceCredential) })),
