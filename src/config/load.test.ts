@@ -119,6 +119,7 @@ test.each([
   ["two references", minimal.replace("file: webhook", "file: a, environment: B"), /only one of them/],
   ["no reference", minimal.replace("file: webhook", ""), /only one of them/],
   ["a wildcard without publicUrl", `${minimal}server: { listen: "0.0.0.0:1" }\n`, /publicUrl is missing/],
+  ["a page without token", `${minimal}server: { listen: "192.0.2.1:80" }\n`, /statusToken is missing/],
   ["a port too high", `${minimal}server: { listen: "127.0.0.1:70000" }\n`, /above 65535/],
   ["a label of ours", `${minimal}    labels: ["class:x"]\n`, /labels.0 starts with class:/],
   ["a label twice", `${minimal}    labels: [a, A]\n`, /labels.1 is there twice/],
@@ -156,7 +157,9 @@ test("doubtful settings are warnings", () => {
   const warnings = (text: string) => check(text).warnings.map(problemText).join("\n");
   expect(warnings(twins)).toMatch(/presets.other.labels match the same jobs as presets.small/);
   expect(warnings(`${minimal}    labels: [x64]\n`)).toMatch(/labels.0 contradicts the preset/);
-  expect(warnings(`${minimal}server: { listen: "192.0.2.1:80" }\n`)).toMatch(/statusToken is missing/);
+  expect(warnings(minimal.replace("local", "docker\n    image: x"))).toMatch(
+    /cannot reach this server on loopback/,
+  );
 });
 
 test("variables override settings, and are named when they are wrong", () => {

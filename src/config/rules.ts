@@ -37,9 +37,9 @@ function checkServer({ server, secrets, presets }: ConfigDocument): Verdict {
     });
   }
   if (!isLoopback(host) && secrets.statusToken === undefined) {
-    warnings.push({
+    problems.push({
       path: ["secrets", "statusToken"],
-      sentence: "is missing: the status page and the API will be refused to everybody but this machine.",
+      sentence: "is missing. It is needed because server.listen lets others reach the page and the API.",
     });
   }
   const reached = server.publicUrl === undefined ? host : new URL(server.publicUrl).hostname;
