@@ -163,8 +163,11 @@ export function describeQueue(
 
       it("moves a message that is released after its last attempt to the dead letters", async () => {
         await queue.send({ note: "poison" });
-        for (const _attempt of [1, 2, 3]) await queue.release((await receiveOne()).receipt, 0);
+        for (const delaySeconds of [0, 0, 60]) {
+          await queue.release((await receiveOne()).receipt, delaySeconds);
+        }
         expect(await queue.depth()).toEqual({ waiting: 0, inFlight: 0, dead: 1 });
+        await clock.advance(60_000);
         expect(await receive()).toEqual([]);
       });
 

@@ -230,6 +230,17 @@ export function describeStore(name: string, makeHarness: () => Promise<StoreHarn
         expect(await store.purge(start + 9)).toBe(0);
       });
 
+      it("keeps apart what ended at the same instant", async () => {
+        const jobs = [3, 1, 2].map((id) => job({ id, state: "done", times: { completed: start } }));
+        await put("fleet-a", ...jobs.map(putJob));
+        const corrected = jobs.map((each) => ({ ...each, runnerName: `runner-${each.id}` }));
+        await put("fleet-a", ...corrected.map(putJob));
+        const found = (await store.history(start, 10)).jobs;
+        expect(found.map((each) => each.runnerName).sort()).toEqual(["runner-1", "runner-2", "runner-3"]);
+        expect(await store.purge(start + 1)).toBe(3);
+        expect(await store.history(0, 10)).toEqual({ jobs: [], machines: [] });
+      });
+
       it("purges a long history", async () => {
         const count = store.changesPerCommit;
         const jobs = Array.from({ length: count }, (_, id) =>
@@ -310,7 +321,7 @@ export function describeStore(name: string, makeHarness: () => Promise<StoreHarn
 
       it("shows every one of many jobs as soon as its promise has resolved", async () => {
         await Promise.all(
-          Array.from({ length: 100 }, async (_, id) => {
+          Array.from({ length: 600 }, async (_, id) => {
             expect(await store.addJob(fleetRecord(), job({ id }))).toBe("added");
             expect(await store.findJob(id)).toBeDefined();
             const ledger: Ledger = await store.load("fleet-a");
