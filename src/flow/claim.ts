@@ -12,6 +12,7 @@ import {
   type Machine,
   type MachineId,
   type Policy,
+  type Scope,
 } from "../core/model.ts";
 import type { Secret } from "../core/secret.ts";
 import type { MintResult } from "../ports/github.ts";
@@ -158,7 +159,8 @@ async function register(ports: Ports, bound: Bound): Promise<ClaimAnswer> {
   if (bound.earlier !== undefined && !(await removeEarlier(ports, bound.earlier))) return alreadyRunning;
   let minted = await mint(ports, bound);
   if (minted.kind === "name-taken") {
-    if (!(await removeEarlier(ports, { ...machine, binding }))) return alreadyRunning;
+    // By its name: what the ledger notes may be older than the runner that is there.
+    if (!(await removeNamed(ports, binding.scope, machine.id))) return alreadyRunning;
     minted = await mint(ports, bound);
   }
   if (minted.kind === "name-taken") return { kind: "wait", afterSeconds: retrySeconds };
@@ -204,9 +206,15 @@ function mint(ports: Ports, bound: Bound): Promise<MintResult> {
 async function removeEarlier(ports: Ports, machine: Machine): Promise<boolean> {
   const scope = machine.registration?.scope ?? machine.binding?.scope;
   if (scope === undefined) return true;
-  const runnerId = machine.registration?.runnerId ?? (await ports.github.findRunner(scope, machine.id))?.id;
-  if (runnerId === undefined) return true;
+  const runnerId = machine.registration?.runnerId;
+  if (runnerId === undefined) return removeNamed(ports, scope, machine.id);
   return (await ports.github.deleteRunner(scope, runnerId)) !== "running-a-job";
+}
+
+async function removeNamed(ports: Ports, scope: Scope, name: string): Promise<boolean> {
+  const runner = await ports.github.findRunner(scope, name);
+  if (runner === undefined) return true;
+  return (await ports.github.deleteRunner(scope, runner.id)) !== "running-a-job";
 }
 
 async function noteMintRefusal(
