@@ -38,9 +38,9 @@ export interface Config {
 }
 
 /** Where a secret is kept; never the secret. */
-export type SecretReference = { readonly file: string } | { readonly environment: string };
+type SecretReference = { readonly file: string } | { readonly environment: string };
 
-export interface PresetCompute {
+interface PresetCompute {
   readonly compute: "local" | "docker" | "ec2" | "fargate" | "gce";
   readonly local: { readonly runnerDirectory?: string; readonly user?: string };
   readonly docker: {

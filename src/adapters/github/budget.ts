@@ -19,7 +19,7 @@ export interface BudgetedRequest extends Purpose {
   readonly resource: Resource;
 }
 
-export interface Permit {
+interface Permit {
   /**
    * Must be called exactly once, with the answer or with undefined when there was none. Returns until when to
    * wait if GitHub refused because of a rate limit.
@@ -49,7 +49,7 @@ export interface BudgetLimits {
   readonly reserveFraction: Readonly<Record<Priority, number>>;
 }
 
-export const githubBudgetLimits: BudgetLimits = {
+const githubBudgetLimits: BudgetLimits = {
   concurrent: { mint: 90, fence: 80, sweep: 60 },
   waiting: 5_000,
   pointsPerMinute: { mint: 900, fence: 850, sweep: 700 },

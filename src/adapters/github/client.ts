@@ -16,7 +16,7 @@ export interface GithubRequest extends Omit<BudgetedRequest, "resource"> {
   readonly accept?: readonly number[];
 }
 
-export interface PagesRequest<Item> extends GithubRequest {
+interface PagesRequest<Item> extends GithubRequest {
   /** The entries of one page; undefined when the answer does not have the documented shape. */
   readonly read: (data: unknown) => readonly Item[] | undefined;
   readonly pagesLimit: number;

@@ -11,7 +11,7 @@ export interface TransportOptions {
   readonly responseLimitBytes: number;
 }
 
-export interface TransportRequest extends Purpose {
+interface TransportRequest extends Purpose {
   /** For example `GET /repos/{owner}/{repo}/actions/runs`. */
   readonly route: string;
   /** Fill the braces; what is left becomes the query or the JSON body. */

@@ -1,7 +1,7 @@
 import type { Log, LogFields } from "../../ports/log.ts";
 import { printableFields } from "./printable.ts";
 
-export interface LogLine {
+interface LogLine {
   readonly level: "debug" | "info" | "warn" | "error";
   readonly message: string;
   readonly fields: Readonly<Record<string, unknown>>;

@@ -2,7 +2,7 @@ import pino from "pino";
 import type { Log, LogFields } from "../../ports/log.ts";
 import { printableFields } from "./printable.ts";
 
-export type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
+type LogLevel = "debug" | "info" | "warn" | "error" | "silent";
 
 export interface PinoLogOptions {
   readonly level: LogLevel;

@@ -6,7 +6,7 @@ import type { Log } from "../../ports/log.ts";
 import type { SecretName, Secrets } from "../../ports/secrets.ts";
 
 /** Where one secret is kept. */
-export type SecretPlace = { readonly file: string } | { readonly environment: string };
+type SecretPlace = { readonly file: string } | { readonly environment: string };
 
 export interface FileSecretsOptions {
   readonly places: Readonly<Partial<Record<SecretName, SecretPlace>>>;
