@@ -1,7 +1,7 @@
 import { decideClaim, jobClaimedBy } from "../core/claim.ts";
 import { repositoryCounter } from "../core/counters.ts";
 import { asMayflyError, MayflyError } from "../core/errors.ts";
-import { jobGivenUp, machineAfter } from "../core/lifecycle.ts";
+import { isBeforeMachineState, jobGivenUp, machineAfter } from "../core/lifecycle.ts";
 import {
   type Binding,
   type Change,
@@ -12,6 +12,7 @@ import {
   type Machine,
   type MachineId,
   type Policy,
+  type Registration,
   type Scope,
 } from "../core/model.ts";
 import type { Secret } from "../core/secret.ts";
@@ -48,7 +49,7 @@ const mintRefusalsLimit = 5;
  *      │── who am I ────▶│ bind to the neediest job: COMMIT          │
  *      │                 │── remove an earlier registration ────────▶│  refused while a job runs → 409
  *      │                 │── mint the JIT config ───────────────────▶│  409 name taken → remove, mint once more
- *      │                 │ note the registration: COMMIT             │
+ *      │                 │ note the registration: COMMIT             │  retired meanwhile → remove it again
  *      │◀─ JIT config ───│                                           │
  * ```
  *
@@ -166,13 +167,10 @@ async function register(ports: Ports, bound: Bound): Promise<ClaimAnswer> {
   if (minted.kind === "name-taken") return { kind: "wait", afterSeconds: retrySeconds };
   if (minted.kind === "refused") return await noteMintRefusal(ports, bound, minted);
 
-  const registration = { runnerId: minted.runnerId, scope: binding.scope };
-  await commitFleet(ports.store, machine.fleet, (ledger) => {
-    const before = ledger.machines.find((entry) => entry.id === machine.id);
-    if (before === undefined) return { changes: [], result: undefined };
-    const after = machineAfter(before, { kind: "minted", registration }, ports.clock.now());
-    return { changes: [{ put: "machine", machine: after }], result: undefined };
-  });
+  if (!(await noteRegistration(ports, machine, { runnerId: minted.runnerId, scope: binding.scope }))) {
+    await ports.github.deleteRunner(binding.scope, minted.runnerId);
+    return { kind: "wait", afterSeconds: retrySeconds };
+  }
   ports.log.info("A machine was registered.", {
     stage: "claim",
     machine: machine.id,
@@ -185,6 +183,22 @@ async function register(ports: Ports, bound: Bound): Promise<ClaimAnswer> {
     jobTimeoutSeconds: record.spec.jobTimeoutSeconds,
     idleTimeoutSeconds: record.spec.idleTimeoutSeconds,
   };
+}
+
+/**
+ * False: the registration must not be handed out. While GitHub made it the machine was retired, so the fence may
+ * have passed already, or another claim of the same machine was registered, so the fence would ask for that one.
+ */
+function noteRegistration(ports: Ports, bound: Machine, registration: Registration): Promise<boolean> {
+  return commitFleet(ports.store, bound.fleet, (ledger) => {
+    const before = ledger.machines.find((entry) => entry.id === bound.id);
+    const retired = before === undefined || !isBeforeMachineState(before.state, "busy");
+    if (retired || before.registration?.runnerId !== bound.registration?.runnerId) {
+      return { changes: [], result: false };
+    }
+    const after = machineAfter(before, { kind: "minted", registration }, ports.clock.now());
+    return { changes: [{ put: "machine", machine: after }], result: true };
+  });
 }
 
 const alreadyRunning: ClaimAnswer = {
