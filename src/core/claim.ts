@@ -28,7 +28,7 @@ export type ClaimDecision =
 const waitSeconds = 5;
 const warmWaitSeconds = 15;
 
-/** `refusedRepositories`: repositories in which GitHub refuses to register runners right now. */
+/** `counters`: sums over all fleets. They may be a little old: the commit checks the limit again. */
 export function decideClaim(
   ledger: Ledger,
   machine: Machine,
@@ -50,7 +50,7 @@ export function decideClaim(
   const others = { ...ledger, machines: ledger.machines.filter((entry) => entry.id !== machine.id) };
   const { unserved, unclaimed } = demandOf(others);
   const again = unserved.find((job) => job.id === machine.binding?.jobId);
-  const job = again ?? neediest(unserved, others, policy, counters);
+  const job = again ?? neediest(unserved, others, machine, policy, counters);
   if (job !== undefined) {
     return { kind: "bind", job, binding: bindingOf(job, policy), earlier: machine.binding !== undefined };
   }
@@ -74,9 +74,11 @@ export function decideClaim(
 function neediest(
   unserved: readonly Job[],
   ledger: Ledger,
+  asking: Machine,
   policy: Policy,
   counters: Readonly<Record<string, number>>,
 ): Job | undefined {
+  const own = asking.binding && repositoryCounter(asking.binding.repository);
   const served = new Map<string, number>();
   for (const machine of ledger.machines) {
     const repository = machine.binding?.repository;
@@ -88,7 +90,10 @@ function neediest(
     const repository = fullName(job.repository);
     const machines = served.get(repository) ?? 0;
     if (machines >= fewest) continue;
-    if ((counters[repositoryCounter(repository)] ?? 0) >= policy.limits.perRepository) continue;
+    const counter = repositoryCounter(repository);
+    // The place that the machine holds itself, from an earlier claim, is free for it.
+    const occupied = (counters[counter] ?? 0) - (counter === own ? 1 : 0);
+    if (occupied >= policy.limits.perRepository) continue;
     best = job;
     fewest = machines;
   }
