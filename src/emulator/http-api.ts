@@ -3,7 +3,7 @@ import type { IncomingMessage } from "node:http";
 import { checkAppToken } from "./app-authentication.ts";
 import type { HttpReply } from "./http-exchange.ts";
 import { findToken, tokenAllows } from "./model-installations.ts";
-import type { RatedRequest } from "./model-rate-limits.ts";
+import { type RatedRequest, secondaryLimit } from "./model-rate-limits.ts";
 import type { InstallationToken } from "./model-state.ts";
 import { GithubRefusal, notFound } from "./refusal.ts";
 import type { Call, EmulatorContext, Route } from "./route.ts";
@@ -18,12 +18,14 @@ import { workflowRoutes } from "./routes-workflows.ts";
  *
  *   route (404) → credentials (401) → permission (403) → rate limits (403, 429) → body (400) → the operation
  *
+ * `concurrentRequests` counts this one and those of the same caller that are not answered yet.
  * The control surface under `/_emulator` is open to everyone on this machine and knows no faults.
  */
 export function answerApiRequest(
   context: EmulatorContext,
   request: IncomingMessage,
   body: Buffer | undefined,
+  concurrentRequests: number,
 ): HttpReply {
   const url = new URL(request.url ?? "/", context.addresses.api);
   const path = url.pathname.replace(/^\/api\/v3(?=\/)/, "");
@@ -34,6 +36,7 @@ export function answerApiRequest(
       return route.handle(callOf(context, url, parameters, parseBody(body), undefined));
     }
     const token = authenticate(context, route, request);
+    refuseCrowd(context, concurrentRequests);
     const rated = ratedRequest(context, route, token);
     headers = context.model.admitRequest(context.now(), rated);
     const fault = context.model.drawRequestFault();
@@ -146,6 +149,13 @@ function ratedRequest(
     endpoint: route.path,
     isFree: route.isFreeOfPrimaryLimit ?? false,
   };
+}
+
+/** No caller may have more than 100 requests going at the same time. */
+function refuseCrowd(context: EmulatorContext, concurrentRequests: number): void {
+  const { limits } = context.state;
+  if (!limits.rateLimitsEnabled || concurrentRequests <= limits.concurrentRequests) return;
+  throw secondaryLimit(context.state, 60);
 }
 
 function parseBody(body: Buffer | undefined): unknown {

@@ -113,10 +113,13 @@ export function listDeliveries(
   query: DeliveryQuery,
 ): { readonly deliveries: readonly Delivery[]; readonly nextCursor?: string } {
   forgetOldDeliveries(state, now);
-  const before = query.cursor === undefined ? Number.POSITIVE_INFINITY : cursorPosition(query.cursor);
+  const newest = state.identifiers.delivery - 1;
+  const oldest = state.deliveries.keys().next().value ?? newest + 1;
+  const from = query.cursor === undefined ? newest : Math.min(newest, cursorPosition(query.cursor) - 1);
   const found: Delivery[] = [];
-  for (const delivery of [...state.deliveries.values()].reverse()) {
-    if (delivery.id >= before || delivery.deliveredAt === undefined || delivery.statusCode === 0) continue;
+  for (let id = from; id >= oldest; id--) {
+    const delivery = state.deliveries.get(id);
+    if (delivery?.deliveredAt === undefined || delivery.statusCode === 0) continue;
     const failed = delivery.statusCode >= 400;
     if (query.status !== undefined && failed !== (query.status === "failure")) continue;
     if (found.length === query.perPage) {

@@ -284,6 +284,15 @@ describe("rate limits", () => {
     ]);
   });
 
+  test("more than a hundred requests at the same time are too many", async () => {
+    const from = await start({ limits: { concurrentRequests: 3 }, latencyMilliseconds: 100 });
+    const token = await from.installationToken();
+    const get = () => from.call("GET", "/orgs/octo-org/actions/runners", token);
+    const statuses = (await Promise.all([get(), get(), get(), get()])).map((answer) => answer.status);
+    expect(statuses.filter((status) => status === 200)).toHaveLength(3);
+    expect((await get()).status).toBe(200);
+  });
+
   test("too many writes to one endpoint within a minute are refused with retry-after", async () => {
     const from = await start({ limits: { pointsPerMinutePerEndpoint: 10 } });
     const token = await from.installationToken();

@@ -62,6 +62,8 @@ class EmulatorServer implements GithubEmulator {
   readonly #sessions: RunnerSessions;
   readonly #appPublicKey: KeyObject;
   readonly #now: () => number;
+  /** How many requests of each caller are being answered at this moment. */
+  readonly #going = new Map<string, number>();
   #webhook: WebhookTarget | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isClosed = false;
@@ -147,9 +149,15 @@ class EmulatorServer implements GithubEmulator {
       this.wake();
       return;
     }
-    const reply = answerApiRequest(this.context, request, body);
+    const caller = request.headers.authorization ?? "";
+    const going = (this.#going.get(caller) ?? 0) + 1;
+    this.#going.set(caller, going);
+    const reply = answerApiRequest(this.context, request, body, going);
     this.wake();
     await this.#send(request, response, reply);
+    const left = (this.#going.get(caller) ?? 1) - 1;
+    if (left === 0) this.#going.delete(caller);
+    else this.#going.set(caller, left);
   }
 
   async #send(request: IncomingMessage, response: ServerResponse, reply: HttpReply): Promise<void> {

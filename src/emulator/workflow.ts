@@ -23,7 +23,7 @@ const nameLimit = 100;
  */
 export function planWorkflow(text: string, options: WorkflowOptions): PlannedWorkflow {
   const file = parse(text, options.path);
-  const root = valueOf(file, text);
+  const root = plainValue(file, text);
   const workflow = mapping(file, [], root, "A workflow file has to be a mapping with the key `jobs`.");
   const jobs = mapping(file, ["jobs"], workflow.jobs, "A workflow needs jobs.");
   const keys = Object.keys(jobs);
@@ -55,7 +55,7 @@ function parse(text: string, path: string): SourceFile {
 }
 
 /** The document as plain values. Aliases can still be wrong in a document that is YAML. */
-function valueOf(file: SourceFile, text: string): unknown {
+function plainValue(file: SourceFile, text: string): unknown {
   try {
     return file.document.toJS();
   } catch (error) {
