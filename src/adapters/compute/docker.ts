@@ -40,8 +40,16 @@ export interface DockerComputeOptions {
   readonly pidsLimit?: number;
   /** More variables for agent and jobs. No secrets: jobs see them, and so does whoever may ask the engine. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** What is different for machines of a preset, by its name. */
+  readonly presets?: Readonly<Record<string, DockerPreset>>;
   /** Called once when a container has ended, by itself or not, and has been removed. */
   readonly onGone?: (providerId: string) => void;
+}
+
+export interface DockerPreset {
+  readonly runnerDirectory?: string;
+  readonly user?: string;
+  readonly network?: string;
 }
 
 /**
@@ -126,8 +134,9 @@ interface Host {
   architecture: Architecture | undefined;
 }
 
-function checkOptions({ agentFile, runnerDirectory, controlPlaneUrl }: DockerComputeOptions): void {
-  const wrong = [agentFile, runnerDirectory].find((path) => !isAbsolute(path));
+function checkOptions({ agentFile, runnerDirectory, controlPlaneUrl, presets }: DockerComputeOptions): void {
+  const ofPresets = Object.values(presets ?? {}).flatMap((preset) => preset.runnerDirectory ?? []);
+  const wrong = [agentFile, runnerDirectory, ...ofPresets].find((path) => !isAbsolute(path));
   if (wrong === undefined && /^https?:\/\//.test(controlPlaneUrl)) return;
   throw new MayflyError({
     kind: "operator",
@@ -226,6 +235,7 @@ function describeContainer(
   image: string,
 ) {
   const { spec, fleet } = request;
+  const { user, network, runnerDirectory } = { ...options, ...options.presets?.[spec.preset] };
   const memory = spec.memoryGib === undefined ? undefined : Math.round(spec.memoryGib * 2 ** 30);
   const environment: Record<string, string> = {
     ...options.environment,
@@ -233,7 +243,7 @@ function describeContainer(
     MAYFLY_MACHINE_ID: machine.id,
     MAYFLY_IDENTITY: "token",
     MAYFLY_CREDENTIAL_FILE: "/mayfly/credential",
-    MAYFLY_RUNNER_DIRECTORY: options.runnerDirectory,
+    MAYFLY_RUNNER_DIRECTORY: runnerDirectory,
     MAYFLY_BOOT_TIMEOUT_SECONDS: String(request.bootTimeoutSeconds),
     MAYFLY_JOB_TIMEOUT_SECONDS: String(request.jobTimeoutSeconds),
     MAYFLY_POWER_OFF: "exit",
@@ -243,7 +253,7 @@ function describeContainer(
     Entrypoint: ["/bin/sh", "/mayfly/agent.sh"],
     Cmd: [],
     Env: Object.entries(environment).map(([name, value]) => `${name}=${value}`),
-    ...(options.user === undefined ? {} : { User: options.user }),
+    ...(user === undefined ? {} : { User: user }),
     Labels: {
       [labels.machine]: machine.id,
       [labels.fleet]: fleet,
@@ -251,7 +261,7 @@ function describeContainer(
       [labels.instance]: instanceOf(options),
     },
     HostConfig: {
-      NetworkMode: options.network ?? "bridge",
+      NetworkMode: network ?? "bridge",
       ...(spec.cpu === undefined ? {} : { NanoCpus: Math.round(spec.cpu * 1e9) }),
       // Without swap, as a job that swaps is slower than one that fails.
       ...(memory === undefined ? {} : { Memory: memory, MemorySwap: memory }),

@@ -192,12 +192,26 @@ function localCompute(config: Config, { log, clock, onGone }: ComputeContext): C
   });
 }
 
+/** Where GitHub's own image of the runner has it. */
+const runnerDirectoryInImage = "/home/runner";
+
 function dockerCompute(config: Config, { log, clock, onGone }: ComputeContext): Compute {
   const presets = Object.entries(config.compute).filter(([, { compute }]) => compute === "docker");
+  const controlPlaneUrl = controlPlaneUrlOf(config);
+  const ownNetwork = presets.find(([, { docker }]) => docker.network !== "host");
+  if (ownNetwork !== undefined && isLoopbackHost(new URL(controlPlaneUrl).hostname)) {
+    throw new MayflyError({
+      kind: "operator",
+      code: "CONTROL_PLANE_UNREACHABLE",
+      message: `Containers of the preset ${ownNetwork[0]} have a network of their own and cannot reach ${controlPlaneUrl}.`,
+      suggestion: "Set server.publicUrl to an address that containers reach, or docker.network to host.",
+    });
+  }
   return createDockerCompute({
-    engine: config.docker.socket,
+    engine: `unix://${config.docker.socket}`,
     agentFile,
-    controlPlaneUrl: controlPlaneUrlOf(config),
+    controlPlaneUrl,
+    runnerDirectory: runnerDirectoryInImage,
     presets: Object.fromEntries(presets.map(([name, { docker }]) => [name, docker])),
     clock,
     log,
