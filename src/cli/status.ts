@@ -30,7 +30,7 @@ export function renderStatus(status: StatusDocument, screen: Screen): string {
     const lines = blocked.map(({ fleet, queued, blocked: why }) => {
       const retry =
         why?.nextAttemptAt == null ? "" : ` Tried again ${relativeText(why.nextAttemptAt, screen.now)}.`;
-      const since = why === null ? "" : `, since ${relativeText(why.since, screen.now)}`;
+      const since = why === null ? "" : ` for ${durationText((screen.now - Date.parse(why.since)) / 1000)}`;
       return `  ${paint(screen, "doubtful", printable(fleet))}: ${countText(queued, "job")} queued${since}. ${printable(why?.detail ?? "")}${retry}`;
     });
     blocks.push(["Blocked:", ...lines].join("\n"));

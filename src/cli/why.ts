@@ -58,7 +58,7 @@ export function renderWhy(why: WhyDocument, screen: Screen): string {
   if (next !== null) {
     const at =
       next.at === null ? "" : ` (${relativeText(next.at, screen.now)}, at ${instantText(next.at)} UTC)`;
-    blocks.push(`${paint(screen, "strong", "Next:")} ${printable(next.what)}${at}`);
+    blocks.push(`${paint(screen, "strong", `Next${at}:`)} ${printable(next.what)}`);
   }
   return blocks.join("\n\n");
 }
