@@ -1,4 +1,3 @@
-import { isIP } from "node:net";
 import { dirname, resolve } from "node:path";
 import type { Policy, Preset } from "../core/model.ts";
 import type { ConfigDocument } from "./schema.ts";
@@ -193,12 +192,6 @@ function imageReference(image: PresetDocument["image"]): string | undefined {
 export function splitListen(listen: string): { readonly host: string; readonly port: number } {
   const colon = listen.lastIndexOf(":");
   return { host: listen.slice(0, colon).replace(/^\[|\]$/g, ""), port: Number(listen.slice(colon + 1)) };
-}
-
-/** Whether only this machine can reach a server that listens on this host. */
-export function isLoopback(host: string): boolean {
-  if (host === "localhost" || host.endsWith(".localhost")) return true;
-  return isIP(host) === 4 ? host.startsWith("127.") : host === "::1";
 }
 
 function withoutSlash(url: string): string {

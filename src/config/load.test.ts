@@ -132,6 +132,11 @@ test.each([
   ],
   ["a mapped system", `${minimal}labels: { mappings: [{ label: Linux }] }`, /meaning of its own/],
   ["both ways", `${minimal}labels: { mappings: [{ label: x, image: a, ami: b }] }`, /say the same/],
+  [
+    "containers cut off",
+    minimal.replace("local", "docker\n    image: x"),
+    /cannot reach this server on loopback/,
+  ],
   ["warm above max", `${minimal}    warm: 11\n`, /more than max/],
   ["a file URL", minimal.replace("appId: 7", "appId: 7, server: 'file:///x'"), /github.server is not valid/],
 ])("%s is a clear problem", (_name, text, sentence) => {
@@ -157,9 +162,6 @@ test("doubtful settings are warnings", () => {
   const warnings = (text: string) => check(text).warnings.map(problemText).join("\n");
   expect(warnings(twins)).toMatch(/presets.other.labels match the same jobs as presets.small/);
   expect(warnings(`${minimal}    labels: [x64]\n`)).toMatch(/labels.0 contradicts the preset/);
-  expect(warnings(minimal.replace("local", "docker\n    image: x"))).toMatch(
-    /cannot reach this server on loopback/,
-  );
 });
 
 test("variables override settings, and are named when they are wrong", () => {

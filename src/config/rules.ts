@@ -1,5 +1,6 @@
+import { isLoopbackHost } from "../core/loopback.ts";
 import { nearest } from "../core/nearest.ts";
-import { isLoopback, splitListen } from "./config.ts";
+import { splitListen } from "./config.ts";
 import type { Finding } from "./explain.ts";
 import type { ConfigDocument } from "./schema.ts";
 
@@ -25,7 +26,6 @@ export function checkRules(document: ConfigDocument): Verdict {
 
 function checkServer({ server, secrets, presets }: ConfigDocument): Verdict {
   const problems: Finding[] = [];
-  const warnings: Finding[] = [];
   const { host, port } = splitListen(server.listen);
   if (port > 65_535) {
     problems.push({ path: ["server", "listen"], sentence: "names a port above 65535." });
@@ -36,7 +36,7 @@ function checkServer({ server, secrets, presets }: ConfigDocument): Verdict {
       sentence: `is missing. server.listen is ${server.listen}, which says not how machines reach this server.`,
     });
   }
-  if (!isLoopback(host) && secrets.statusToken === undefined) {
+  if (!isLoopbackHost(host) && secrets.statusToken === undefined) {
     problems.push({
       path: ["secrets", "statusToken"],
       sentence: "is missing. It is needed because server.listen lets others reach the page and the API.",
@@ -45,14 +45,15 @@ function checkServer({ server, secrets, presets }: ConfigDocument): Verdict {
   const reached = server.publicUrl === undefined ? host : new URL(server.publicUrl).hostname;
   const containers = Object.entries(presets).filter(([, preset]) => preset.compute === "docker");
   for (const [name, preset] of containers) {
-    if (isLoopback(reached) && preset.docker?.network !== "host") {
-      warnings.push({
+    if (isLoopbackHost(reached) && preset.docker?.network !== "host") {
+      problems.push({
         path: ["presets", name, "compute"],
-        sentence: "is docker, but a container cannot reach this server on loopback. Set server.publicUrl.",
+        sentence:
+          "is docker, but a container cannot reach this server on loopback. Set server.publicUrl, or docker.network to host.",
       });
     }
   }
-  return { problems, warnings };
+  return { problems, warnings: [] };
 }
 
 function checkSecrets({ secrets }: ConfigDocument): Verdict {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
+import { isLoopbackHost } from "../../core/loopback.ts";
 import type { HttpRequest } from "../../ports/http.ts";
-import { isLoopbackHost } from "./loopback.ts";
 import { jsonResponse } from "./refusal.ts";
 import { createRouter } from "./router.ts";
 

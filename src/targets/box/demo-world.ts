@@ -106,6 +106,8 @@ const demoLimits = {
   disconnectNoticeSeconds: 5,
   cancelTimeoutSeconds: 10,
   neverConnectedRemovalSeconds: 120,
+  // As on a GitHub Enterprise Server. GitHub itself allows about 150 registrations a minute.
+  rateLimitsEnabled: false,
 };
 
 function demoConfig(options: {

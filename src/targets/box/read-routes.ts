@@ -1,6 +1,6 @@
-import { isLoopbackHost } from "../../adapters/http/loopback.ts";
 import { jsonResponse, refusal } from "../../adapters/http/refusal.ts";
 import type { Route, RouteHandler } from "../../adapters/http/router.ts";
+import { isLoopbackHost } from "../../core/loopback.ts";
 import type { Policy } from "../../core/model.ts";
 import { equalInConstantTime } from "../../core/secret.ts";
 import {

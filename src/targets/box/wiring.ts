@@ -5,7 +5,6 @@ import { createSystemClock } from "../../adapters/clock/system.ts";
 import { createDockerCompute } from "../../adapters/compute/docker.ts";
 import { createLocalCompute } from "../../adapters/compute/local.ts";
 import { createGithubApp } from "../../adapters/github/app.ts";
-import { isLoopbackHost } from "../../adapters/http/loopback.ts";
 import { createDerivedTokenIdentity } from "../../adapters/identity/derived-token.ts";
 import { readOrCreateKey } from "../../adapters/identity/key-file.ts";
 import { createFixedPrices } from "../../adapters/prices/fixed.ts";
@@ -96,12 +95,10 @@ export async function openBox(
   }
 }
 
-/** Where machines find the control plane. */
-export function controlPlaneUrlOf(config: Config): string {
-  if (config.server.publicUrl !== undefined) return config.server.publicUrl;
-  const { host, port } = config.server;
-  const reachable = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
-  return `http://${reachable.includes(":") ? `[${reachable}]` : reachable}:${port}`;
+/** Where machines find the control plane. The config has a `publicUrl` where `listen` is not an address. */
+function controlPlaneUrlOf(config: Config): string {
+  const { publicUrl, host, port } = config.server;
+  return publicUrl ?? `http://${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 async function closeAll(opened: readonly { close(): Promise<void> | void }[]): Promise<void> {
@@ -127,15 +124,6 @@ async function checkSecrets(config: Config, secrets: Secrets): Promise<void> {
   await secrets.read("webhook-secret");
   await secrets.read("app-private-key");
   if (config.secrets.statusToken !== undefined) await secrets.read("status-token");
-  else if (!isLoopbackHost(config.server.host)) {
-    throw new MayflyError({
-      kind: "operator",
-      code: "STATUS_TOKEN_REQUIRED",
-      message: `The server is to listen on ${config.server.host}, where others can reach it, and secrets.statusToken is not set.`,
-      suggestion:
-        "Set secrets.statusToken, or listen on 127.0.0.1 behind a proxy that passes on /webhook and /v1.",
-    });
-  }
 }
 
 interface ComputeContext {
@@ -197,20 +185,10 @@ const runnerDirectoryInImage = "/home/runner";
 
 function dockerCompute(config: Config, { log, clock, onGone }: ComputeContext): Compute {
   const presets = Object.entries(config.compute).filter(([, { compute }]) => compute === "docker");
-  const controlPlaneUrl = controlPlaneUrlOf(config);
-  const ownNetwork = presets.find(([, { docker }]) => docker.network !== "host");
-  if (ownNetwork !== undefined && isLoopbackHost(new URL(controlPlaneUrl).hostname)) {
-    throw new MayflyError({
-      kind: "operator",
-      code: "CONTROL_PLANE_UNREACHABLE",
-      message: `Containers of the preset ${ownNetwork[0]} have a network of their own and cannot reach ${controlPlaneUrl}.`,
-      suggestion: "Set server.publicUrl to an address that containers reach, or docker.network to host.",
-    });
-  }
   return createDockerCompute({
     engine: `unix://${config.docker.socket}`,
     agentFile,
-    controlPlaneUrl,
+    controlPlaneUrl: controlPlaneUrlOf(config),
     runnerDirectory: runnerDirectoryInImage,
     presets: Object.fromEntries(presets.map(([name, { docker }]) => [name, docker])),
     clock,
