@@ -41,7 +41,7 @@ import type {
  *
  * ¹ `retiring` when it is bound: a registration may exist that the mint's answer did not tell us about.
  * ² its registration is still there and is removed first. ³ only for `job-timeout`, `operator` and `lost`.
- * ⁴ when the fence has answered, or there is nothing to fence.
+ * ⁴ when the fence has answered, there is nothing to fence, or GitHub does not answer for ten minutes.
  */
 export type MachineEvent =
   | {
@@ -302,9 +302,16 @@ function afterSeen(machine: Machine): Machine {
   return seen;
 }
 
+/**
+ * What is gone needs no fence: its registration is removed for tidiness, and GitHub removes it by itself in a day.
+ * So it waits for GitHub only this long, or a suspended App would keep the places of its machines for ever.
+ */
+const fencePatienceMilliseconds = 10 * 60 * 1000;
+
 function afterGone(machine: Machine, detail: string, at: Instant): Machine {
   const reason = reasonOfLoss(machine);
-  const fenceFirst = mayBeRegistered(machine) && machine.fence === undefined && machine.state !== "busy";
+  const unfenced = mayBeRegistered(machine) && machine.fence === undefined && machine.state !== "busy";
+  const fenceFirst = unfenced && at < (machine.missingSince ?? at) + fencePatienceMilliseconds;
   if (!fenceFirst) return end(machine, reason, machine.detail ?? detail, at);
   const missing = { ...machine, missingSince: machine.missingSince ?? at };
   return machine.state === "retiring" ? missing : retire(missing, reason, detail, at);

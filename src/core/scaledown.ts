@@ -59,10 +59,13 @@ function overdueEvent(
       return { kind: "retire", because: "idle", detail: "GitHub gave its runner no job in time." };
     case "busy":
     case "retiring": {
-      // A retiring machine whose fence was refused runs a job too; when that started may be unknown.
-      const since = times.started ?? (machine.fence === "refused" ? times.retiring : undefined);
-      if (times.finished !== undefined || machine.forced === true) return undefined;
-      if (!passed(since, limits.jobTimeoutSeconds + jobTimeoutMarginSeconds)) return undefined;
+      if (machine.forced === true || times.finished !== undefined) return undefined;
+      // A retiring machine whose fence was refused, or never answered, may run a job; when it started is unknown,
+      // but a runner that is given no job in time ends.
+      const longest = limits.jobTimeoutSeconds + jobTimeoutMarginSeconds;
+      const late = passed(times.started, longest);
+      const lateAtLast = passed(times.retiring, limits.idleTimeoutSeconds + longest);
+      if (times.started === undefined ? !lateAtLast : !late) return undefined;
       const detail = `Its job ran longer than the ${limits.jobTimeoutSeconds} s that its preset allows.`;
       return { kind: "retire", because: "job-timeout", detail, forced: true };
     }
@@ -117,7 +120,8 @@ export type NextStep =
 const goodbyeSeconds = 10;
 
 export function nextStep(machine: Machine, now: Instant): NextStep {
-  if (machine.forced !== true) {
+  // A forced machine is fenced when it is gone: only its registration is left then.
+  if (machine.forced !== true || machine.missingSince !== undefined) {
     if (mayBeRegistered(machine)) return { kind: "fence" };
     const until = (machine.times.finished ?? 0) + goodbyeSeconds * 1000;
     const ending = machine.reason === "completed" && machine.exitCode === undefined && until > now;

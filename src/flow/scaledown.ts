@@ -192,7 +192,11 @@ async function terminate(ports: Ports, machines: readonly Machine[]): Promise<bo
     if (absent === undefined) pending = true;
     for (const machine of group) {
       if (machine.providerId !== undefined && absent?.has(machine.providerId)) {
-        await record(ports, machine, { kind: "gone", detail: "The provider says that it is gone." });
+        const after = await record(ports, machine, {
+          kind: "gone",
+          detail: "The provider says that it is gone.",
+        });
+        if (after?.state === "retiring") pending = true;
       } else pending = true;
     }
   }
@@ -216,17 +220,19 @@ async function terminateAt(
   }
 }
 
-async function record(ports: Ports, machine: Machine, event: MachineEvent): Promise<void> {
+/** The machine after the event; undefined when it changed nothing. */
+async function record(ports: Ports, machine: Machine, event: MachineEvent): Promise<Machine | undefined> {
   const after = await commitFleet<Machine | undefined>(ports.store, machine.fleet, (ledger) => {
     const before = ledger.machines.find((entry) => entry.id === machine.id);
     const next = before === undefined ? undefined : machineAfter(before, event, ports.clock.now());
     if (next === undefined || next === before) return { changes: [], result: undefined };
     return { changes: [{ put: "machine", machine: next }], result: next };
   });
-  if (after?.state !== "ended") return;
+  if (after?.state !== "ended") return after;
   logChange(ports, after);
   await pokeAllFleets(ports);
   await poke(ports, "scaleup", machine.fleet);
+  return after;
 }
 
 function logChange(ports: Ports, machine: Machine): void {
