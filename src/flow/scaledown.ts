@@ -77,11 +77,19 @@ async function compareFleet(
 ): Promise<readonly Machine[]> {
   const seen = await commitFleet(ports.store, fleet, (ledger) => {
     const now = ports.clock.now();
-    const decisions: Decision[] = [...overdue(ledger, policy, now)];
+    const decisions: Decision[] = [];
     for (const [compute, listing] of listings) {
       const machines = ledger.machines.filter((machine) => machine.compute === compute);
       decisions.push(...compare(machines, listing, policy, now));
     }
+    // What exists is adopted before time limits are looked at; what could not be listed may exist.
+    const unlisted = (machine: Machine): boolean =>
+      ports.compute.has(machine.compute) && !listings.has(machine.compute);
+    decisions.push(
+      ...overdue(ledger, policy, now).filter(
+        ({ event, machine }) => event.kind !== "refused" || !unlisted(machine),
+      ),
+    );
     const after = new Map<MachineId, Machine>();
     for (const { machine, event } of decisions) {
       const before = after.get(machine.id) ?? machine;
