@@ -32,7 +32,6 @@ export interface Config {
   readonly schedule: {
     readonly rebalanceSeconds: number;
     readonly scaledownSeconds: number;
-    readonly purgeSeconds: number;
   };
 }
 
@@ -89,7 +88,6 @@ function configOf(document: ConfigDocument, path: string): Config {
     schedule: {
       rebalanceSeconds: schedule.rebalanceSeconds,
       scaledownSeconds: schedule.scaledownSeconds,
-      purgeSeconds: schedule.purgeMinutes * 60,
     },
   };
 }

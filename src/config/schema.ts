@@ -267,7 +267,6 @@ export const configSchema = z
       scaledownSeconds: duration
         .default(60)
         .meta({ description: "What exists is compared with what is known, and surplus is ended." }),
-      purgeMinutes: duration.default(60).meta({ description: "Old history is deleted." }),
     }),
   })
   .meta({ title: "mayfly.yaml", description: "The configuration of Mayfly." });
