@@ -64,7 +64,7 @@ const runningRow = {
     tableRow(
       jobCell(job),
       textCell("roomy machine"),
-      textCell("number"),
+      textCell("number roomy"),
       sinceCell(job.startedAt ?? job.createdAt),
     ),
   update(row, job) {
