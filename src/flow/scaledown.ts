@@ -1,4 +1,4 @@
-import { asMayflyError } from "../core/errors.ts";
+import { asMayflyError, MayflyError } from "../core/errors.ts";
 import { type MachineEvent, machineAfter } from "../core/lifecycle.ts";
 import type { Change, FleetId, Machine, MachineId, Policy } from "../core/model.ts";
 import { compare, type Decision, nextStep, orphanRecord, overdue } from "../core/scaledown.ts";
@@ -10,6 +10,8 @@ import { poke, pokeAllFleets } from "./pokes.ts";
 /** While machines are being destroyed, they are looked at again after so long. */
 const terminatingSeconds = 2;
 const fenceRetrySeconds = 15;
+/** A provider that could not be asked is asked again after so long. */
+const unreachableSeconds = 15;
 
 /**
  * Stage **scaledown**, the sweep: lists what exists, compares it with the ledger, and retires what has passed its
@@ -49,7 +51,8 @@ export async function retireMachines(ports: Ports, fleet: FleetId): Promise<void
     if (verdict === "terminate") toTerminate.push(machine);
     else again = Math.min(again ?? verdict.againSeconds, verdict.againSeconds);
   }
-  if (await terminate(ports, toTerminate)) again = Math.min(again ?? terminatingSeconds, terminatingSeconds);
+  const terminating = await terminate(ports, toTerminate);
+  if (terminating !== undefined) again = Math.min(again ?? terminating, terminating);
   if (again !== undefined) await poke(ports, "scaledown", fleet, again);
 }
 
@@ -183,10 +186,10 @@ function processEnded(machine: Machine): boolean {
   return machine.exitCode !== undefined || machine.missingSince !== undefined;
 }
 
-/** True while something is still being destroyed. */
-async function terminate(ports: Ports, machines: readonly Machine[]): Promise<boolean> {
+/** After how many seconds to look again; undefined when all of them are gone. */
+async function terminate(ports: Ports, machines: readonly Machine[]): Promise<number | undefined> {
   const byCompute = new Map<string, Machine[]>();
-  let pending = false;
+  let again: number | undefined;
   for (const machine of machines) {
     // A launch whose answer is not known yet: the sweep adopts it by its mark, or its limit ends it.
     if (machine.providerId === undefined) continue;
@@ -197,18 +200,21 @@ async function terminate(ports: Ports, machines: readonly Machine[]): Promise<bo
   for (const [compute, group] of byCompute) {
     const ids = group.map((machine) => machine.providerId ?? "");
     const absent = await terminateAt(ports, compute, ids);
-    if (absent === undefined) pending = true;
+    if (absent === undefined) {
+      again ??= unreachableSeconds;
+      continue;
+    }
     for (const machine of group) {
-      if (machine.providerId !== undefined && absent?.has(machine.providerId)) {
+      if (machine.providerId !== undefined && absent.has(machine.providerId)) {
         const after = await record(ports, machine, {
           kind: "gone",
           detail: "The provider says that it is gone.",
         });
-        if (after?.state === "retiring") pending = true;
-      } else pending = true;
+        if (after?.state === "retiring") again = terminatingSeconds;
+      } else again = terminatingSeconds;
     }
   }
-  return pending;
+  return again;
 }
 
 /** The provider ids that are gone; undefined when the provider could not be asked. */
@@ -218,14 +224,25 @@ async function terminateAt(
   providerIds: readonly string[],
 ): Promise<ReadonlySet<string> | undefined> {
   try {
-    const outcomes = await ports.compute.get(compute)?.terminate(providerIds);
+    const adapter = ports.compute.get(compute);
+    if (adapter === undefined) throw unknownCompute(compute);
+    const outcomes = await adapter.terminate(providerIds);
     return new Set(
-      (outcomes ?? []).filter((outcome) => outcome.kind === "absent").map((outcome) => outcome.providerId),
+      outcomes.filter((outcome) => outcome.kind === "absent").map((outcome) => outcome.providerId),
     );
   } catch (error) {
     ports.log.warn("Machines could not be terminated.", { stage: "scaledown", compute, providerIds, error });
     return undefined;
   }
+}
+
+function unknownCompute(compute: string): MayflyError {
+  return new MayflyError({
+    kind: "operator",
+    code: "COMPUTE_UNKNOWN",
+    message: `Machines of the compute ${compute} are to be terminated, and this installation has no such compute.`,
+    suggestion: `Configure ${compute} again until its machines are gone, or end them by hand.`,
+  });
 }
 
 /** The machine after the event; undefined when it changed nothing. */

@@ -1,0 +1,247 @@
+import { describe, expect, it } from "vitest";
+import { policy, preset } from "../../test/builders.ts";
+import { type Agent, World } from "../../test/support/world.ts";
+import { MayflyError } from "../core/errors.ts";
+import { sweep } from "./scaledown.ts";
+import { terminateMachine } from "./status.ts";
+
+const suspended = new MayflyError({
+  kind: "operator",
+  code: "GITHUB_APP_SUSPENDED",
+  message: "The App is suspended.",
+  suggestion: "Unsuspend it.",
+});
+
+/** A world in which one machine is registered, listens and has nothing to do: its job was cancelled. */
+async function idleMachine(world = new World()): Promise<{ world: World; agent: Agent }> {
+  const job = world.github.queueJob();
+  await world.runUntil(() => world.anyAgent((agent) => agent.state === "connecting"));
+  world.github.cancel(job);
+  await world.runUntil(() => world.anyAgent((agent) => agent.state === "listening"));
+  return { world, agent: [...world.agents.values()][0]! };
+}
+
+async function busyMachine(world = new World(), runSeconds = 100): Promise<{ world: World; agent: Agent }> {
+  world.github.queueJob({ runSeconds });
+  await world.runUntil(() => world.anyAgent((agent) => agent.state === "running"));
+  await world.run(1);
+  return { world, agent: [...world.agents.values()][0]! };
+}
+
+async function endsWithNothingLeft(world: World, limitSeconds = 3_600): Promise<void> {
+  expect(await world.runUntilQuiet(limitSeconds)).toBe(true);
+  expect(await world.leftOver()).toEqual([]);
+}
+
+describe("an idle machine", () => {
+  it("is retired after the grace, its runner removed first", async () => {
+    const { world } = await idleMachine();
+    await endsWithNothingLeft(world, 120);
+    expect(await world.onlyMachine()).toMatchObject({ reason: "surplus", fence: "passed" });
+    expect(world.github.runners.size).toBe(0);
+  });
+
+  it("is left alone while GitHub says that it runs a job, and terminated when that has ended", async () => {
+    const { world, agent } = await idleMachine();
+    await terminateMachine(world.ports, agent.machineId, false);
+    // GitHub gives it a job in the last moment, and nobody tells us.
+    world.network = () => [];
+    world.github.queueJob({ runSeconds: 40 });
+    world.github.assign();
+    await world.workThroughQueues();
+    expect(await world.onlyMachine()).toMatchObject({ state: "retiring", fence: "refused" });
+    await world.run(30);
+    expect(agent.runsAJob).toBe(true);
+    await endsWithNothingLeft(world, 120);
+    expect(await world.onlyMachine()).toMatchObject({ state: "ended", reason: "operator" });
+  });
+
+  it("ends when the operator forces it, and its runner is removed afterwards", async () => {
+    const { world, agent } = await idleMachine();
+    await terminateMachine(world.ports, agent.machineId, true);
+    await endsWithNothingLeft(world, 30);
+    expect(world.github.runners.size).toBe(0);
+  });
+
+  it("ends when it vanishes, and its runner is removed", async () => {
+    const { world, agent } = await idleMachine();
+    agent.frozen = true;
+    world.compute.finish(agent.providerId);
+    await endsWithNothingLeft(world, 600);
+    expect(world.github.runners.size).toBe(0);
+  });
+
+  it("ends when its provider says that it is gone", async () => {
+    const { world, agent } = await idleMachine();
+    world.compute.finish(agent.providerId);
+    const { providerId } = agent;
+    await world.lifecycle.send({
+      kind: "cloud",
+      compute: "memory",
+      providerId,
+      what: "gone",
+      at: world.now(),
+    });
+    await endsWithNothingLeft(world, 10);
+    expect(await world.onlyMachine()).toMatchObject({ reason: "lost" });
+  });
+
+  it.each(["stops by itself", "hangs"])(
+    "ends although the App is suspended for good, when it %s",
+    async (how) => {
+      const limits = preset({ jobTimeoutSeconds: 600, idleTimeoutSeconds: 120 });
+      const { world, agent } = await idleMachine(new World({ policy: policy({ presets: [limits] }) }));
+      world.github.failAll(suspended);
+      agent.frozen = how === "hangs";
+      expect(await world.runUntilQuiet(3_000)).toBe(true);
+      expect(await world.leftOver()).toEqual([]);
+    },
+  );
+
+  it("ends when a spot notice comes, and another one takes the job", async () => {
+    const world = new World();
+    world.github.queueJob();
+    await world.runUntil(() => world.anyAgent((agent) => agent.state === "connecting"));
+    const [agent] = [...world.agents.values()];
+    agent!.frozen = true;
+    await world.lifecycle.send({
+      kind: "cloud",
+      compute: "memory",
+      providerId: agent!.providerId,
+      what: "interruption-notice",
+      at: world.now(),
+    });
+    await endsWithNothingLeft(world, 120);
+    expect(world.compute.launchCount).toBe(2);
+    expect((await world.machines()).map((machine) => machine.reason)).toEqual(["interrupted", "completed"]);
+  });
+});
+
+describe("a busy machine", () => {
+  it("keeps its job through a spot notice until it is taken", async () => {
+    const { world, agent } = await busyMachine();
+    const event = { kind: "cloud", compute: "memory", providerId: agent.providerId } as const;
+    await world.lifecycle.send({ ...event, what: "interruption-notice", at: world.now() });
+    await world.run(5);
+    expect(await world.onlyMachine()).toMatchObject({ state: "busy", interruptedAt: expect.any(Number) });
+    world.compute.finish(agent.providerId);
+    await world.lifecycle.send({ ...event, what: "gone", at: world.now() });
+    await endsWithNothingLeft(world);
+    expect(await world.onlyMachine()).toMatchObject({ reason: "interrupted" });
+    expect([...world.github.jobs.values()][0]?.conclusion).toBe("failure");
+  });
+
+  it("is terminated when its job passes the limit and the agent does not end it", async () => {
+    const short = policy({ presets: [preset({ jobTimeoutSeconds: 60 })] });
+    const { world, agent } = await busyMachine(new World({ policy: short }), 10_000);
+    await endsWithNothingLeft(world, 600);
+    expect(agent.offSince).toBeDefined();
+    expect(await world.onlyMachine()).toMatchObject({ reason: "job-timeout" });
+  });
+
+  it("is not ended by an operator who does not force it", async () => {
+    const { world, agent } = await busyMachine();
+    await terminateMachine(world.ports, agent.machineId, false);
+    await world.run(30);
+    expect(agent.runsAJob).toBe(true);
+    await endsWithNothingLeft(world, 200);
+    expect([...world.github.jobs.values()][0]?.conclusion).toBe("success");
+  });
+});
+
+describe("the sweep", () => {
+  it("adopts a machine whose launch was never answered, also when it comes late", async () => {
+    const world = new World({ bootSeconds: 400 });
+    world.compute.loseAnswers(100);
+    world.github.queueJob();
+    await world.workThroughQueues();
+    await world.step();
+    await world.clock.advance(world.policy.timing.launchLimitSeconds * 1_000);
+    await sweep(world.ports, world.policy);
+    expect(await world.onlyMachine()).toMatchObject({ state: "launched", providerId: expect.any(String) });
+    await endsWithNothingLeft(world);
+    expect(world.compute.launchCount).toBe(1);
+  });
+
+  it("gives a launch up that was never answered and of which nothing exists", async () => {
+    const world = new World();
+    world.compute.failCalls(1);
+    world.github.queueJob();
+    await world.step();
+    await world.clock.advance(world.policy.timing.launchLimitSeconds * 1_000);
+    await sweep(world.ports, world.policy);
+    expect(await world.onlyMachine()).toMatchObject({ state: "ended", reason: "launch-failed" });
+    await endsWithNothingLeft(world);
+  });
+
+  it("gives no launch up while it cannot list what exists", async () => {
+    const world = new World({ bootSeconds: 1_000 });
+    world.compute.loseAnswers(100);
+    world.github.queueJob();
+    await world.step();
+    await world.clock.advance(world.policy.timing.launchLimitSeconds * 1_000);
+    world.compute.failCalls(1);
+    await sweep(world.ports, world.policy);
+    expect(await world.onlyMachine()).toMatchObject({ state: "requested" });
+  });
+
+  it("lets a machine live that asks for its job although its launch was never answered", async () => {
+    const world = new World();
+    world.compute.loseAnswers(100);
+    world.github.failAll(suspended);
+    world.github.queueJob();
+    await world.run(world.policy.timing.launchLimitSeconds + 120);
+    expect((await world.machines()).map((machine) => machine.state)).not.toContain("ended");
+    world.github.failAll(undefined);
+    await endsWithNothingLeft(world);
+    expect(world.compute.launchCount).toBe(1);
+  });
+
+  it("retires what no ledger knows, after the delay of listings", async () => {
+    const world = new World({ bootSeconds: 10_000 });
+    const spec = (await import("../core/route.ts")).resolveSpec(world.policy.presets[0]!, {});
+    await world.compute.launch({
+      fleet: "linux-x64",
+      spec,
+      purchase: "on-demand",
+      token: "t",
+      machines: [{ id: "linux-x64-orphan" }],
+      avoidPools: [],
+      jobTimeoutSeconds: 1,
+      bootTimeoutSeconds: 1,
+    });
+    await world.run(100);
+    expect(world.compute.machines()).toHaveLength(1);
+    await world.run(100);
+    expect(world.compute.machines()).toHaveLength(0);
+    expect(await world.onlyMachine()).toMatchObject({ state: "ended", reason: "orphan" });
+  });
+
+  it("terminates again what has ended and still exists", async () => {
+    const { world, agent } = await idleMachine();
+    agent.frozen = true;
+    // A listing that lags: the machine is believed gone, and is there again.
+    world.compute.hide(agent.providerId, world.now() + 400_000);
+    const terminated = world.compute.terminate;
+    world.compute.terminate = async (ids) => ids.map((providerId) => ({ providerId, kind: "absent" }));
+    await world.runUntil(async () => (await world.onlyMachine()).state === "ended");
+    world.compute.terminate = terminated;
+    expect(world.compute.machines()).toHaveLength(1);
+    await world.run(500);
+    expect(world.compute.machines()).toHaveLength(0);
+  });
+
+  it("says so when a machine's compute is no longer configured, and does not ask all the time", async () => {
+    const { world, agent } = await idleMachine();
+    agent.frozen = true;
+    (world.ports.compute as Map<string, unknown>).clear();
+    await terminateMachine(world.ports, agent.machineId, false);
+    await world.run(50);
+    const lines = world.log
+      .text()
+      .split("\n")
+      .filter((line) => line.includes("COMPUTE_UNKNOWN"));
+    expect(lines.length).toBeGreaterThan(0);
+    expect(lines.length).toBeLessThan(10);
+  });
+});
