@@ -2,6 +2,7 @@ import { generateKeyPairSync, randomBytes } from "node:crypto";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { createSystemRandom } from "../adapters/random/system.ts";
 import { MayflyError } from "../core/errors.ts";
 import { type FaultPreset, faultPresets } from "../emulator/model-faults.ts";
 import type { Run } from "../emulator/model-state.ts";
@@ -51,6 +52,7 @@ export async function emulateGithubCommand(
   const keys = await writeKeys(folder.path);
   const emulator = await startGithubEmulator({
     appPublicKey: keys.publicKey,
+    random: createSystemRandom(),
     webhook: { url: options.webhookUrl, secret: keys.webhookSecret },
     faults: faultPresets[options.faults],
     ...(options.port !== undefined && { port: options.port }),

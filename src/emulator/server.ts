@@ -1,7 +1,6 @@
 import { createPublicKey, type KeyObject } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { createSystemRandom } from "../adapters/random/system.ts";
 import type { Random } from "../ports/random.ts";
 import type { Addresses } from "./document-source.ts";
 import { answerApiRequest } from "./http-api.ts";
@@ -25,7 +24,7 @@ export interface GithubEmulatorOptions {
   readonly webhook?: WebhookTarget;
   readonly limits?: Partial<Limits>;
   readonly faults?: Faults;
-  readonly random?: Random;
+  readonly random: Random;
   readonly now?: () => number;
   /** Replaces the `runs-on` labels of every job of a workflow that is started. */
   readonly runsOn?: RunsOn;
@@ -75,7 +74,7 @@ class EmulatorServer implements GithubEmulator {
     this.#webhook = options.webhook;
     this.#appPublicKey = createPublicKey(options.appPublicKey);
     this.model = new GithubModel({
-      random: options.random ?? createSystemRandom(),
+      random: options.random,
       app: { createdAt: this.#now(), ...options.app },
       ...(options.limits === undefined ? {} : { limits: options.limits }),
       ...(options.faults === undefined ? {} : { faults: options.faults }),

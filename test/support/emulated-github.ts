@@ -1,6 +1,7 @@
 import { createHmac, createSign, generateKeyPairSync } from "node:crypto";
 import { createServer, type IncomingHttpHeaders, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
+import { createSystemRandom } from "../../src/adapters/random/system.ts";
 import {
   type GithubEmulator,
   type GithubEmulatorOptions,
@@ -59,7 +60,12 @@ export async function emulatedGithub(options: Partial<GithubEmulatorOptions> = {
   const receiver = await startReceiver(problems);
   const webhookSecret = "it is a secret to everybody";
   const webhook = { url: receiver.url, secret: webhookSecret };
-  const emulator = await startGithubEmulator({ appPublicKey, webhook, ...options });
+  const emulator = await startGithubEmulator({
+    appPublicKey,
+    webhook,
+    random: createSystemRandom(),
+    ...options,
+  });
   const now = options.now ?? Date.now;
   emulator.model.addRepository(now(), { owner: "octo-org", name: "demo" });
   const { id: installationId } = emulator.model.addInstallation(now(), { account: "octo-org" });

@@ -5,6 +5,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { promisify } from "node:util";
 import { stringify } from "yaml";
+import { createSystemRandom } from "../../adapters/random/system.ts";
 import { type FaultPreset, faultPresets, noFaults } from "../../emulator/model-faults.ts";
 import type { Job } from "../../emulator/model-state.ts";
 import { startWorkflow } from "../../emulator/routes-workflows.ts";
@@ -46,6 +47,7 @@ export async function createDemoWorld(options: {
   const port = await freePort();
   const emulator = await startGithubEmulator({
     appPublicKey: publicKey,
+    random: createSystemRandom(),
     webhook: { url: `http://127.0.0.1:${port}/webhook`, secret: webhookSecret },
     limits: demoLimits,
     faults: faultPresets[options.faults] ?? noFaults,
