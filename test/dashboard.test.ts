@@ -167,6 +167,12 @@ describe.skipIf(chromiumPath === undefined)("the page in Chromium", () => {
     expect(requests.filter((url) => url.includes("token"))).toEqual([]);
   });
 
+  test("says what the server says where no token would help", async () => {
+    const { page } = await open({ status: emptyStatus(), isClosed: true });
+    const sentence = "Only this machine may read. Set a token.";
+    await expect.poll(() => page.locator("#token-error").innerText()).toBe(sentence);
+  });
+
   test("asks again when its token is no longer accepted", async () => {
     const source: Source = { status: busyStatus(3), token: "old-token" };
     const { page } = await open(source);
@@ -324,6 +330,7 @@ test("the files of the page have types, a policy, and an answer without a body f
 interface Source {
   status: StatusDocument;
   token?: string;
+  isClosed?: true;
 }
 
 async function serve(source: Source, port = 0): Promise<HttpServer> {
@@ -333,6 +340,7 @@ async function serve(source: Source, port = 0): Promise<HttpServer> {
   const guarded =
     (handle: HttpHandler): HttpHandler =>
     (request) => {
+      if (source.isClosed) return refusal(403, "Only this machine may read.", "Set a token.");
       const isAllowed =
         source.token === undefined || request.headers.authorization === `Bearer ${source.token}`;
       return isAllowed ? handle(request) : refusal(401, "The token is wrong.", "Send the right one.");

@@ -25,9 +25,16 @@ export function get(path, { token = sessionStorage.getItem(tokenKey), signal } =
   return fetch(path, { headers, signal, cache: "no-store", credentials: "omit", redirect: "error" });
 }
 
-/** Whether this answer means that a token is missing or wrong. */
+/** Whether this answer means that a token is missing or wrong (401), or that none would help (403). */
 export function isRefused(response) {
   return response.status === 401 || response.status === 403;
+}
+
+/** What the server says to a refusal that no token would change; undefined when it only wants the right token. */
+export async function refusalSentence(response) {
+  if (response.status !== 403) return undefined;
+  const { error, next } = await response.json();
+  return [error, next].filter(Boolean).join(" ");
 }
 
 /**
@@ -49,7 +56,7 @@ export async function followStatus({ onStatus, onState, onRefused, signal }) {
       onStatus(status);
     });
     if (signal.aborted) return;
-    if (result === "refused") return onRefused();
+    if (result.refused) return onRefused(result.sentence);
     if (failures < 0) since = Date.now();
     failures = Math.max(0, failures) + 1;
     report("reconnecting");
@@ -57,6 +64,8 @@ export async function followStatus({ onStatus, onState, onRefused, signal }) {
     if (signal.aborted) return;
   }
 }
+
+const lost = { refused: false };
 
 /** Reads one event stream to its end. `lost` whatever the reason, because the answer to all is to try again. */
 async function readEvents(outerSignal, onStatus) {
@@ -70,13 +79,13 @@ async function readEvents(outerSignal, onStatus) {
   try {
     heard();
     const response = await get("/api/events", { signal });
-    if (isRefused(response)) return "refused";
-    if (!response.ok || response.body === null) return "lost";
+    if (isRefused(response)) return { refused: true, sentence: await refusalSentence(response) };
+    if (!response.ok || response.body === null) return lost;
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let text = "";
     for (;;) {
       const { value, done } = await reader.read();
-      if (done) return "lost";
+      if (done) return lost;
       heard();
       text += value;
       const end = text.lastIndexOf("\n\n");
@@ -90,10 +99,10 @@ async function readEvents(outerSignal, onStatus) {
       if (newest !== undefined) onStatus(JSON.parse(dataOf(newest)));
     }
   } catch (error) {
-    if (outerSignal.aborted) return "lost";
+    if (outerSignal.aborted) return lost;
     // biome-ignore lint/suspicious/noConsole: the console of the browser is the log of the page.
     console.info("The connection to Mayfly was lost:", error.message);
-    return "lost";
+    return lost;
   } finally {
     clearTimeout(silence);
     controller.abort();

@@ -2,7 +2,15 @@
  * The status page. It shows what `/api/events` sends and asks for nothing else, but for the steps of one job.
  */
 import { drawArea, drawBars, setMost } from "./chart.js";
-import { followStatus, forgetToken, get, hasToken, isRefused, rememberToken } from "./connection.js";
+import {
+  followStatus,
+  forgetToken,
+  get,
+  hasToken,
+  isRefused,
+  refusalSentence,
+  rememberToken,
+} from "./connection.js";
 import { byId, create, setAttribute, setText, syncChildren } from "./elements.js";
 import { count, duration, minuteOfDay, money, timeOfDay } from "./format.js";
 import { declareRoles, renderTables } from "./tables.js";
@@ -33,7 +41,8 @@ function start() {
 
 // ----------------------------------------------------------------------------------------------- token
 
-function askForToken() {
+/** `sentence` is what the server said, where no token would help. */
+function askForToken(sentence) {
   following.abort();
   const wasAccepted = hasToken();
   forgetToken();
@@ -42,7 +51,7 @@ function askForToken() {
   showConnection({ state: "locked" });
   if (!byId("token").hidden) return;
   byId("token").hidden = false;
-  setText(byId("token-error"), wasAccepted ? "The token is no longer accepted." : "");
+  setText(byId("token-error"), sentence ?? (wasAccepted ? "The token is no longer accepted." : ""));
   byId("token-value").focus();
 }
 
@@ -67,6 +76,8 @@ async function tokenProblem(token) {
   if (!/^[\x21-\x7e]+$/.test(token)) return "A token has no spaces and only plain characters.";
   try {
     const response = await get("/api/status", { token });
+    const sentence = await refusalSentence(response);
+    if (sentence !== undefined) return sentence;
     if (isRefused(response)) return "This token was not accepted. Check that all of it was copied.";
     return response.ok ? undefined : `Mayfly answered ${response.status}. Try again in a moment.`;
   } catch (error) {

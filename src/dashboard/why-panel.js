@@ -1,5 +1,5 @@
 /** What happened to one job, step by step. The address `#job-<id>` opens it, so that it can be sent to others. */
-import { get, isRefused } from "./connection.js";
+import { get, isRefused, refusalSentence } from "./connection.js";
 import { byId, create, externalLink, setAttribute, setLink, setText, syncChildren } from "./elements.js";
 import { duration, money, timeOfDay } from "./format.js";
 import { machineTones, setChip } from "./tables.js";
@@ -44,7 +44,7 @@ async function load(onRefused) {
   const id = shown;
   try {
     const response = await get(`/api/jobs/${id}`);
-    if (isRefused(response)) return onRefused();
+    if (isRefused(response)) return onRefused(await refusalSentence(response));
     const answer = await response.json();
     if (id !== shown) return;
     if (response.ok) render(answer);
