@@ -15,19 +15,27 @@ export interface JobMessage {
   readonly sha: string;
   readonly actor: string;
   readonly planned: PlannedJob;
-  /** Conclusion of each needed job, by its key. */
-  readonly needs: Readonly<Record<string, string>>;
+  /** Each needed job by its key; a matrix counts as one, with the worst of its conclusions. */
+  readonly needs: Readonly<Record<string, NeededJob>>;
+}
+
+interface NeededJob {
+  readonly result: string;
+  readonly outputs: Readonly<Record<string, string>>;
 }
 
 export function jobMessage(state: ModelState, job: Job): JobMessage {
   const repository = repositoryOf(state, job.repositoryId);
   const run = state.runs.get(job.runId);
   if (run === undefined) throw new Error(`The model has no run ${job.runId}.`);
-  const needs: Record<string, string> = {};
+  const needs: Record<string, NeededJob> = {};
   for (const other of run.current) {
     if (other === undefined || !job.planned.needs.includes(other.planned.key)) continue;
-    const earlier = needs[other.planned.key] ?? "success";
-    needs[other.planned.key] = earlier === "success" ? (other.conclusion ?? "success") : earlier;
+    const earlier = needs[other.planned.key] ?? { result: "success", outputs: {} };
+    needs[other.planned.key] = {
+      result: earlier.result === "success" ? (other.conclusion ?? "success") : earlier.result,
+      outputs: { ...earlier.outputs, ...other.outputs },
+    };
   }
   return {
     jobId: job.id,

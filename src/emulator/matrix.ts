@@ -34,7 +34,7 @@ export function combinationText(combination: Combination): string {
 }
 
 /** Whether two values of YAML are the same. */
-export function isSameValue(left: unknown, right: unknown): boolean {
+function isSameValue(left: unknown, right: unknown): boolean {
   if (typeof left !== "object" || typeof right !== "object" || left === null || right === null) {
     return left === right;
   }

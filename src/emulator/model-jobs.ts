@@ -38,6 +38,7 @@ export function createJob(
     runnerGroupName: undefined,
     cancelRequested: false,
     steps: [],
+    outputs: {},
   };
   state.jobs.set(job.id, job);
   run.jobIds.push(job.id);
@@ -105,9 +106,11 @@ export function finishJob(
   runnerId: number,
   job: Job,
   conclusion: Conclusion,
+  outputs: Readonly<Record<string, string>> = {},
 ): void {
   const runner = state.runners.get(runnerId);
   if (runner === undefined || runner.jobId !== job.id || job.status !== "in_progress") throw notFound();
+  job.outputs = outputs;
   completeJob(state, now, job, job.cancelRequested && conclusion !== "success" ? "cancelled" : conclusion);
 }
 

@@ -193,6 +193,8 @@ export interface Job {
   runnerGroupName: string | undefined;
   cancelRequested: boolean;
   steps: readonly JobStep[];
+  /** What the job hands to those that need it. */
+  outputs: Readonly<Record<string, string>>;
 }
 
 export interface JobStep {
@@ -269,7 +271,7 @@ export interface RateBucket {
 }
 
 /** The next free number of each kind. Job and run ids do not fit in 32 bits, as on GitHub. */
-export interface Identifiers {
+interface Identifiers {
   account: number;
   repository: number;
   installation: number;

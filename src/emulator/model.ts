@@ -313,8 +313,14 @@ export class GithubModel {
   }
 
   /** The runner has run the job: the job is completed and the runner removed. */
-  finishJob(now: number, runnerId: number, jobId: number, conclusion: Conclusion): void {
-    this.#changeJob(now, jobId, (job) => finishJob(this.state, now, runnerId, job, conclusion));
+  finishJob(
+    now: number,
+    runnerId: number,
+    jobId: number,
+    conclusion: Conclusion,
+    outputs: Readonly<Record<string, string>> = {},
+  ): void {
+    this.#changeJob(now, jobId, (job) => finishJob(this.state, now, runnerId, job, conclusion, outputs));
   }
 
   cancelRun(now: number, runId: number): void {

@@ -26,6 +26,8 @@ export interface PlannedJob {
   readonly reusableWorkflow?: string;
   readonly timeoutMinutes?: number;
   readonly environmentVariables: Readonly<Record<string, string>>;
+  /** What later jobs can read, as expressions over the steps. */
+  readonly outputs?: Readonly<Record<string, string>>;
   readonly defaultShell?: string;
   readonly defaultWorkingDirectory?: string;
   readonly steps: readonly PlannedStep[];

@@ -27,7 +27,7 @@ export const controlRoutes: readonly Route[] = [
 ];
 
 /** How many of everything there are. Runs that only exist to steal a runner are counted apart. */
-export interface EmulatorSummary {
+interface EmulatorSummary {
   readonly runs: { readonly going: number; readonly completed: number; readonly foreign: number };
   readonly jobs: Readonly<Record<Job["status"], number>>;
   readonly conclusions: Readonly<Record<string, number>>;
@@ -35,7 +35,7 @@ export interface EmulatorSummary {
   readonly deliveries: { readonly sent: number; readonly failed: number };
 }
 
-export function summarize(state: ModelState): EmulatorSummary {
+function summarize(state: ModelState): EmulatorSummary {
   const runs = { going: 0, completed: 0, foreign: 0 };
   for (const run of state.runs.values()) {
     if (run.foreign) runs.foreign += 1;

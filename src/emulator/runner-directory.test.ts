@@ -113,6 +113,23 @@ test("runs the steps for real: folders, files between steps, expressions, skippe
   expect(github.emulator.model.state.runners.size).toBe(0);
 });
 
+test("a job hands its outputs to those that need it", async () => {
+  const workflow = `
+jobs:
+  plan:
+    runs-on: linux
+    outputs: { version: "v\${{ steps.version.outputs.number }}" }
+    steps: [{ id: version, run: 'echo "number=7" >> "$GITHUB_OUTPUT"' }]
+  use:
+    needs: plan
+    runs-on: linux
+    steps: [{ run: "echo \${{ needs.plan.result }} \${{ needs.plan.outputs.version }}" }]
+`;
+  await github.call("POST", "/_emulator/runs", "", { repository: "octo-org/demo", workflow });
+  for (const name of ["runner-1", "runner-2"]) expect(await (await startRunner({}, name)).exit).toBe(0);
+  expect(log).toBe("success v7\n");
+});
+
 test("a failed step fails the job; what may fail does not; always() and failure() still run", async () => {
   const job = await startRun(`
 - run: exit 1

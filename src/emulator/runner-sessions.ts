@@ -126,8 +126,10 @@ export class RunnerSessions {
   }
 
   #finish(runner: Runner, jobId: number, fields: unknown, response: ServerResponse): void {
-    const { conclusion } = readFields(fields);
-    this.#model.finishJob(this.#now(), runner.id, jobId, readConclusion(conclusion));
+    const { conclusion, outputs } = readFields(fields);
+    const texts = Object.entries(Object(outputs)).map(([name, text]) => [name, String(text)]);
+    const end = readConclusion(conclusion);
+    this.#model.finishJob(this.#now(), runner.id, jobId, end, Object.fromEntries(texts));
     sendReply(response, { status: 200, body: {} });
   }
 

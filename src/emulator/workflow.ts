@@ -81,6 +81,7 @@ function planJob(
   const combinations = combinationsOf(file, [...at, "strategy", "matrix"], strategy.matrix);
   const defaults = mergeDefaults(shared, defaultsOf(file, at, job));
   const steps = planSteps(file, at, job);
+  const outputs = textMapping(file, [...at, "outputs"], job.outputs);
   const maxParallel = positiveNumber(strategy["max-parallel"]);
   return combinations.map((matrix) => {
     const contexts = { matrix };
@@ -97,6 +98,7 @@ function planJob(
       condition: conditionOf(job.if),
       environmentVariables: defaults.environmentVariables,
       steps,
+      outputs,
       ...(maxParallel === undefined ? {} : { maxParallel }),
       ...(environment === undefined ? {} : { environment: substitute(environment, contexts) }),
       ...(typeof job.uses === "string" ? { reusableWorkflow: job.uses } : {}),

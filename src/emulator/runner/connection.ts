@@ -38,6 +38,11 @@ export type AcquireAnswer =
 
 export type JobConclusion = "success" | "failure" | "cancelled" | "skipped";
 
+export interface JobEnd {
+  readonly conclusion: JobConclusion;
+  readonly outputs: Readonly<Record<string, string>>;
+}
+
 export interface StepUpdate {
   readonly number: number;
   readonly name: string;
@@ -89,10 +94,10 @@ export class RunnerConnection {
   }
 
   /** Reports the end of the job; false when the server does not take it. */
-  async finishJob(jobId: number, conclusion: JobConclusion): Promise<boolean> {
+  async finishJob(jobId: number, end: JobEnd): Promise<boolean> {
     await this.#updates;
     for (let attempt = 1; attempt <= 5; attempt++) {
-      const { status } = await this.#post(`jobs/${jobId}/finish`, { conclusion });
+      const { status } = await this.#post(`jobs/${jobId}/finish`, end);
       if (status === 200) return true;
       if (status === 404) return false;
       await new Promise((resolve) => setTimeout(resolve, attempt * 500));

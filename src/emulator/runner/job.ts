@@ -4,7 +4,7 @@ import { basename, join, resolve } from "node:path";
 import { substitute } from "../expressions.ts";
 import type { JobMessage } from "../job-message.ts";
 import type { PlannedStep } from "../planned-job.ts";
-import type { JobConclusion, RunnerConnection } from "./connection.ts";
+import type { JobConclusion, JobEnd, RunnerConnection } from "./connection.ts";
 import { endProcesses } from "./processes.ts";
 import { runScript, type StepFolder, type StepResult, type Variables } from "./step.ts";
 
@@ -37,7 +37,7 @@ export async function runJob(
   connection: RunnerConnection,
   message: JobMessage,
   surroundings: JobSurroundings,
-): Promise<JobConclusion> {
+): Promise<JobEnd> {
   const state = prepare(connection, message, surroundings);
   connection.updateStep(message.jobId, {
     number: 1,
@@ -56,7 +56,12 @@ export async function runJob(
     conclusion: "success",
   });
   endProcesses(state.folder.trackingId, "SIGKILL");
-  return isEnded(state) ? "cancelled" : state.conclusion;
+  return { conclusion: isEnded(state) ? "cancelled" : state.conclusion, outputs: outputsOf(state) };
+}
+
+function outputsOf(state: JobState): Readonly<Record<string, string>> {
+  const planned = Object.entries(state.message.planned.outputs ?? {});
+  return Object.fromEntries(planned.map(([name, text]) => [name, fill(state, text, state.variables)]));
 }
 
 function prepare(connection: RunnerConnection, message: JobMessage, surroundings: JobSurroundings): JobState {
@@ -192,9 +197,7 @@ function fill(state: JobState, text: string, variables: Variables): string {
     github: githubContext(message, folder),
     runner: { os: "Linux", arch: architecture(), temp: folder.temporary, name: "emulated" },
     matrix: message.planned.matrix,
-    needs: Object.fromEntries(
-      Object.entries(message.needs).map(([key, result]) => [key, { result, outputs: {} }]),
-    ),
+    needs: message.needs,
     steps: stepContext,
     job: { status: state.conclusion },
     secrets: {},

@@ -74,8 +74,9 @@ async function work(
     return exitCodes.done;
   }
   print(`${now()}: Running job: ${message.planned.name}`);
-  const conclusion = await runJob(connection, message, { workFolder, cancel: cancel.signal, stop });
-  const isReported = await connection.finishJob(message.jobId, conclusion);
+  const end = await runJob(connection, message, { workFolder, cancel: cancel.signal, stop });
+  const isReported = await connection.finishJob(message.jobId, end);
+  const { conclusion } = end;
   print(`${now()}: Job ${message.planned.name} completed with result: ${resultNames[conclusion]}`);
   if (!isReported) print(`${now()}: The result could not be reported.`);
   if (process.env.ACTIONS_RUNNER_RETURN_JOB_RESULT_FOR_HOSTED === "true") return 100 + jobResults[conclusion];
