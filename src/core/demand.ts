@@ -18,9 +18,8 @@ export interface Demand {
 }
 
 export function demandOf(ledger: Ledger): Demand {
-  const presumed = presumedRunning(ledger);
   const queued = ledger.jobs
-    .filter((job) => job.state === "queued" && !presumed.has(job.id))
+    .filter((job) => job.state === "queued" && !isPresumedRunning(job))
     .sort((left, right) => left.times.created - right.times.created || left.id - right.id);
   const unclaimed: Machine[] = [];
   const offers = new Map<string, Offer>();
@@ -58,18 +57,12 @@ function isOffered(machine: Machine): machine is Machine & { binding: NonNullabl
 }
 
 /**
- * Jobs that are queued as far as GitHub has told us, while the machine that claimed them says that it runs a job:
- * GitHub's event is late or lost. They are not served a second time until GitHub was asked.
+ * A job that is queued as far as GitHub has told us, while the machine that claimed it said that it runs a job:
+ * GitHub's event is late or lost. It is not served a second time until GitHub was asked, even when the machine has
+ * ended long since.
  */
-function presumedRunning(ledger: Ledger): ReadonlySet<number> {
-  const presumed = new Set<number>();
-  const checked = new Map(ledger.jobs.map((job) => [job.id, job.checkedAt ?? 0]));
-  for (const machine of ledger.machines) {
-    const started = machine.times.started;
-    if (machine.binding === undefined || machine.jobId !== undefined || started === undefined) continue;
-    if ((checked.get(machine.binding.jobId) ?? 0) <= started) presumed.add(machine.binding.jobId);
-  }
-  return presumed;
+export function isPresumedRunning(job: Job): boolean {
+  return job.state === "queued" && job.presumedAt !== undefined && (job.checkedAt ?? 0) <= job.presumedAt;
 }
 
 /** Machines of one scope and one set of labels: GitHub would give them the same jobs. Oldest first. */

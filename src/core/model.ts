@@ -220,6 +220,8 @@ export interface Job {
   readonly outcome?: JobOutcome;
   /** When GitHub was last asked about it. */
   readonly checkedAt?: Instant;
+  /** When the machine that claimed it said that it runs or ran a job, while GitHub has not said which. */
+  readonly presumedAt?: Instant;
   /** How often in a row GitHub refused to register a runner for it. */
   readonly mintRefusals?: number;
 }

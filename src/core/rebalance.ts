@@ -1,4 +1,4 @@
-import { demandOf } from "./demand.ts";
+import { isPresumedRunning } from "./demand.ts";
 import type { Instant, Job, Ledger, Policy } from "./model.ts";
 
 /** One delivery attempt in GitHub's log, as far as the decision needs it. */
@@ -42,29 +42,22 @@ export function deliveriesToRedeliver(
 
 /**
  * Jobs that GitHub should be asked about, because its events may be lost, the most pressing first:
- * - queued, while the machine that claimed it says that it runs a job;
+ * - queued, while the machine that claimed it said that it runs a job;
  * - running, while its machine is gone or is none that we know;
  * - waiting, queued or running, and nothing was heard of it for `jobCheckSeconds`.
  */
 export function jobsToCheck(ledger: Ledger, policy: Policy, now: Instant): readonly Job[] {
   const checkMilliseconds = policy.timing.jobCheckSeconds * 1000;
-  const unserved = new Set(demandOf(ledger).unserved.map((job) => job.id));
-  const started = new Map<number, Instant>();
   const busy = new Set<number>();
   for (const machine of ledger.machines) {
     if (machine.jobId !== undefined && machine.times.finished === undefined) busy.add(machine.jobId);
-    if (machine.binding !== undefined && machine.times.started !== undefined) {
-      started.set(machine.binding.jobId, machine.times.started);
-    }
   }
   const urgent: Job[] = [];
   const stale: Job[] = [];
   for (const job of ledger.jobs) {
     const heardAt = Math.max(job.checkedAt ?? 0, job.times.received, job.times.started ?? 0);
-    const startedAt = started.get(job.id);
-    const presumed = job.state === "queued" && !unserved.has(job.id) && startedAt !== undefined;
     const abandoned = job.state === "running" && !busy.has(job.id);
-    if (presumed && (job.checkedAt ?? 0) <= startedAt) urgent.push(job);
+    if (isPresumedRunning(job)) urgent.push(job);
     else if (abandoned && heardAt + urgentMilliseconds <= now) urgent.push(job);
     else if (heardAt + checkMilliseconds <= now) stale.push(job);
   }

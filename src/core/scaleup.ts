@@ -1,5 +1,5 @@
 import { presetCounter, repositoryCounter, totalCounter } from "./counters.ts";
-import { type Demand, demandOf } from "./demand.ts";
+import { type Demand, demandOf, isPresumedRunning } from "./demand.ts";
 import {
   type Blocked,
   type BlockReason,
@@ -58,7 +58,8 @@ export interface PlanContext {
 export function plan(ledger: Ledger, policy: Policy, context: PlanContext, now: Instant): Plan {
   const preset = policy.presets.find((entry) => entry.name === ledger.record?.spec.preset);
   const demand = demandOf(ledger);
-  const expired = demand.unserved.filter((job) => deadlineOf(job, policy) <= now);
+  const presumed = ledger.jobs.filter(isPresumedRunning);
+  const expired = [...demand.unserved, ...presumed].filter((job) => deadlineOf(job, policy) <= now);
   const expiredIds = new Set(expired.map((job) => job.id));
   const due =
     expired.length === 0 ? demand.unserved : demand.unserved.filter((job) => !expiredIds.has(job.id));

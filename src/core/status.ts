@@ -9,7 +9,7 @@ import {
   spentTodayUsd,
   startOfDay,
 } from "./cost.ts";
-import { type Demand, demandOf } from "./demand.ts";
+import { type Demand, demandOf, isPresumedRunning } from "./demand.ts";
 import {
   type BlockReason,
   type EndReason,
@@ -338,6 +338,7 @@ export function waitsFor(job: Job, context: WaitContext): string | null {
     (entry) => entry.id === job.machineId && entry.binding?.jobId === job.id,
   );
   const place = places.get(job.id);
+  if (isPresumedRunning(job)) return "A machine says that it runs or ran it; GitHub is asked.";
   if (place === undefined)
     return sentenceOfMachine(machine, "A runner is ready; GitHub has not assigned it yet.");
   const unclaimed = demand.unclaimed.length;

@@ -4,6 +4,7 @@ import type {
   FleetId,
   Job,
   JobEvent,
+  JobId,
   Ledger,
   LifecycleEvent,
   Machine,
@@ -35,7 +36,9 @@ export async function applyJobEvent(ports: Ports, policy: Policy, event: JobEven
   const fleet = await fleetOfJob(ports, policy, event);
   const runner = event.runnerName === undefined ? undefined : await ports.store.findMachine(event.runnerName);
   if (fleet !== undefined) {
-    const touched = await commitFleet(ports.store, fleet, (ledger) => decideJob(ports, ledger, event));
+    const touched = await commitFleet(ports.store, fleet, (ledger) =>
+      decideJob(ports, ledger, event, runner),
+    );
     await follow(ports, fleet, touched);
   }
   // A runner may take a job of another fleet, or one that we never accepted: its machine is busy all the same.
@@ -56,7 +59,7 @@ export async function applyMachineEvent(
     const before = ledger.machines.find((entry) => entry.id === machine.id);
     const after = before === undefined ? undefined : machineAfter(before, event, at);
     if (before === undefined || after === undefined || after === before) return unchanged;
-    const job = jobOfListener(ledger, after, event, at);
+    const job = jobOfListener(ledger, after, event, at) ?? jobOfRunner(ledger, after, event, at);
     const changes: Change[] = [{ put: "machine", machine: after }];
     if (job !== undefined) changes.push({ put: "job", job });
     return { changes, result: { job: job !== undefined, machine: after } };
@@ -84,13 +87,20 @@ async function fleetOfJob(ports: Ports, policy: Policy, event: JobEvent): Promis
   return (await ports.store.findJob(event.id))?.fleet;
 }
 
-async function decideJob(ports: Ports, ledger: Ledger, event: JobEvent): Promise<Outcome<Touched>> {
+async function decideJob(
+  ports: Ports,
+  ledger: Ledger,
+  event: JobEvent,
+  known: Machine | undefined,
+): Promise<Outcome<Touched>> {
   const before = ledger.jobs.find((job) => job.id === event.id) ?? (await ports.store.findJob(event.id));
   const changes: Change[] = [];
   if (before !== undefined && before.state !== "done") {
     const after = withMachine(ledger, jobAfter(before, event), event);
     if (after !== before) changes.push({ put: "job", job: after });
   }
+  const freed = claimedButNotRun(ledger, known, event.id);
+  if (freed !== undefined) changes.push({ put: "job", job: freed });
   const touchesJob = changes.length > 0;
   const machineEvent = machineEventOfJob(event);
   const runner = ledger.machines.find((machine) => machine.id === event.runnerName);
@@ -139,6 +149,26 @@ function jobOfListener(ledger: Ledger, machine: Machine, event: MachineEvent, at
   const job = ledger.jobs.find((entry) => entry.id === machine.binding?.jobId);
   if (job === undefined || job.times.online !== undefined) return undefined;
   return { ...job, times: { ...job.times, online: at } };
+}
+
+/** When a machine says that it runs a job and not which, that is presumed to be the job that it claimed. */
+function jobOfRunner(ledger: Ledger, machine: Machine, event: MachineEvent, at: number): Job | undefined {
+  if (event.kind === "job-started" && event.jobId !== undefined) {
+    return claimedButNotRun(ledger, machine, event.jobId);
+  }
+  const runs = event.kind === "job-started" || (event.kind === "exited" && event.ranJob);
+  if (!runs || machine.jobId !== undefined) return undefined;
+  const job = ledger.jobs.find((entry) => entry.id === machine.binding?.jobId);
+  return job?.state === "queued" ? { ...job, presumedAt: at } : undefined;
+}
+
+/** The job that a machine claimed and was presumed to run, when GitHub says that it ran another one. */
+function claimedButNotRun(ledger: Ledger, machine: Machine | undefined, ran: JobId): Job | undefined {
+  const claimed = machine?.binding?.jobId;
+  const job = claimed === ran ? undefined : ledger.jobs.find((entry) => entry.id === claimed);
+  if (job?.presumedAt === undefined) return undefined;
+  const { presumedAt: _, ...freed } = job;
+  return freed;
 }
 
 /** What a change makes worth another look. */
