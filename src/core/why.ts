@@ -52,7 +52,7 @@ function summaryOf(job: Job, waits: string | null, now: Instant): string {
 function stepsOf(job: Job, machines: readonly Machine[]): readonly WhyStep[] {
   const { times, outcome } = job;
   const machine = job.machineId ?? "a machine";
-  const moments: (readonly [Instant | undefined, string])[] = [
+  const ofJob = inOrder([
     [times.created, "GitHub created the job"],
     [times.received, "Mayfly heard of it"],
     [times.planned, `it was counted as demand of fleet ${job.fleet}`],
@@ -61,12 +61,11 @@ function stepsOf(job: Job, machines: readonly Machine[]): readonly WhyStep[] {
     [times.claimed, `machine ${machine} claimed the job`],
     [times.online, "its runner listened for jobs"],
     [times.started, `the job started on ${job.runnerName ?? machine}`],
-    ...machines.flatMap((entry) => momentsOf(entry, job)),
     [times.completed, endOf(outcome)],
-  ];
-  const known = moments
-    .filter((moment): moment is readonly [Instant, string] => moment[0] !== undefined)
-    .sort(([left], [right]) => left - right);
+  ]);
+  const known = [...ofJob, ...machines.flatMap((entry) => momentsOf(entry, job))].sort(
+    ([left], [right]) => left - right,
+  );
   return known.map(([at, what], index) => ({
     at: iso(at),
     what,
@@ -74,17 +73,30 @@ function stepsOf(job: Job, machines: readonly Machine[]): readonly WhyStep[] {
   }));
 }
 
+type Moment = readonly [Instant, string];
+
+/**
+ * What is known of these moments, none before the one it follows: GitHub's times are whole seconds, ours are
+ * finer, and a job seems to start before its machine claimed it.
+ */
+function inOrder(moments: readonly (readonly [Instant | undefined, string])[]): readonly Moment[] {
+  const ordered: Moment[] = [];
+  for (const [at, what] of moments) {
+    if (at !== undefined) ordered.push([Math.max(at, ordered.at(-1)?.[0] ?? at), what]);
+  }
+  return ordered;
+}
+
 /** What happened to a machine that had claimed the job, when it did not run it or was taken away. */
-function momentsOf(machine: Machine, job: Job): readonly (readonly [Instant | undefined, string])[] {
-  const moments: (readonly [Instant | undefined, string])[] = [];
+function momentsOf(machine: Machine, job: Job): readonly Moment[] {
+  const moments: Moment[] = [];
+  const { retiring } = machine.times;
   if (machine.interruptedAt !== undefined) {
     moments.push([machine.interruptedAt, `machine ${machine.id} was told that it will be taken back`]);
   }
-  if (machine.reason !== "completed" || machine.jobId !== job.id) {
-    moments.push([
-      machine.times.retiring,
-      `machine ${machine.id} retired: ${machine.reason}. ${machine.detail ?? ""}`,
-    ]);
+  const ranIt = machine.reason === "completed" && machine.jobId === job.id;
+  if (retiring !== undefined && !ranIt) {
+    moments.push([retiring, `machine ${machine.id} retired: ${machine.reason}. ${machine.detail ?? ""}`]);
   }
   return moments;
 }
