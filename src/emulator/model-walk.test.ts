@@ -13,7 +13,7 @@ import { GithubRefusal } from "./refusal.ts";
  */
 test("no order of calls makes the model disagree with itself", () => {
   const call = fastCheck.record({
-    what: fastCheck.integer({ min: 0, max: 13 }),
+    what: fastCheck.constantFrom(0, 1, 1, 2, 3, 3, 4, 4, 4, 5, 6, 6, 6, 7, 8, 9, 10, 11, 12, 13),
     which: fastCheck.nat(),
     afterSeconds: fastCheck.constantFrom(0, 0, 0, 1, 1, 5, 20, 61, 400, 4000, 90_000),
   });
@@ -40,7 +40,7 @@ test("no order of calls makes the model disagree with itself", () => {
           reached.add(`${job.status} ${job.conclusion ?? ""}`.trim());
       },
     ),
-    { numRuns: 80 },
+    { numRuns: 100 },
   );
   // Without these the walk would only prove that refused calls change nothing.
   expect([...reached].sort()).toEqual([
