@@ -49,7 +49,9 @@ async function redeliver(ports: Ports): Promise<void> {
   const now = ports.clock.now();
   const attempts = await ports.github.listDeliveries(now - deliveryLookbackSeconds * 1000);
   const due = deliveriesToRedeliver(attempts, now, deliverySettleSeconds).slice(0, redeliveriesPerRound);
-  for (const delivery of due) await ports.github.redeliver(delivery.id);
+  for (const delivery of due) {
+    await attempt(ports, "A delivery could not be sent again.", () => ports.github.redeliver(delivery.id));
+  }
   if (due.length > 0) {
     ports.log.info("Failed deliveries were asked for again.", { stage: "rebalance", deliveries: due.length });
   }
@@ -97,7 +99,9 @@ async function checkJobs(ports: Ports, policy: Policy, fleets: readonly FleetId[
     const ledger = await ports.store.load(fleet);
     const due = jobsToCheck(ledger, policy, ports.clock.now()).slice(0, left);
     left -= due.length;
-    for (const job of due) await checkJob(ports, policy, job);
+    for (const job of due) {
+      await attempt(ports, "A job could not be checked at GitHub.", () => checkJob(ports, policy, job));
+    }
   }
 }
 
@@ -146,9 +150,11 @@ async function compareRunners(ports: Ports, fleets: readonly FleetId[]): Promise
     }
   }
   for (const { scope, machines } of byScope.values()) {
-    const runners = await ports.github.listRunners(scope);
-    const byName = new Map(runners.map((runner) => [runner.name, runner]));
-    for (const machine of machines) await compareRunner(ports, machine, byName.get(machine.id));
+    await attempt(ports, "The runners of a scope could not be compared with GitHub.", async () => {
+      const runners = await ports.github.listRunners(scope);
+      const byName = new Map(runners.map((runner) => [runner.name, runner]));
+      for (const machine of machines) await compareRunner(ports, machine, byName.get(machine.id));
+    });
   }
 }
 

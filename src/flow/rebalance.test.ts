@@ -1,0 +1,146 @@
+import { describe, expect, it } from "vitest";
+import { policy, preset, repository } from "../../test/builders.ts";
+import { World } from "../../test/support/world.ts";
+import { MayflyError } from "../core/errors.ts";
+import { rebalance } from "./rebalance.ts";
+
+const goneForGood = new MayflyError({
+  kind: "operator",
+  code: "GITHUB_NOT_INSTALLED",
+  message: "The App is not installed any more.",
+  suggestion: "Install it.",
+});
+
+async function endsWithNothingLeft(world: World, limitSeconds = 3_600): Promise<void> {
+  expect(await world.runUntilQuiet(limitSeconds)).toBe(true);
+  expect(await world.leftOver()).toEqual([]);
+}
+
+/** A world that has heard of the repository, and then of nothing more. */
+async function deaf(world = new World()): Promise<World> {
+  world.github.queueJob({ runSeconds: 1 });
+  await world.runUntilQuiet();
+  world.network = () => [];
+  return world;
+}
+
+describe("rebalance", () => {
+  it("finds a queued job of which no delivery told", async () => {
+    const world = await deaf();
+    const job = world.github.queueJob();
+    await world.run(1);
+    world.github.failNext("listDeliveries", [goneForGood]);
+    await rebalance(world.ports, world.policy);
+    expect(await world.store.findJob(job.id)).toMatchObject({ state: "queued" });
+    await endsWithNothingLeft(world);
+  });
+
+  it("finds a job that was let go, of which no delivery told", async () => {
+    const world = new World();
+    const job = world.github.queueJob({ status: "waiting" });
+    await world.run(5);
+    expect(await world.store.findJob(job.id)).toMatchObject({ state: "waiting" });
+    expect(world.compute.launchCount).toBe(0);
+    world.network = () => [];
+    world.github.approve(job);
+    await endsWithNothingLeft(world);
+    expect(job.conclusion).toBe("success");
+  });
+
+  it("has a failed delivery sent again, once, and no other", async () => {
+    const world = await deaf();
+    world.github.queueJob();
+    await world.run(1);
+    await world.clock.advance(30_000);
+    world.network = (sendings) => sendings;
+    await rebalance(world.ports, world.policy);
+    await world.run(2);
+    await rebalance(world.ports, world.policy);
+    expect(world.github.calls.filter((call) => call.method === "redeliver")).toHaveLength(1);
+  });
+
+  it("gives up, visibly, a job that GitHub does not know any more", async () => {
+    const world = new World({ bootSeconds: 250 });
+    const job = world.github.queueJob();
+    await world.run(1);
+    world.github.forget(job);
+    await world.clock.advance(world.policy.timing.jobCheckSeconds * 1_000);
+    await rebalance(world.ports, world.policy);
+    expect(await world.store.findJob(job.id)).toMatchObject({
+      state: "done",
+      outcome: { kind: "given-up", because: "no-longer-at-github" },
+    });
+    expect(world.github.givenUp).toHaveLength(1);
+    expect(await world.runUntil(async () => world.compute.machines().length === 0)).toBe(true);
+  });
+
+  it("retires a machine whose idle runner GitHub has removed, and gets another for the job", async () => {
+    const world = new World();
+    const job = world.github.queueJob();
+    await world.runUntil(() => world.anyAgent((agent) => agent.state === "connecting"));
+    const [agent] = [...world.agents.values()];
+    agent!.frozen = true;
+    for (const runner of world.github.runners.values()) world.github.remove(runner);
+    await world.clock.advance(61_000);
+    await endsWithNothingLeft(world);
+    expect(job.conclusion).toBe("success");
+    expect((await world.machines()).map((machine) => machine.reason)).toEqual(["idle", "completed"]);
+  });
+
+  it("sees that a runner is busy when neither GitHub nor the machine told", async () => {
+    const world = new World();
+    world.github.queueJob({ runSeconds: 500 });
+    await world.runUntil(() => world.anyAgent((agent) => agent.state === "connecting"));
+    const [agent] = [...world.agents.values()];
+    await agent!.act();
+    agent!.frozen = true;
+    world.network = () => [];
+    await world.run(2);
+    for (const runner of world.github.runners.values()) world.github.connect(runner.jitConfig);
+    world.github.assign();
+    await world.clock.advance(61_000);
+    await rebalance(world.ports, world.policy);
+    expect(await world.onlyMachine()).toMatchObject({ state: "busy" });
+  });
+
+  it("checks the other jobs when one repository cannot be asked", async () => {
+    const world = new World({ policy: policy({ registration: "repository" }), bootSeconds: 250 });
+    const lost = world.github.queueJob();
+    const found = world.github.queueJob({ repository: repository({ name: "other" }) });
+    await world.run(1);
+    world.github.forget(lost);
+    world.github.forget(found);
+    await world.clock.advance(world.policy.timing.jobCheckSeconds * 1_000);
+    world.github.failNext("getJob", [goneForGood]);
+    await rebalance(world.ports, world.policy);
+    const jobs = await Promise.all([lost, found].map((job) => world.store.findJob(job.id)));
+    expect(jobs.map((job) => job?.state)).toEqual(["queued", "done"]);
+  });
+
+  it("has the other deliveries sent again when GitHub refuses one", async () => {
+    const world = await deaf();
+    world.github.queueJob();
+    world.github.queueJob();
+    await world.run(1);
+    await world.clock.advance(30_000);
+    world.github.failNext("redeliver", [goneForGood]);
+    await rebalance(world.ports, world.policy);
+    expect(world.github.calls.filter((call) => call.method === "redeliver")).toHaveLength(2);
+  });
+
+  it("keeps warm machines ready before any job came, and hands them to the first", async () => {
+    const warm = policy({ presets: [preset({ warm: 2 })] });
+    const world = new World({ policy: warm });
+    await rebalance(world.ports, world.policy);
+    await world.run(200);
+    expect(world.compute.machines()).toHaveLength(2);
+    expect(world.github.runners.size).toBe(0);
+    const job = world.github.queueJob({ runSeconds: 5 });
+    await world.runUntil(() => job.status === "completed", 40);
+    expect(job.conclusion).toBe("success");
+    await world.run(60);
+    expect(world.compute.launchCount).toBe(3);
+    world.policy = policy();
+    await endsWithNothingLeft(world);
+  });
+});
