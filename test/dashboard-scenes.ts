@@ -78,6 +78,7 @@ export function jobStatus(changes: Partial<JobStatus> = {}): JobStatus {
     state: "queued",
     outcome: null,
     because: null,
+    detail: null,
     waitsFor: "A machine is booting for it.",
     createdAt: before(12),
     startedAt: null,
@@ -225,15 +226,22 @@ export function busyStatus(count: number): StatusDocument {
     activeJobs,
     activeMachines,
     recentJobs: [
-      endedJob(9001, "refused", { because: "public-repository", completedAt: before(300), machine: null }),
+      endedJob(9001, "refused", {
+        because: "public-repository",
+        detail: "acme/rocket is public: anyone could run code here.",
+        completedAt: before(300),
+        machine: null,
+      }),
       endedJob(9002, "refused", {
         because: "no-preset",
+        detail: "No preset matches the labels.",
         name: "build-windows",
         completedAt: before(420),
         machine: null,
       }),
       endedJob(9003, "given-up", {
         because: "deadline-passed",
+        detail: "The job could not be served until its deadline.",
         name: "train",
         completedAt: before(900),
         machine: null,

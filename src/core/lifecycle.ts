@@ -32,7 +32,7 @@ import type {
  *
  * |            | launched | refused | bound | minted     | job-started | job-finished | exited   | interrupted | retire   | gone      |
  * |------------|----------|---------|-------|------------|-------------|--------------|----------|-------------|----------|-----------|
- * | requested  | launched | ended   | –     | registered | busy        | retiring     | retiring | retiring    | retiring | ended     |
+ * | requested  | launched | ended   | –     | registered | busy        | retiring     | retiring | retiring    | retiring | ended ¹   |
  * | launched   | –        | –       | –     | registered | busy        | retiring     | retiring | retiring    | retiring | ended ¹   |
  * | registered | –        | –       | –     | –          | busy        | retiring     | retiring | retiring    | retiring | retiring ²|
  * | busy       | –        | –       | –     | –          | –           | retiring     | retiring | – (noted)   | retiring³| ended     |
@@ -283,7 +283,7 @@ function reasonOfExit(machine: Machine, ran: boolean): EndReason {
 
 function afterInterrupted(machine: Machine, detail: string, at: Instant): Machine {
   if (machine.interruptedAt !== undefined) return machine;
-  const noted = { ...machine, interruptedAt: at, detail };
+  const noted = { ...machine, interruptedAt: at, detail: machine.detail ?? detail };
   return isBeforeMachineState(machine.state, "busy") ? retire(noted, "interrupted", detail, at) : noted;
 }
 
@@ -313,6 +313,7 @@ function afterGone(machine: Machine, detail: string, at: Instant): Machine {
   const unfenced = mayBeRegistered(machine) && machine.fence === undefined && machine.state !== "busy";
   const fenceFirst = unfenced && at < (machine.missingSince ?? at) + fencePatienceMilliseconds;
   if (!fenceFirst) return end(machine, reason, machine.detail ?? detail, at);
+  if (machine.state === "retiring" && machine.missingSince !== undefined) return machine;
   const missing = { ...machine, missingSince: machine.missingSince ?? at };
   return machine.state === "retiring" ? missing : retire(missing, reason, detail, at);
 }

@@ -127,6 +127,8 @@ export interface JobStatus {
   /** How it ended: a conclusion of GitHub (`success`, `failure`…), `given-up` or `refused`. Null while it lives. */
   readonly outcome: string | null;
   readonly because: GiveUpReason | RefusalReason | null;
+  /** Why it was given up or refused, as a sentence. */
+  readonly detail: string | null;
   /** Why it does not run yet, as a sentence. Null when it runs or has ended. */
   readonly waitsFor: string | null;
   readonly createdAt: string;
@@ -318,6 +320,7 @@ export function jobStatus(job: Job, context: WaitContext | undefined, now: Insta
     state: job.state,
     outcome: outcome === undefined ? null : outcome.kind === "completed" ? outcome.conclusion : outcome.kind,
     because: outcome === undefined || outcome.kind === "completed" ? null : outcome.because,
+    detail: outcome === undefined || outcome.kind === "completed" ? null : outcome.detail,
     waitsFor: context === undefined ? null : waitsFor(job, context),
     createdAt: iso(times.created),
     startedAt: isoOrNull(times.started),

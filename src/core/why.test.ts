@@ -6,6 +6,7 @@ const ledger = { fleet: "linux-x64", version: 1, record: fleetRecord(), jobs: []
 
 test("steps stand in the order in which they happened, though GitHub tells only whole seconds", () => {
   const done = job({
+    fleet: "linux-x64",
     state: "done",
     machineId: "m-1",
     runnerName: "m-1",

@@ -81,7 +81,7 @@ const unservedRow = {
     updateJobCell(row.cells[0], job);
     const [chip, text] = row.cells[1].children;
     setChip(chip, job.outcome === "refused" ? "refused" : "given up", "bad");
-    setText(text, reasonSentences[job.because] ?? job.because ?? "");
+    setText(text, job.detail ?? "");
     setText(row.cells[2].firstChild, job.completedAt === null ? nothing : timeOfDay(job.completedAt));
   },
 };
@@ -131,24 +131,6 @@ const presetRow = {
 const outcomeTones = { success: "good", failure: "bad", timed_out: "bad", startup_failure: "bad" };
 
 export const machineTones = { requested: "soft", launched: "soft", registered: "soft", busy: "good" };
-
-/** For people who have not read the source: the reasons of core/model.ts. */
-const reasonSentences = {
-  "deadline-passed": "It could not be served before its deadline.",
-  "no-capacity": "No machine could be had for it.",
-  "registration-refused": "GitHub refused to register a runner for it.",
-  "no-longer-at-github": "GitHub no longer has this job.",
-  "preset-removed": "Its preset is no longer in the configuration.",
-  operator: "An operator gave it up.",
-  "no-labels": "It asks for no labels, so nothing says what it needs.",
-  "no-preset": "No preset offers the labels that it asks for.",
-  "wrong-system": "No preset offers its operating system or architecture.",
-  "unknown-option": "One of its labels has an option that Mayfly does not know.",
-  "image-not-allowed": "It asks for an image that the configuration does not allow.",
-  "repository-not-admitted": "Its repository is not admitted by the configuration.",
-  "public-repository": "Its repository is public, and public repositories are refused here.",
-  "no-installation": "The GitHub App is not installed where it comes from.",
-};
 
 // ----------------------------------------------------------------------------------------------- cells
 
