@@ -35,6 +35,6 @@ export function explainFailure(
   return { text, exitCode: exitCodes.failed };
 }
 
-export function failureText(what: string, next: string, screen: Pick<Screen, "colours">): string {
+function failureText(what: string, next: string, screen: Pick<Screen, "colours">): string {
   return `${paint(screen, "bad", "error:")} ${what}\n${paint(screen, "strong", "next:")}  ${next}`;
 }

@@ -30,7 +30,7 @@ export function stateText(machine: MachineStatus): string {
   return machine.reason === null ? machine.state : `${machine.state}: ${machine.reason}`;
 }
 
-export function machineStyle(machine: MachineStatus): Style | undefined {
+function machineStyle(machine: MachineStatus): Style | undefined {
   if (machine.state === "busy") return "good";
   if (machine.state === "requested" || machine.state === "launched") return "doubtful";
   if (machine.state !== "ended") return undefined;
