@@ -219,6 +219,15 @@ it.runIf(isRoot)(
   },
 );
 
+it("refuses to launch for a user who could not reach the machine's folder", async () => {
+  await listener("exit 0");
+  await chmod(root, 0o700);
+  const user = { uid: 65_534, gid: 65_534 };
+  const [outcome] = await open({ user }).launch(request(["machine-1"]));
+  expect(outcome).toMatchObject({ kind: "refused", failure: "configuration", code: "FOLDER_CLOSED" });
+  expect(outcome).toMatchObject({ message: expect.stringContaining(`chmod o+x ${root}`) });
+});
+
 // ------------------------------------------------------------------------------------------------- harness
 
 function machines(): string {

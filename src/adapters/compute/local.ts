@@ -14,6 +14,7 @@ import type {
   TerminateOutcome,
 } from "../../ports/compute.ts";
 import type { Log } from "../../ports/log.ts";
+import { firstClosedFolder } from "./local-access.ts";
 import { createMachineFolders, isFolder, type MachineFolders, type MachineRecord } from "./local-folders.ts";
 import {
   createProcessScanner,
@@ -322,6 +323,11 @@ async function findObstacle(options: LocalComputeOptions, preset: string): Promi
   if (!(await mayRead(options.agentFile))) {
     return { code: "NO_AGENT", message: `The agent ${options.agentFile} is not there or cannot be read.` };
   }
+  const closed = await closedFolder(options);
+  if (closed !== undefined) {
+    const message = `The user ${options.user?.uid} of the machines may not pass through ${closed}. Run \`chmod o+x ${closed}\`.`;
+    return { code: "FOLDER_CLOSED", message };
+  }
   const path = options.path ?? usualPath;
   for (const program of ["sh", "curl"]) {
     const places = path.split(":").map((folder) => join(folder, program));
@@ -334,6 +340,16 @@ async function findObstacle(options: LocalComputeOptions, preset: string): Promi
     }
   }
   return undefined;
+}
+
+/** What keeps the machines' user from its machines or from the agent; the machine would end before it says a word. */
+async function closedFolder({
+  user,
+  machinesDirectory,
+  agentFile,
+}: LocalComputeOptions): Promise<string | undefined> {
+  if (user === undefined) return undefined;
+  return (await firstClosedFolder(user, machinesDirectory)) ?? (await firstClosedFolder(user, agentFile));
 }
 
 async function mayRead(path: string, mode = constants.R_OK): Promise<boolean> {

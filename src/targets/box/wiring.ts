@@ -41,7 +41,8 @@ export async function openBox(
   const { log, problems } = createProblemLog(options.log, clock);
   const secrets = secretsOf(config, log);
   await checkSecrets(config, secrets);
-  await mkdir(config.server.dataDirectory, { recursive: true, mode: 0o700 });
+  // Others may pass through, as the user of local machines must, but not look around; the files in it are 0600.
+  await mkdir(config.server.dataDirectory, { recursive: true, mode: 0o711 });
   const database = openDatabase(join(config.server.dataDirectory, "mayfly.db"));
   const opened: { close(): Promise<void> | void }[] = [database];
   try {
