@@ -1,0 +1,333 @@
+import { readFileSync } from "node:fs";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { job, jobEvent, machine, start } from "../../test/builders.ts";
+import {
+  isBeforeJobState,
+  isBeforeMachineState,
+  jobAfter,
+  jobGivenUp,
+  type MachineEvent,
+  machineAfter,
+  newJob,
+} from "./lifecycle.ts";
+import type {
+  Binding,
+  EndReason,
+  Job,
+  JobAction,
+  JobEvent,
+  JobState,
+  Machine,
+  MachineState,
+} from "./model.ts";
+
+const at = start + 60_000;
+const scope = { kind: "organization", installationId: 7, owner: "acme" } as const;
+const binding: Binding = {
+  jobId: 1001,
+  repository: "acme/app",
+  scope,
+  labels: ["self-hosted", "linux", "x64"],
+};
+
+/** The tables in the comment of lifecycle.ts, as rows of trimmed cells; the first row is the head. */
+function tablesOfComment(): readonly (readonly (readonly string[])[])[] {
+  const source = readFileSync(new URL("./lifecycle.ts", import.meta.url), "utf8");
+  const tables: string[][][] = [];
+  let open = false;
+  for (const line of source.split("\n")) {
+    const row = /^ \* \|(.*)\|$/.exec(line)?.[1];
+    if (row === undefined) {
+      open = false;
+      continue;
+    }
+    if (!open) tables.push([]);
+    open = true;
+    const cells = row.split("|").map((cell) => cell.trim());
+    if (!cells.every((cell) => /^-+$/.test(cell))) tables.at(-1)?.push(cells);
+  }
+  return tables;
+}
+
+/** Every cell of a table with its row, its column, what it says and its footnote. */
+function cellsOf(table: readonly (readonly string[])[]): readonly {
+  readonly row: string;
+  readonly column: string;
+  readonly says: string;
+  readonly footnote: string;
+}[] {
+  const [head = [], ...rows] = table;
+  return rows.flatMap(([row = "", ...cells]) =>
+    cells.map((cell, index) => ({
+      row,
+      column: head[index + 1] ?? "",
+      says: /^(–|[a-z]+)/.exec(cell)?.[1] ?? cell,
+      footnote: /[¹²³⁴]/.exec(cell)?.[0] ?? "",
+    })),
+  );
+}
+
+const [jobTable = [], machineTable = []] = tablesOfComment();
+
+it("finds both tables, whole", () => {
+  expect(tablesOfComment()).toHaveLength(2);
+  expect(jobTable.map((row) => row[0])).toEqual(["", "(unknown)", "waiting", "queued", "running", "done"]);
+  expect(machineTable.map((row) => row[0])).toEqual([
+    "",
+    "requested",
+    "launched",
+    "registered",
+    "busy",
+    "retiring",
+    "ended",
+  ]);
+  for (const table of [jobTable, machineTable]) {
+    for (const row of table) expect(row).toHaveLength(table[0]?.length ?? 0);
+  }
+});
+
+describe("the table of jobs", () => {
+  it.each(cellsOf(jobTable))("$row, $column: $says", ({ row, column, says }) => {
+    if (column === "given up") {
+      if (row === "(unknown)") return;
+      const before = job({ state: row as JobState });
+      const after = jobGivenUp(before, { kind: "given-up", because: "no-capacity", detail: "" }, at);
+      if (says === "–") expect(after).toBe(before);
+      else expect(after.state).toBe(says);
+      return;
+    }
+    const event = jobEvent({
+      action: column as JobAction,
+      ...(column === "in_progress" && { runnerName: "r" }),
+    });
+    if (row === "(unknown)") {
+      expect(newJob(event, "fleet-a").state).toBe(says);
+      return;
+    }
+    const before = job({ state: row as JobState });
+    const after = jobAfter(before, event);
+    if (says === "–") expect(after).toBe(before);
+    else expect(after.state).toBe(says);
+  });
+});
+
+/** A machine in this state, with all that such a machine has. */
+function machineIn(state: MachineState): Machine {
+  const registered = { binding, registration: { runnerId: 5, scope }, providerId: "p" };
+  const facts: Record<MachineState, Partial<Machine>> = {
+    requested: {},
+    launched: { providerId: "p" },
+    registered,
+    busy: { ...registered, jobId: 1001, times: { requested: start, online: start, started: start } },
+    retiring: { ...registered, reason: "idle", times: { requested: start, retiring: start } },
+    ended: { ...registered, reason: "idle", times: { requested: start, ended: start } },
+  };
+  return machine({ state, ...facts[state] });
+}
+
+const events: Readonly<Record<string, MachineEvent>> = {
+  launched: { kind: "launched", providerId: "p" },
+  refused: { kind: "refused", detail: "no" },
+  bound: { kind: "bound", binding },
+  minted: { kind: "minted", registration: { runnerId: 6, scope } },
+  "job-started": { kind: "job-started", jobId: 1001 },
+  "job-finished": { kind: "job-finished", jobId: 1001 },
+  exited: { kind: "exited", exitCode: 0, ranJob: true },
+  interrupted: { kind: "interrupted", detail: "taken back" },
+  retire: { kind: "retire", because: "idle", detail: "idle" },
+  gone: { kind: "gone", detail: "gone" },
+};
+
+describe("the table of machines", () => {
+  it.each(cellsOf(machineTable))("$row, $column: $says $footnote", ({ row, column, says, footnote }) => {
+    const before = machineIn(row as MachineState);
+    const event = events[column];
+    if (event === undefined) throw new Error(`The column ${column} has no event in this test.`);
+    // The fence of this one has not answered, so footnote 4 keeps it; it is looked at below.
+    const settled: Machine = footnote === "⁴" ? { ...before, fence: "passed" } : before;
+    const cause = footnote === "³" ? ({ ...event, because: "job-timeout" } as MachineEvent) : event;
+    const after = machineAfter(settled, cause, at);
+    expect(after.state).toBe(says === "–" ? row : says);
+    if (row === "ended") expect(after).toBe(before);
+  });
+
+  it("¹ keeps a machine that is bound, to remove a registration that may exist", () => {
+    for (const state of ["requested", "launched"] as const) {
+      expect(machineAfter({ ...machineIn(state), binding }, events.gone!, at).state).toBe("retiring");
+    }
+  });
+
+  it("² keeps the fact that it is missing", () => {
+    expect(machineAfter(machineIn("registered"), events.gone!, at)).toMatchObject({
+      state: "retiring",
+      reason: "lost",
+      missingSince: at,
+    });
+  });
+
+  it.each<EndReason>(["job-timeout", "operator", "lost"])("³ a busy machine retires for %s", (because) => {
+    expect(machineAfter(machineIn("busy"), { kind: "retire", because, detail: "" }, at).state).toBe(
+      "retiring",
+    );
+  });
+
+  it.each<EndReason>(["idle", "surplus", "cancelled", "boot-timeout", "interrupted", "orphan"])(
+    "³ a busy machine does not retire for %s",
+    (because) => {
+      const busy = machineIn("busy");
+      expect(machineAfter(busy, { kind: "retire", because, detail: "" }, at)).toBe(busy);
+    },
+  );
+
+  it("⁴ a retiring machine ends when the fence has answered, when there is none, or after ten minutes", () => {
+    const gone = (before: Machine, when: number) => machineAfter(before, events.gone!, when).state;
+    const unfenced = machineIn("retiring");
+    expect(gone(unfenced, at)).toBe("retiring");
+    expect(gone({ ...unfenced, fence: "passed" }, at)).toBe("ended");
+    expect(gone({ ...unfenced, fence: "refused" }, at)).toBe("ended");
+    expect(gone(machine({ state: "retiring", reason: "idle" }), at)).toBe("ended");
+    const missing = machineAfter(unfenced, events.gone!, at);
+    expect(gone(missing, at + 599_999)).toBe("retiring");
+    expect(gone(missing, at + 600_000)).toBe("ended");
+  });
+
+  it("notes the interruption of a busy machine and of a retiring one", () => {
+    for (const state of ["busy", "retiring"] as const) {
+      expect(machineAfter(machineIn(state), events.interrupted!, at).interruptedAt).toBe(at);
+    }
+  });
+
+  it("keeps why a machine retires when it is interrupted afterwards", () => {
+    const retiring = { ...machineIn("retiring"), detail: "No job came." };
+    expect(machineAfter(retiring, events.interrupted!, at)).toMatchObject({
+      reason: "idle",
+      detail: "No job came.",
+    });
+  });
+});
+
+// ------------------------------------------------------------------------------------------ properties
+
+const anyEvent = fc.oneof(
+  ...Object.values(events).map((event) => fc.constant(event)),
+  fc.constantFrom<MachineEvent>(
+    { kind: "contacted" },
+    { kind: "listening" },
+    { kind: "job-started" },
+    { kind: "exited", exitCode: 1, ranJob: false },
+    { kind: "retire", because: "operator", detail: "", forced: true },
+    { kind: "fence", answer: "passed" },
+    { kind: "fence", answer: "refused" },
+    { kind: "missing" },
+    { kind: "seen" },
+  ),
+);
+
+function frozen<T>(value: T): T {
+  if (typeof value === "object" && value !== null) {
+    for (const member of Object.values(value)) frozen(member);
+    Object.freeze(value);
+  }
+  return value;
+}
+
+describe("any sequence of events", () => {
+  it("moves no machine backwards, changes none in place, and never the reason of its end", () => {
+    fc.assert(
+      fc.property(fc.array(anyEvent, { maxLength: 30 }), (sequence) => {
+        let before = frozen(machine());
+        sequence.forEach((event, index) => {
+          const after = frozen(machineAfter(before, event, start + index));
+          expect(isBeforeMachineState(after.state, before.state)).toBe(false);
+          if (before.reason !== undefined) expect(after.reason).toBe(before.reason);
+          if (before.state === "ended") expect(after).toBe(before);
+          before = after;
+        });
+      }),
+    );
+  });
+
+  it("gives the same object when an event comes a second time", () => {
+    fc.assert(
+      fc.property(fc.array(anyEvent, { maxLength: 15 }), anyEvent, (sequence, event) => {
+        const before = sequence.reduce((last, next) => machineAfter(last, next, at), machine());
+        const once = machineAfter(before, event, at);
+        const repeatable = event.kind !== "bound" && event.kind !== "minted" && event.kind !== "contacted";
+        if (repeatable) expect(machineAfter(once, event, at)).toBe(once);
+        else expect(machineAfter(once, event, at)).toEqual(once);
+      }),
+    );
+  });
+
+  it("gives every machine that is not ended its record of an end when it ends", () => {
+    fc.assert(
+      fc.property(fc.array(anyEvent, { maxLength: 30 }), (sequence) => {
+        const last = sequence.reduce((before, event) => machineAfter(before, event, at), machine());
+        expect(last.reason === undefined).toBe(isBeforeMachineState(last.state, "retiring"));
+        expect(last.times.ended === undefined).toBe(last.state !== "ended");
+      }),
+    );
+  });
+});
+
+/** What GitHub tells of one job that ran, or was cancelled in the queue. */
+function lifeOf(ran: boolean): readonly JobEvent[] {
+  const run = { startedAt: start + 5_000, runnerName: "mayfly-1" };
+  const completed = {
+    action: "completed",
+    completedAt: start + 9_000,
+    conclusion: ran ? "success" : "cancelled",
+  };
+  return [
+    jobEvent({ action: "waiting" }),
+    jobEvent({ action: "queued" }),
+    ...(ran ? [jobEvent({ action: "in_progress", ...run })] : []),
+    jobEvent({ ...completed, ...(ran && run) } as Partial<JobEvent>),
+  ];
+}
+
+function endOf(deliveries: readonly JobEvent[]): Job {
+  const [first, ...rest] = deliveries;
+  if (first === undefined) throw new Error("There is no delivery.");
+  return rest.reduce(
+    (before, event) => {
+      const after = frozen(jobAfter(frozen(before), event));
+      expect(isBeforeJobState(after.state, before.state)).toBe(false);
+      if (before.state === "done") expect(after).toBe(before);
+      expect(jobAfter(after, event)).toBe(after);
+      return after;
+    },
+    newJob(first, "fleet-a"),
+  );
+}
+
+describe("the deliveries of one job", () => {
+  it.each([true, false])("end in the same job in any order and number (it ran: %s)", (ran) => {
+    const life = lifeOf(ran);
+    const { queued: _, ...expected } = endOf(life).times as Job["times"] & { queued?: number };
+    fc.assert(
+      fc.property(
+        fc.shuffledSubarray([...life, ...life, ...life], { minLength: 1 }).map((some) => [...some, ...life]),
+        (deliveries) => {
+          const { queued: __, ...times } = endOf(deliveries).times as Job["times"] & { queued?: number };
+          expect(times).toEqual(expected);
+          expect(endOf(deliveries)).toMatchObject({
+            state: "done",
+            outcome: { kind: "completed", conclusion: ran ? "success" : "cancelled" },
+          });
+        },
+      ),
+    );
+  });
+
+  it("give a cancelled job no start", () => {
+    expect(endOf(lifeOf(false)).times.started).toBeUndefined();
+  });
+
+  it("do not bring back a job that was given up", () => {
+    const outcome = { kind: "given-up", because: "deadline-passed", detail: "" } as const;
+    const done = jobGivenUp(job(), outcome, at);
+    for (const event of lifeOf(true)) expect(jobAfter(done, event)).toBe(done);
+  });
+});
