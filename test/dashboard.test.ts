@@ -76,9 +76,7 @@ describe.skipIf(chromiumPath === undefined)("the page in Chromium", () => {
       "A machine is booting for it.",
     );
     expect(await page.locator("#machines tbody tr").first().innerText()).toContain("busy");
-    expect(await page.locator("#refused tbody").innerText()).toContain(
-      "public repositories are refused here",
-    );
+    expect(await page.locator("#refused tbody").innerText()).toContain("anyone could run code here");
     expect(await page.locator("#wait-p95").innerText()).toBe("42 s");
     expect(await page.locator("#wait-note").innerText()).toContain("GitHub’s part: p50 0.9 s");
     expect(await page.locator("#cost-note").innerText()).toContain("GitHub-hosted $88.64");
@@ -205,7 +203,10 @@ describe.skipIf(chromiumPath === undefined)("the page in Chromium", () => {
         status: emptyStatus({
           problems: [hostile],
           activeJobs: [bad, runningJob(6, { ...job, machine: "m".repeat(64) })],
-          recentJobs: [endedJob(7, hostile, job), endedJob(8, "refused", { ...job, because: "no-preset" })],
+          recentJobs: [
+            endedJob(7, hostile, job),
+            endedJob(8, "refused", { ...job, because: "no-preset", detail: hostile }),
+          ],
           activeMachines: [machineStatus("m".repeat(64), { pool: hostile, detail: hostile })],
           presets: [{ name: "z".repeat(80), compute: hostile, labels, machines: 1, max: 2, status: "ready" }],
         }),
