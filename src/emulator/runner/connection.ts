@@ -6,6 +6,7 @@ const { Agent, request } = process.getBuiltinModule("node:http");
 
 export interface RunnerConfig {
   readonly serverUrl: string;
+  readonly runnerName: string;
   readonly runnerId: string;
   readonly credential: string;
   readonly workFolder: string;
@@ -20,6 +21,7 @@ export function readConfig(encoded: string): RunnerConfig | undefined {
     const data = Object(credentials.Data);
     const config = {
       serverUrl: String(runner.ServerUrl),
+      runnerName: String(runner.AgentName),
       runnerId: String(runner.AgentId),
       credential: String(data.Token),
       workFolder: String(runner.WorkFolder ?? "_work"),
