@@ -96,6 +96,7 @@ test("runs the steps for real: folders, files between steps, expressions, skippe
   expect(log).toContain("/_work/demo/demo/deep/er");
   expect(log).toContain("from python");
   expect(log).toMatch(/^CI=true$/m);
+  expect(log).toMatch(/^RUNNER_NAME=runner-1$/m);
   expect(log).not.toMatch(/JITCONFIG|SECRET_OF_THE_MACHINE/);
   expect(runner.output()).toContain("Skipped: uses actions/checkout@v4");
   expect(runner.output()).toContain("Job build completed with result: Succeeded");

@@ -11,6 +11,7 @@ import { runScript, type StepFolder, type StepResult, type Variables } from "./s
 export interface JobSurroundings {
   /** Relative to the current directory. */
   readonly workFolder: string;
+  readonly runnerName: string;
   /** The job was cancelled: steps with `always()` still run. */
   readonly cancel: AbortSignal;
   /** The runner was told to stop: nothing runs any more. */
@@ -79,7 +80,7 @@ function prepare(connection: RunnerConnection, message: JobMessage, surroundings
     connection,
     surroundings,
     folder: { workspace, temporary, trackingId },
-    variables: jobVariables(message, { workspace, temporary, event, trackingId }),
+    variables: jobVariables(message, surroundings.runnerName, { workspace, temporary, event, trackingId }),
     pathAdditions: [],
     stepContext: {},
     conclusion: "success",
@@ -195,7 +196,12 @@ function fill(state: JobState, text: string, variables: Variables): string {
   const contexts = {
     env: variables,
     github: githubContext(message, folder),
-    runner: { os: "Linux", arch: architecture(), temp: folder.temporary, name: "emulated" },
+    runner: {
+      os: operatingSystem(),
+      arch: architecture(),
+      temp: folder.temporary,
+      name: state.surroundings.runnerName,
+    },
     matrix: message.planned.matrix,
     needs: message.needs,
     steps: stepContext,
@@ -231,6 +237,7 @@ function githubContext(message: JobMessage, folder: StepFolder): Readonly<Record
 
 function jobVariables(
   message: JobMessage,
+  runnerName: string,
   places: { workspace: string; temporary: string; event: string; trackingId: string },
 ): Variables {
   const variables: Variables = {
@@ -243,9 +250,9 @@ function jobVariables(
     GITHUB_WORKSPACE: places.workspace,
     GITHUB_EVENT_PATH: places.event,
     GITHUB_SERVER_URL: "https://github.example",
-    RUNNER_OS: "Linux",
+    RUNNER_OS: operatingSystem(),
     RUNNER_ARCH: architecture(),
-    RUNNER_NAME: "emulated",
+    RUNNER_NAME: runnerName,
     RUNNER_ENVIRONMENT: "self-hosted",
     RUNNER_TEMP: places.temporary,
     RUNNER_TOOL_CACHE: join(places.temporary, "tools"),
@@ -259,6 +266,10 @@ function jobVariables(
   }
   if (existsSync("/bin/sh")) variables.SHELL = "/bin/sh";
   return variables;
+}
+
+function operatingSystem(): string {
+  return process.platform === "darwin" ? "macOS" : "Linux";
 }
 
 function architecture(): string {

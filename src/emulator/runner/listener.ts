@@ -1,5 +1,5 @@
 import type { JobMessage } from "../job-message.ts";
-import { RunnerConnection, readConfig } from "./connection.ts";
+import { type RunnerConfig, RunnerConnection, readConfig } from "./connection.ts";
 import { runJob } from "./job.ts";
 
 /**
@@ -33,7 +33,7 @@ async function main(): Promise<number> {
   print(`${now()}: Listening for Jobs`);
   const message = await waitForJob(connection, stop.signal);
   if (typeof message === "number") return message;
-  return work(connection, message, config.workFolder, stop.signal);
+  return work(connection, message, config, stop.signal);
 }
 
 /** The job, or the exit status when there will be none. */
@@ -64,9 +64,10 @@ async function waitForJob(connection: RunnerConnection, stop: AbortSignal): Prom
 async function work(
   connection: RunnerConnection,
   message: JobMessage,
-  workFolder: string,
+  config: RunnerConfig,
   stop: AbortSignal,
 ): Promise<number> {
+  const { workFolder, runnerName } = config;
   const cancel = new AbortController();
   const started = await connection.startJob(message.jobId, () => cancel.abort());
   if (!started) {
@@ -74,7 +75,7 @@ async function work(
     return exitCodes.done;
   }
   print(`${now()}: Running job: ${message.planned.name}`);
-  const end = await runJob(connection, message, { workFolder, cancel: cancel.signal, stop });
+  const end = await runJob(connection, message, { workFolder, runnerName, cancel: cancel.signal, stop });
   const isReported = await connection.finishJob(message.jobId, end);
   const { conclusion } = end;
   print(`${now()}: Job ${message.planned.name} completed with result: ${resultNames[conclusion]}`);
