@@ -153,8 +153,26 @@ export function fleetIdOf(preset: string, options: FleetOptions): FleetId {
 
 /** `*` stands for any characters. Compared without case, as GitHub compares names. */
 export function matchesPattern(text: string, pattern: string): boolean {
-  const escaped = pattern.split("*").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
-  return new RegExp(`^${escaped.join(".*")}$`, "is").test(text);
+  const letters = text.toLowerCase();
+  const rule = pattern.toLowerCase();
+  let at = 0;
+  let ruleAt = 0;
+  // Where the last star is, and what it stands for ends: a mismatch makes that star longer, never an earlier one.
+  let star = -1;
+  let starEnd = 0;
+  while (at < letters.length) {
+    if (rule[ruleAt] === "*") {
+      star = ruleAt++;
+      starEnd = at;
+    } else if (rule[ruleAt] === letters[at]) {
+      ruleAt++;
+      at++;
+    } else if (star >= 0) {
+      ruleAt = star + 1;
+      at = ++starEnd;
+    } else return false;
+  }
+  return /^\**$/.test(rule.slice(ruleAt));
 }
 
 // ---------------------------------------------------------------------------------------- reading labels
