@@ -187,26 +187,26 @@ interface Wish {
   readonly problem: { readonly because: RefusalReason; readonly detail: string } | undefined;
 }
 
-const systemLabels: Readonly<Record<string, OperatingSystem>> = {
-  linux: "linux",
-  windows: "windows",
-  macos: "macos",
-};
-const architectureNames: Readonly<Record<string, Architecture>> = {
-  x64: "x86_64",
-  x86_64: "x86_64",
-  amd64: "x86_64",
-  arm64: "arm64",
-  aarch64: "arm64",
-};
-const marketNames: Readonly<Record<string, Market>> = {
-  "spot-only": "spot-only",
-  spotonly: "spot-only",
-  "spot-preferred": "spot-preferred",
-  spotpreferred: "spot-preferred",
-  "on-demand-only": "on-demand-only",
-  ondemandonly: "on-demand-only",
-};
+const systemLabels: ReadonlyMap<string, OperatingSystem> = new Map([
+  ["linux", "linux"],
+  ["windows", "windows"],
+  ["macos", "macos"],
+]);
+const architectureNames: ReadonlyMap<string, Architecture> = new Map([
+  ["x64", "x86_64"],
+  ["x86_64", "x86_64"],
+  ["amd64", "x86_64"],
+  ["arm64", "arm64"],
+  ["aarch64", "arm64"],
+]);
+const marketNames: ReadonlyMap<string, Market> = new Map([
+  ["spot-only", "spot-only"],
+  ["spotonly", "spot-only"],
+  ["spot-preferred", "spot-preferred"],
+  ["spotpreferred", "spot-preferred"],
+  ["on-demand-only", "on-demand-only"],
+  ["ondemandonly", "on-demand-only"],
+]);
 const optionNames = ["cpu", "ram", "arch", "disk", "market", "type", "image"];
 
 function readLabels(labels: readonly string[], policy: Policy): Wish {
@@ -231,6 +231,8 @@ class LabelReader {
 
   read(label: string): void {
     const lower = label.toLowerCase();
+    const system = systemLabels.get(lower);
+    const architecture = architectureNames.get(lower);
     if (lower === "self-hosted") {
       this.#addressed = true;
     } else if (lower.startsWith("mayfly/") || lower.startsWith("spotrunner/")) {
@@ -240,10 +242,10 @@ class LabelReader {
     } else if (lower.startsWith("image:")) {
       this.#addressed = true;
       this.#readImage(label.slice("image:".length));
-    } else if (systemLabels[lower] !== undefined) {
-      this.#system = this.#once("operating system", this.#system, systemLabels[lower]);
-    } else if (architectureNames[lower] !== undefined) {
-      this.#set("architecture", architectureNames[lower], label);
+    } else if (system !== undefined) {
+      this.#system = this.#once("operating system", this.#system, system);
+    } else if (architecture !== undefined) {
+      this.#set("architecture", architecture, label);
     } else if (!this.#readMapping(lower)) {
       this.#plain.push(lower);
     }
@@ -310,15 +312,10 @@ class LabelReader {
     }
   }
 
-  #setNamed(
-    key: keyof FleetOptions,
-    value: string,
-    names: Readonly<Record<string, string>>,
-    label: string,
-  ): void {
-    const known = names[value.toLowerCase()];
+  #setNamed(key: keyof FleetOptions, value: string, names: ReadonlyMap<string, string>, label: string): void {
+    const known = names.get(value.toLowerCase());
     if (known === undefined) {
-      const hint = nearest(value.toLowerCase(), Object.keys(names));
+      const hint = nearest(value.toLowerCase(), [...names.keys()]);
       this.#fail("unknown-option", `${value || "Nothing"} in the label ${label} is not known.${hint}`);
     } else {
       this.#set(key, known, label);
