@@ -408,13 +408,27 @@ function consider(preset: Preset, wish: Wish): Considered {
 }
 
 function routed(preset: Preset, wished: FleetOptions, considered: readonly Considered[]): Route {
-  // An option that asks for what the preset is anyway must not make a fleet of its own.
-  const { architecture: _, ...options } = wished;
+  const options = beyondPreset(preset, wished);
   const spec = resolveSpec(preset, options);
-  const same = JSON.stringify(spec) === JSON.stringify(resolveSpec(preset, {}));
-  const effective = same ? {} : options;
-  const record = { id: fleetIdOf(preset.name, effective), options: effective, spec, refusals: [] };
+  const record = { id: fleetIdOf(preset.name, options), options, spec, refusals: [] };
   return { kind: "routed", preset, record, considered };
+}
+
+/** What is asked for and is not so anyway: a wish for what the preset is must not make a fleet of its own. */
+function beyondPreset(preset: Preset, wished: FleetOptions): FleetOptions {
+  const { architecture: _, instanceTypes, ...wishes } = wished;
+  const own: FleetOptions = preset;
+  const options: FleetOptions = Object.fromEntries(
+    Object.entries(wishes).filter(([key, value]) => own[key as keyof typeof wishes] !== value),
+  );
+  const sized = options.cpu !== undefined || options.memoryGib !== undefined;
+  if (instanceTypes === undefined || (!sized && sameTypes(instanceTypes, preset.instanceTypes)))
+    return options;
+  return { ...options, instanceTypes };
+}
+
+function sameTypes(left: readonly string[], right: readonly string[]): boolean {
+  return [...left].sort().join() === [...right].sort().join();
 }
 
 function unmatched(wish: Wish, policy: Policy, considered: readonly Considered[]): Route {
