@@ -440,7 +440,8 @@ function unmatched(wish: Wish, policy: Policy, considered: readonly Considered[]
       considered,
     );
   }
-  const wrongSystem = considered.length > 0 && considered.every((entry) => entry.lacks === "system");
+  const named = considered.filter((entry) => entry.lacks !== "name");
+  const wrongSystem = named.length > 0 && named.every((entry) => entry.lacks === "system");
   if (wrongSystem) {
     const asked = [wish.operatingSystem, wish.options.architecture].filter(Boolean).join(" ");
     return refused("wrong-system", `No preset offers ${asked}.`, considered);

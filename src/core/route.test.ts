@@ -1,0 +1,255 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { policy, preset, repository } from "../../test/builders.ts";
+import type { FleetOptions, Policy } from "./model.ts";
+import { admit, fleetIdOf, matchesPattern, type Route, resolveSpec, routeJob } from "./route.ts";
+
+const linux = preset({ cpu: 2, memoryGib: 8, instanceTypes: ["m7i.large", "m6i.large"] });
+const arm = preset({ name: "linux-arm64", architecture: "arm64", labels: ["linux", "arm64"] });
+const gpu = preset({ name: "gpu", labels: ["linux", "x64", "gpu"], image: "ami-gpu" });
+const windows = preset({ name: "windows", operatingSystem: "windows", labels: ["windows", "x64"] });
+
+const all: Policy = policy({
+  presets: [linux, arm, gpu],
+  labelMappings: [
+    { label: "Large", instanceTypes: ["c7i.xlarge"] },
+    { label: "gpu-large", instanceTypes: ["g6.xlarge"], preset: "gpu", image: "ami-large" },
+  ],
+  classes: { small: { cpu: 0.5, memoryGib: 1 } },
+  imagesAllowed: ["ghcr.io/acme/*", "ubuntu:24.04"],
+});
+
+function fleetOf(labels: readonly string[], rules = all): string {
+  const route = routeJob(labels, rules);
+  return route.kind === "routed" ? route.record.id : `${route.kind}: ${reasonOf(route)}`;
+}
+
+function reasonOf(route: Route): string {
+  return route.kind === "refused" ? route.because : "";
+}
+
+function detailOf(labels: readonly string[], rules = all): string {
+  const route = routeJob(labels, rules);
+  return route.kind === "routed" ? "" : route.detail;
+}
+
+describe("labels become a fleet", () => {
+  it.each<[string, readonly string[], string]>([
+    ["plain labels", ["self-hosted", "linux", "x64"], "linux-x64"],
+    ["some of them", ["self-hosted", "linux"], "linux-x64"],
+    ["none but self-hosted", ["self-hosted"], "linux-x64"],
+    ["without self-hosted", ["linux", "x64"], "linux-x64"],
+    ["another case", ["Self-Hosted", "LINUX", "X64"], "linux-x64"],
+    ["another architecture", ["self-hosted", "ARM64"], "linux-arm64"],
+    ["another word for it", ["self-hosted", "aarch64"], "linux-arm64"],
+    ["a label of one preset", ["self-hosted", "gpu"], "gpu"],
+    ["a preset by name", ["mayfly/gpu"], "gpu"],
+    ["a preset by name, another case", ["Mayfly/GPU"], "gpu"],
+    ["one option", ["mayfly/linux-x64/cpu=4"], "linux-x64/cpu=4"],
+    ["two options", ["mayfly/linux-x64/cpu=4/ram=16"], "linux-x64/cpu=4,memoryGib=16"],
+    ["separated by a comma", ["mayfly/linux-x64/ram=16,cpu=4"], "linux-x64/cpu=4,memoryGib=16"],
+    ["the other prefix", ["spotrunner/linux-x64/cpu=4,ram=16"], "linux-x64/cpu=4,memoryGib=16"],
+    ["an option of architecture", ["mayfly/linux-arm64/arch=arm64"], "linux-arm64"],
+    ["a disk", ["mayfly/linux-x64/disk=200"], "linux-x64/diskGib=200"],
+    ["a market", ["mayfly/linux-x64/market=spot-only"], "linux-x64/market=spot-only"],
+    ["a market in one word", ["mayfly/linux-x64/market=spotOnly"], "linux-x64/market=spot-only"],
+    ["types", ["mayfly/linux-x64/type=c7i.large+c6i.large"], "linux-x64/instanceTypes=c6i.large+c7i.large"],
+    ["an image", ["mayfly/linux-x64/image=ghcr.io/acme/ci:1"], "linux-x64/image=ghcr.io/acme/ci:1"],
+    [
+      "an image after options",
+      ["mayfly/linux-x64/cpu=4/image=ghcr.io/acme/a/b:1"],
+      "linux-x64/cpu=4,image=ghcr.io/acme/a/b:1",
+    ],
+    ["an image of its own", ["self-hosted", "image:ubuntu:24.04"], "linux-x64/image=ubuntu:24.04"],
+    ["an image of another preset", ["self-hosted", "image:ami-gpu"], "linux-x64/image=ami-gpu"],
+    ["a class", ["self-hosted", "class:Small"], "linux-x64/cpu=0.5,memoryGib=1"],
+    ["a mapping", ["self-hosted", "large"], "linux-x64/instanceTypes=c7i.xlarge"],
+    ["a mapping with a preset", ["gpu-large"], "gpu/image=ami-large,instanceTypes=g6.xlarge"],
+    ["the same wish twice", ["mayfly/linux-x64/cpu=4", "spotrunner/linux-x64/cpu=4"], "linux-x64/cpu=4"],
+    ["an option that the preset has anyway", ["mayfly/linux-x64/cpu=2"], "linux-x64"],
+    ["all options that it has anyway", ["mayfly/linux-x64/cpu=2,ram=8"], "linux-x64"],
+    ["one that it has anyway and one more", ["mayfly/linux-x64/cpu=2/disk=9"], "linux-x64/diskGib=9"],
+    ["the preset's own types", ["mayfly/linux-x64/type=m6i.large+m7i.large"], "linux-x64"],
+    ["the preset's own market", ["mayfly/linux-x64/market=on-demand-only"], "linux-x64"],
+    ["the preset's own image", ["mayfly/gpu/image=ami-gpu"], "gpu"],
+  ])("%s", (_what, labels, fleet) => {
+    expect(fleetOf(labels)).toBe(fleet);
+  });
+
+  it("in the order of the config, whatever the order of the labels", () => {
+    const both = policy({ presets: [gpu, linux] });
+    expect(fleetOf(["linux", "self-hosted", "x64"], both)).toBe("gpu");
+    expect(fleetOf(["x64", "linux", "self-hosted"], both)).toBe("gpu");
+  });
+});
+
+describe("labels that cannot be served are refused with a reason", () => {
+  it.each<[string, readonly string[], string, RegExp]>([
+    ["no labels", [], "no-labels", /Add a label/],
+    ["an unknown preset", ["mayfly/linux-x46"], "no-preset", /linux-x46.*Did you mean linux-x64\?/],
+    ["no preset named", ["mayfly/"], "no-preset", /no preset/i],
+    ["another system", ["self-hosted", "windows"], "wrong-system", /windows/],
+    ["another system of a named preset", ["mayfly/linux-x64", "windows"], "wrong-system", /windows/],
+    ["another architecture of a named preset", ["mayfly/linux-x64/arch=arm64"], "wrong-system", /arm64/],
+    ["a label that nobody offers", ["self-hosted", "fpga"], "no-preset", /fpga/],
+    ["an unknown option", ["mayfly/linux-x64/cpus=4"], "unknown-option", /Did you mean cpu\?/],
+    ["an option without a value", ["mayfly/linux-x64/cpu"], "unknown-option", /Nothing/],
+    ["a number that is none", ["mayfly/linux-x64/cpu=four"], "unknown-option", /four/],
+    ["a number that is too large", ["mayfly/linux-x64/cpu=1025"], "unknown-option", /1024/],
+    ["zero", ["mayfly/linux-x64/ram=0"], "unknown-option", /0/],
+    ["a number with an exponent", ["mayfly/linux-x64/ram=1e3"], "unknown-option", /1e3/],
+    ["a negative number", ["mayfly/linux-x64/ram=-1"], "unknown-option", /-1/],
+    ["an unknown market", ["mayfly/linux-x64/market=spot"], "unknown-option", /market=spot/],
+    ["an unknown architecture", ["mayfly/linux-x64/arch=mips"], "unknown-option", /mips/],
+    ["a type that is none", ["mayfly/linux-x64/type=;rm"], "unknown-option", /instance type/],
+    ["an unknown class", ["self-hosted", "class:huge"], "unknown-option", /Known classes: small/],
+    ["an image that is not allowed", ["self-hosted", "image:evil/x"], "image-not-allowed", /images.allow/],
+    ["an image that is none", ["self-hosted", "image:a b"], "image-not-allowed", /not an image/],
+    ["an image as an option", ["mayfly/gpu/image=evil"], "image-not-allowed", /evil/],
+    ["two presets", ["mayfly/gpu", "mayfly/linux-x64"], "unknown-option", /more than one preset/],
+    ["two systems", ["self-hosted", "linux", "windows"], "unknown-option", /more than one operating/],
+    ["two architectures", ["self-hosted", "x64", "arm64"], "unknown-option", /contradicts/],
+    ["two sizes", ["mayfly/linux-x64/cpu=4", "class:small"], "unknown-option", /contradicts/],
+  ])("%s", (_what, labels, because, detail) => {
+    expect(fleetOf(labels)).toBe(`refused: ${because}`);
+    expect(detailOf(labels)).toMatch(detail);
+  });
+
+  it.each([["ubuntu-latest"], ["windows-2022"], ["some", "thing"]])("%s is not ours", (...labels) => {
+    expect(fleetOf(labels)).toBe("ignored: ");
+  });
+
+  it("a word that every object knows is a label like any other", () => {
+    for (const word of ["constructor", "__proto__", "toString", "hasOwnProperty", "valueOf"]) {
+      expect(fleetOf([word])).toBe("ignored: ");
+      expect(fleetOf(["self-hosted", word])).toBe("refused: no-preset");
+      expect(fleetOf([`mayfly/linux-x64/market=${word}`])).toBe("refused: unknown-option");
+      expect(fleetOf([`mayfly/linux-x64/${word}=1`])).toBe("refused: unknown-option");
+      expect(fleetOf([`class:${word}`])).toBe("refused: unknown-option");
+      expect(fleetOf(["self-hosted", word], policy({ presets: [preset({ labels: [word] })] }))).toBe(
+        "linux-x64",
+      );
+    }
+  });
+
+  it("whatever the labels, routing ends with a route", () => {
+    const word = fc.oneof(
+      fc.string({ maxLength: 300, unit: "binary" }),
+      fc.string({ maxLength: 60 }).map((text) => `mayfly/linux-x64/${text}`),
+      fc.string({ maxLength: 60 }).map((text) => `image:${text}`),
+      fc.constantFrom("linux", "x64", "self-hosted", "large", "class:small"),
+    );
+    fc.assert(
+      fc.property(fc.array(word, { maxLength: 100 }), (labels) => {
+        const route = routeJob(labels, all);
+        expect(["routed", "refused", "ignored"]).toContain(route.kind);
+        if (route.kind === "routed") expect(route.record.id).toMatch(/^[a-z0-9-]+(\/[\w.:/@=,+-]+)?$/);
+      }),
+    );
+  });
+});
+
+describe("the explanation", () => {
+  it("says of every preset why it was taken or not", () => {
+    const { considered } = routeJob(
+      ["self-hosted", "windows", "gpu"],
+      policy({ presets: [linux, windows, gpu] }),
+    );
+    expect(considered).toEqual([
+      expect.objectContaining({ preset: "linux-x64", matches: false, lacks: "system" }),
+      expect.objectContaining({ preset: "windows", matches: false, lacks: "label" }),
+      expect.objectContaining({ preset: "gpu", matches: false, lacks: "system" }),
+    ]);
+    expect(considered.map((entry) => entry.because)).toEqual([
+      "the job asks for windows, the preset is linux",
+      "it does not offer the label gpu",
+      "the job asks for windows, the preset is linux",
+    ]);
+  });
+
+  it("names the preset that was taken", () => {
+    const { considered } = routeJob(["mayfly/gpu"], all);
+    expect(considered.filter((entry) => entry.matches).map((entry) => entry.preset)).toEqual(["gpu"]);
+  });
+});
+
+describe("the id of a fleet", () => {
+  const options: FleetOptions = { cpu: 4, memoryGib: 16, market: "spot-only", instanceTypes: ["b", "a"] };
+
+  it("is the same in every order of the options, and of the types", () => {
+    fc.assert(
+      fc.property(fc.shuffledSubarray(Object.entries(options), { minLength: 4 }), (entries) => {
+        const shuffled = { ...Object.fromEntries(entries), instanceTypes: ["a", "b"] };
+        expect(fleetIdOf("p", shuffled as FleetOptions)).toBe(fleetIdOf("p", options));
+      }),
+    );
+  });
+
+  it("is another for other options, and bounded in length", () => {
+    expect(fleetIdOf("p", { cpu: 4 })).not.toBe(fleetIdOf("p", { memoryGib: 4 }));
+    const long = fleetIdOf("p", { image: "a".repeat(200) });
+    expect(long).toMatch(/^p\/[0-9a-f]{32}$/);
+    expect(long).not.toBe(fleetIdOf("p", { image: `${"a".repeat(199)}b` }));
+  });
+
+  it("gives jobs of one fleet the same spec", () => {
+    const wishes = ["cpu=2", "ram=8", "cpu=4", "disk=9", "type=m6i.large+m7i.large", "market=spot-only"];
+    fc.assert(
+      fc.property(fc.subarray(wishes), fc.subarray(wishes), (left, right) => {
+        const [first, second] = [left, right].map((some) =>
+          routeJob([`mayfly/linux-x64/${some.join("/")}`], all),
+        );
+        if (first?.kind !== "routed" || second?.kind !== "routed") return;
+        if (first.record.id === second.record.id) expect(first.record.spec).toEqual(second.record.spec);
+        expect(resolveSpec(linux, first.record.options)).toEqual(first.record.spec);
+      }),
+    );
+  });
+});
+
+describe("admission", () => {
+  const rules = (repositories: readonly string[], publicRepositories: "refuse" | "allow" = "refuse") =>
+    policy({ admission: { repositories, publicRepositories } });
+
+  it.each<[string, Policy, boolean, string | undefined]>([
+    ["all private ones", rules([]), true, undefined],
+    ["no public ones", rules([]), false, "public-repository"],
+    ["public ones where that is meant", rules([], "allow"), false, undefined],
+    ["those that match", rules(["Acme/*"]), true, undefined],
+    ["not those that do not", rules(["acme/other", "acm/*"]), true, "repository-not-admitted"],
+    ["a public one that matches is still public", rules(["acme/*"]), false, "public-repository"],
+  ])("admits %s", (_what, admission, isPrivate, because) => {
+    expect(admit(repository({ private: isPrivate }), admission)?.because).toBe(because);
+  });
+});
+
+describe("patterns", () => {
+  /** The same, letter by letter: slow, and plain to see. */
+  function matchesSlowly(text: string, pattern: string): boolean {
+    if (pattern === "") return text === "";
+    if (pattern[0] === "*") {
+      return matchesSlowly(text, pattern.slice(1)) || (text !== "" && matchesSlowly(text.slice(1), pattern));
+    }
+    return text !== "" && text[0] === pattern[0] && matchesSlowly(text.slice(1), pattern.slice(1));
+  }
+
+  it("match as the slow reference does", () => {
+    const text = fc.string({ unit: fc.constantFrom("a", "b", ".", "/", "+", "$", "(", "\n"), maxLength: 10 });
+    const pattern = fc.string({
+      unit: fc.constantFrom("a", "b", ".", "/", "+", "$", "(", "*", "\n"),
+      maxLength: 6,
+    });
+    fc.assert(
+      fc.property(text, pattern, (some, rule) => {
+        expect(matchesPattern(some, rule)).toBe(matchesSlowly(some, rule));
+        expect(matchesPattern(some.toUpperCase(), rule)).toBe(matchesSlowly(some, rule));
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  it("take no time that grows out of bounds with the number of stars", () => {
+    const pattern = `${"a*".repeat(30)}b`;
+    expect(matchesPattern("a".repeat(256), pattern)).toBe(false);
+  });
+});
