@@ -108,8 +108,9 @@ function present(document: EmulateGithubDocument, options: EmulateGithubOptions,
     ],
     terminal.screen,
   );
+  const late = run === null ? "" : "\nA server that starts after the run finds it within half a minute.";
   terminal.print(
-    `An emulated GitHub runs. Ctrl-C ends it.\n\n${fields}\n\nServe its jobs: mayfly serve --config ${document.configFile}`,
+    `An emulated GitHub runs. Ctrl-C ends it.\n\n${fields}\n\nServe its jobs: mayfly serve --config ${document.configFile}${late}`,
   );
 }
 
@@ -134,6 +135,9 @@ presets:
     compute: local
     local: { runnerDirectory: ${JSON.stringify(document.runnerDirectory)} }
     max: 4
+schedule:
+  rebalanceSeconds: 5   # a run that was started before the server is found soon
+  scaledownSeconds: 5
 `;
 }
 
