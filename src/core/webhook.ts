@@ -98,7 +98,8 @@ function parseWorkflowJob(payload: Fields, action: JobAction, receivedAt: Instan
   if (!isId(job.run_id)) return "The field workflow_job.run_id is not a positive whole number.";
   const labels = parseLabels(job.labels);
   if (typeof labels === "string") return labels;
-  const createdAt = instant(job.created_at);
+  // Older servers send no created_at; until the job starts, started_at is when it was queued.
+  const createdAt = instant(job.created_at === undefined ? job.started_at : job.created_at);
   if (createdAt === undefined) return "The field workflow_job.created_at is not a time.";
 
   const installation = fields(payload.installation)?.id;
