@@ -57,11 +57,11 @@ export function processTerminal(): Terminal {
     note: (text) => void stderr.write(`${text}\n`),
     async confirm(question) {
       const reader = createInterface({ input: stdin, output: stderr });
-      try {
-        return /^\s*y/i.test(await reader.question(`${printable(question)} [y/N] `));
-      } finally {
-        reader.close();
-      }
+      // Ctrl-C and Ctrl-D close the reader without an answer, which is no yes.
+      const left = new Promise<string>((resolve) => reader.once("close", () => resolve("")));
+      const answer = await Promise.race([reader.question(`${printable(question)} [y/N] `), left]);
+      reader.close();
+      return /^\s*y/i.test(answer);
     },
   };
 }

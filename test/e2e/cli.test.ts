@@ -1,9 +1,10 @@
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { stripVTControlCharacters } from "node:util";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { processEnvironment } from "../../src/config/environment.ts";
 import { busyStatus, interruptedWhy, now, quietStatus } from "../support/cli-scenes.ts";
@@ -55,14 +56,14 @@ function mayfly(
   return run(process.execPath, [mainFile, ...words], variables);
 }
 
-function run(file: string, words: readonly string[], variables: Variables): Promise<Outcome> {
+function run(file: string, words: readonly string[], variables: Variables, input = ""): Promise<Outcome> {
   const { PATH, HOME } = processEnvironment();
   const child = spawn(file, words, { cwd: folder, env: { PATH, HOME, ...variables } });
   let stdout = "";
   let stderr = "";
   child.stdout.on("data", (chunk) => (stdout += chunk));
   child.stderr.on("data", (chunk) => (stderr += chunk));
-  child.stdin.end();
+  child.stdin.end(input);
   return new Promise((resolve) => child.on("close", (exitCode) => resolve({ exitCode, stdout, stderr })));
 }
 
@@ -236,6 +237,44 @@ describe("ending a machine", () => {
     expect(exitCode).toBe(1);
     expect(stderr).toContain("No such thing is known.");
     expect(server.requests[0]?.path).toBe("/api/machines/no%2Fsuch/terminate");
+  });
+});
+
+/** `script` gives its command a terminal; it belongs to util-linux, which every Linux has. */
+const hasScript = spawnSync("script", ["--version"]).status === 0;
+
+describe.skipIf(!hasScript)("on a terminal", () => {
+  function onTerminal(command: string, variables: Variables = {}, input = ""): Promise<Outcome> {
+    const line = `stty cols 60; "${process.execPath}" "${mainFile}" ${command}`;
+    const all = { MAYFLY_URL: server.url, TERM: "xterm-256color", SHELL: "/bin/sh", ...variables };
+    return run("script", ["-qec", line, "/dev/null"], all, input);
+  }
+
+  test("lines are cut to its width, and states have colours", async () => {
+    const { stdout } = await onTerminal("jobs list");
+    expect(stdout).toContain("\u001b[32mrunning\u001b[39m");
+    for (const line of stripVTControlCharacters(stdout).split(/\r?\n/))
+      expect(line.length).toBeLessThanOrEqual(60);
+  });
+
+  test("NO_COLOR is obeyed, in the output and in errors", async () => {
+    const { stdout } = await onTerminal("jobs list", { NO_COLOR: "1" });
+    expect(stdout).toContain("running");
+    expect(stdout).not.toContain("\u001b");
+    expect((await onTerminal("why 77")).stdout).toContain("\u001b[31merror:");
+    expect((await onTerminal("why 77", { NO_COLOR: "1" })).stdout).not.toContain("\u001b");
+  });
+
+  test.each([
+    ["y\n", 0, 1],
+    ["n\n", 1, 0],
+    ["\n", 1, 0],
+    ["\u0004", 1, 0],
+  ])("--force asks, and %j is answered with %d", async (input, code, posts) => {
+    const { exitCode, stdout } = await onTerminal("runners terminate mayfly-1 --force", {}, input);
+    expect(stdout).toContain("Terminate machine mayfly-1 now? [y/N]");
+    expect(exitCode).toBe(code);
+    expect(server.requests.filter((request) => request.method === "POST")).toHaveLength(posts);
   });
 });
 
