@@ -179,17 +179,22 @@ function boundedOffer(
   return { count, purchase: market.purchase, blocked };
 }
 
-/** Spot first where it is allowed; on-demand when spot as a whole refused; else the wait, with its reason. */
+/**
+ * Spot first where it is allowed; on-demand when spot has nothing to give; else the wait, with its reason. A provider
+ * that is throttled or unreachable, or a setting that is wrong, says nothing of spot and buys nothing dearer.
+ */
 function openMarket(ledger: Ledger, now: Instant): { readonly purchase: Purchase } | Blocking {
   const refusals = ledger.record?.refusals ?? [];
   const market = ledger.record?.spec.market ?? "spot-preferred";
   const spot = marketRefusal(refusals, "spot", now);
   const onDemand = marketRefusal(refusals, "on-demand", now);
   if (market !== "on-demand-only" && spot === undefined) return { purchase: "spot" };
-  if (market !== "spot-only" && onDemand === undefined) return { purchase: "on-demand" };
-  const refusal = market === "spot-only" ? spot : (onDemand ?? spot);
-  const until =
-    market === "spot-preferred" ? Math.min(spot?.until ?? now, onDemand?.until ?? now) : refusal?.until;
+  const spotIsFull = spot === undefined || spot.kind === "capacity" || spot.kind === "quota";
+  const onDemandHelps = market === "on-demand-only" || (market === "spot-preferred" && spotIsFull);
+  if (onDemandHelps && onDemand === undefined) return { purchase: "on-demand" };
+  const refusal = onDemandHelps ? (onDemand ?? spot) : spot;
+  const both = market === "spot-preferred" && onDemandHelps;
+  const until = both ? Math.min(spot?.until ?? now, onDemand?.until ?? now) : refusal?.until;
   return {
     because: blockReasonOf(refusal?.kind, market === "spot-only"),
     detail: `${refusal?.code ?? "The provider"}: ${refusal?.message ?? "no machine can be launched"}`,
