@@ -132,7 +132,9 @@ export function jobAfter(job: Job, event: JobEvent): Job {
       times: { ...job.times, ...startOf(job, event) },
     };
   }
-  if (event.action === "queued" && job.state === "waiting") return { ...job, state: "queued" };
+  if (event.action === "queued" && job.state === "waiting") {
+    return { ...job, state: "queued", times: { ...job.times, queued: event.receivedAt } };
+  }
   return job;
 }
 

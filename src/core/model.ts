@@ -163,6 +163,8 @@ export interface JobTimes {
   /** When GitHub created the job. The difference to `received` is GitHub's part of the wait. */
   readonly created: Instant;
   readonly received: Instant;
+  /** When GitHub let it go, if it had waited for an approval: its own wait begins here. */
+  readonly queued?: Instant;
   /** When a plan first counted it as demand. */
   readonly planned?: Instant;
   /** When a machine was asked for on its account, or was found to be there already. */

@@ -88,7 +88,7 @@ export function plan(ledger: Ledger, policy: Policy, context: PlanContext, now: 
 }
 
 export function deadlineOf(job: Job, policy: Policy): Instant {
-  return job.times.created + policy.timing.jobDeadlineSeconds * 1000;
+  return (job.times.queued ?? job.times.created) + policy.timing.jobDeadlineSeconds * 1000;
 }
 
 // ------------------------------------------------------------------------------------ demand and supply

@@ -258,10 +258,10 @@ export function percentile(sorted: readonly number[], part: number): number | nu
   return sorted[Math.min(rank, sorted.length) - 1] ?? null;
 }
 
-/** Waits of the jobs that started at or after `since`, from GitHub's creation to the start. */
+/** Waits of the jobs that started at or after `since`, from GitHub's creation, or an approval, to the start. */
 export function waitSummary(jobs: readonly Job[], since: Instant): WaitSummary {
   const started = jobs.filter((job) => job.times.started !== undefined && job.times.started >= since);
-  const waits = started.map((job) => secondsBetween(job.times.created, job.times.started)).sort(ascending);
+  const waits = started.map((job) => secondsBetween(waitBegan(job), job.times.started)).sort(ascending);
   const github = started.map((job) => secondsBetween(job.times.created, job.times.received)).sort(ascending);
   return {
     jobs: started.length,
@@ -325,7 +325,7 @@ export function jobStatus(job: Job, context: WaitContext | undefined, now: Insta
     createdAt: iso(times.created),
     startedAt: isoOrNull(times.started),
     completedAt: isoOrNull(times.completed),
-    waitSeconds: secondsBetween(times.created, times.started ?? times.completed ?? now),
+    waitSeconds: secondsBetween(waitBegan(job), times.started ?? times.completed ?? now),
     runSeconds: times.started === undefined ? null : secondsBetween(times.started, times.completed ?? now),
     machine: job.machineId ?? null,
     costUsd: null,
@@ -488,6 +488,11 @@ function minutes(
     started: jobs,
     machines: alive[index] ?? 0,
   }));
+}
+
+/** An approval that somebody had to give is nobody's wait for a machine. */
+function waitBegan(job: Job): Instant {
+  return job.times.queued ?? job.times.created;
 }
 
 function secondsBetween(from: Instant, until: Instant | undefined): number {

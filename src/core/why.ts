@@ -55,6 +55,7 @@ function stepsOf(job: Job, machines: readonly Machine[]): readonly WhyStep[] {
   const ofJob = inOrder([
     [times.created, "GitHub created the job"],
     [times.received, "Mayfly heard of it"],
+    [times.queued, "GitHub let it go, after an approval"],
     [times.planned, `it was counted as demand of fleet ${job.fleet}`],
     [times.launched, "a machine was asked for, or was there already"],
     [times.running, `machine ${machine} was running`],

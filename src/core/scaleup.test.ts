@@ -1,0 +1,469 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { fleetRecord, fleetSpec, job, machine, policy, preset, start, timing } from "../../test/builders.ts";
+import { countersOf } from "./counters.ts";
+import { demandOf } from "./demand.ts";
+import { jobAfter, machineAfter } from "./lifecycle.ts";
+import type { Binding, Job, Ledger, Machine, MachineState, Policy, PoolRefusal } from "./model.ts";
+import { everyPool } from "./retry.ts";
+import { type Command, deadlineOf, type Plan, plan } from "./scaleup.ts";
+
+const scope = { kind: "organization", installationId: 7, owner: "acme" } as const;
+const labels = ["self-hosted", "linux", "x64"];
+
+function ledger(jobs: readonly Job[], machines: readonly Machine[] = [], record = fleetRecord()): Ledger {
+  return { fleet: "fleet-a", version: 1, record, jobs, machines };
+}
+
+function jobs(count: number, overrides: Partial<Job> = {}): Job[] {
+  return Array.from({ length: count }, (_, index) =>
+    job({ id: 2_000 + index, ...overrides, times: { created: start + index } }),
+  );
+}
+
+function countersOfAll(machines: readonly Machine[]): Record<string, number> {
+  const counters: Record<string, number> = {};
+  for (const entry of machines) {
+    for (const counter of countersOf(entry)) counters[counter] = (counters[counter] ?? 0) + 1;
+  }
+  return counters;
+}
+
+function planned(before: Ledger, rules: Policy = policy(), now = start + 60_000, spentTodayUsd = 0): Plan {
+  return plan(before, rules, { counters: countersOfAll(before.machines), spentTodayUsd }, now);
+}
+
+function launchOf(result: Plan): Command & { kind: "launch" } {
+  const command = result.commands.find((entry) => entry.kind === "launch");
+  if (command?.kind !== "launch") throw new Error("Nothing is launched.");
+  return command;
+}
+
+function launches(result: Plan): number {
+  return result.commands.reduce((sum, entry) => sum + (entry.kind === "launch" ? entry.count : 0), 0);
+}
+
+function bindingFor(some: Job, overrides: Partial<Binding> = {}): Binding {
+  const { owner, name } = some.repository;
+  return { jobId: some.id, repository: `${owner}/${name}`, scope, labels: some.labels, ...overrides };
+}
+
+function registered(id: string, some: Job, at = start, overrides: Partial<Binding> = {}): Machine {
+  return machine({
+    id,
+    state: "registered",
+    binding: bindingFor(some, overrides),
+    registration: { runnerId: 1, scope },
+    times: { claimed: at, registered: at },
+  });
+}
+
+/** The ledger after a plan was carried out and every launch was answered. */
+function applied(before: Ledger, result: Plan, now: number): Ledger {
+  const machines = new Map(before.machines.map((entry) => [entry.id, entry]));
+  const remaining = new Map(before.jobs.map((entry) => [entry.id, entry]));
+  for (const command of result.commands) {
+    if (command.kind === "launch") {
+      for (let index = 0; index < command.count; index++) {
+        const id = `new-${machines.size}`;
+        machines.set(id, machine({ id, purchase: command.purchase, times: { requested: now } }));
+      }
+    } else if (command.kind === "relaunch") {
+      const { id, launchAttempts } = command.machine;
+      machines.set(id, { ...command.machine, launchAttempts: launchAttempts + 1 });
+    } else if (command.kind === "retire") {
+      const event = { kind: "retire", because: command.because, detail: "" } as const;
+      machines.set(command.machine.id, machineAfter(command.machine, event, now));
+    } else remaining.delete(command.job.id);
+  }
+  const { blocked } = result;
+  const { blocked: _, ...record } = before.record ?? fleetRecord();
+  return {
+    ...before,
+    record: { ...record, ...(blocked !== undefined && { blocked }) },
+    jobs: [...remaining.values()],
+    machines: [...machines.values()],
+  };
+}
+
+describe("a plan", () => {
+  it("launches one machine per queued job and none for other jobs", () => {
+    const others = [job({ id: 1, state: "waiting" }), job({ id: 2, state: "running" })];
+    const result = planned(ledger([...jobs(3), ...others]));
+    expect(launchOf(result)).toMatchObject({ count: 3, because: "demand", purchase: "on-demand" });
+    expect(launchOf(result).jobs.map((some) => some.id)).toEqual([2000, 2001, 2002]);
+    expect(result.blocked).toBeUndefined();
+  });
+
+  it("adds the warm target, for a fleet without options only", () => {
+    const warm = policy({ presets: [preset({ warm: 2 })] });
+    expect(launchOf(planned(ledger([]), warm))).toMatchObject({ count: 2, because: "warm-target" });
+    expect(launches(planned(ledger(jobs(1)), warm))).toBe(3);
+    expect(launches(planned(ledger(jobs(1), [], fleetRecord({ options: { cpu: 4 } })), warm))).toBe(1);
+  });
+
+  it.each<[string, Policy, number, string]>([
+    ["its preset", policy({ presets: [preset({ max: 3 })] }), 3, "preset-limit"],
+    ["all machines", policy({ limits: { machines: 2, perRepository: 50 } }), 2, "total-limit"],
+    ["the repository", policy({ limits: { machines: 50, perRepository: 1 } }), 1, "repository-limit"],
+    ["the budget", policy({ limits: { machines: 9, perRepository: 9, dailyBudgetUsd: 5 } }), 0, "budget"],
+  ])("stops at the cap of %s and says so", (_what, rules, count, because) => {
+    const result = planned(ledger(jobs(5)), rules, start + 60_000, 5);
+    expect(launches(result)).toBe(count);
+    expect(result.blocked).toMatchObject({ because, since: start + 60_000 });
+    if (because === "budget") expect(result.blocked?.nextAttemptAt).toBe(start + 86_400_000);
+  });
+
+  it("keeps since when it has been blocked for the same reason", () => {
+    const rules = policy({ presets: [preset({ max: 0 })] });
+    const first = ledger(jobs(1));
+    const later = applied(first, planned(first, rules, start + 1_000), start + 1_000);
+    expect(planned(later, rules, start + 9_000).blocked).toMatchObject({ since: start + 1_000 });
+  });
+
+  it("counts places of other fleets", () => {
+    const counters = { machines: 199, "preset:linux-x64": 10 };
+    expect(launches(plan(ledger(jobs(5)), policy(), { counters, spentTodayUsd: 0 }, start))).toBe(1);
+  });
+
+  it("says that the preset was removed, and launches nothing", () => {
+    const result = planned(ledger(jobs(2)), policy({ presets: [] }));
+    expect(launches(result)).toBe(0);
+    expect(result.blocked).toMatchObject({
+      because: "preset-removed",
+      detail: expect.stringContaining("linux-x64"),
+    });
+  });
+});
+
+describe("markets", () => {
+  const refusal = (
+    purchase: "spot" | "on-demand",
+    kind: PoolRefusal["kind"],
+    until = start + 90_000,
+  ): PoolRefusal => ({
+    pool: everyPool,
+    purchase,
+    kind,
+    code: "NO",
+    message: "No machine.",
+    at: start,
+    until,
+    inARow: 1,
+  });
+  const inMarket = (market: "spot-only" | "spot-preferred" | "on-demand-only", refusals: PoolRefusal[]) =>
+    planned(ledger(jobs(1), [], fleetRecord({ spec: fleetSpec({ market }), refusals })));
+
+  it("are tried spot first where it is allowed", () => {
+    expect(launchOf(inMarket("spot-only", [])).purchase).toBe("spot");
+    expect(launchOf(inMarket("spot-preferred", [])).purchase).toBe("spot");
+    expect(launchOf(inMarket("on-demand-only", [])).purchase).toBe("on-demand");
+  });
+
+  it.each(["capacity", "quota"] as const)("become on-demand when spot refuses for %s", (kind) => {
+    expect(launchOf(inMarket("spot-preferred", [refusal("spot", kind)])).purchase).toBe("on-demand");
+    expect(launchOf(inMarket("spot-preferred", [refusal("spot", kind, start + 1)])).purchase).toBe("spot");
+  });
+
+  it.each(["throttle", "transient", "configuration"] as const)(
+    "stay spot when it was refused for %s",
+    (kind) => {
+      const result = inMarket("spot-preferred", [refusal("spot", kind)]);
+      expect(launches(result)).toBe(0);
+      expect(result.blocked).toMatchObject({ because: "launch-refused", nextAttemptAt: start + 90_000 });
+    },
+  );
+
+  it("wait, with the reason and the time, when only spot is allowed", () => {
+    const result = inMarket("spot-only", [refusal("spot", "capacity")]);
+    expect(launches(result)).toBe(0);
+    expect(result.blocked).toMatchObject({
+      because: "no-spot-capacity",
+      detail: "NO: No machine.",
+      nextAttemptAt: start + 90_000,
+    });
+    expect(result.recheckAt).toBe(start + 90_000);
+  });
+
+  it("wait for the first of both when both refuse", () => {
+    const both = [refusal("spot", "capacity", start + 99_000), refusal("on-demand", "quota", start + 80_000)];
+    expect(inMarket("spot-preferred", both).blocked).toMatchObject({
+      because: "no-capacity",
+      nextAttemptAt: start + 80_000,
+    });
+  });
+
+  it("show a refusal that only an operator can end", () => {
+    const result = inMarket("on-demand-only", [refusal("on-demand", "configuration")]);
+    expect(result.blocked).toMatchObject({ because: "launch-refused", detail: "NO: No machine." });
+  });
+
+  it("leave out the pools that refused", () => {
+    const pool = { ...refusal("spot", "capacity"), pool: "m7i.large/a" };
+    expect(launchOf(inMarket("spot-only", [pool])).avoidPools).toEqual(["m7i.large/a"]);
+  });
+});
+
+describe("supply", () => {
+  const wanted = jobs(1)[0]!;
+
+  it.each<[string, Machine, number]>([
+    ["an unclaimed machine", machine({ state: "launched" }), 0],
+    ["a machine that was asked for", machine(), 0],
+    ["a machine that claims for it", machine({ state: "launched", binding: bindingFor(wanted) }), 0],
+    ["its registered machine", registered("m", wanted), 0],
+    ["one registered for another job like it", registered("m", job({ id: 3 })), 0],
+    ["one with more labels", registered("m", job({ id: 3, labels: [...labels, "gpu"] })), 0],
+    [
+      "one with labels in another case",
+      registered("m", job({ id: 3, labels: ["SELF-HOSTED", "Linux", "X64"] })),
+      0,
+    ],
+    ["one without a label of it", registered("m", job({ id: 3, labels: ["self-hosted"] })), 1],
+    [
+      "one of another organisation",
+      registered("m", wanted, start, { scope: { ...scope, owner: "other" } }),
+      1,
+    ],
+    [
+      "one of another repository",
+      registered("m", wanted, start, { scope: { ...scope, kind: "repository", name: "other" } }),
+      1,
+    ],
+    [
+      "one of its repository",
+      registered("m", wanted, start, { scope: { ...scope, kind: "repository", name: "app" } }),
+      0,
+    ],
+    ["a busy machine", machine({ state: "busy", binding: bindingFor(wanted), jobId: 3 }), 1],
+    ["a retiring machine", machine({ state: "retiring", binding: bindingFor(wanted) }), 1],
+  ])("%s leaves %o", (_what, some, count) => {
+    expect(launches(planned(ledger([wanted], [some])))).toBe(count);
+  });
+
+  it("a job whose machine says that it runs one is not served twice until GitHub was asked", () => {
+    const presumed = { ...wanted, presumedAt: start + 5_000 };
+    expect(launches(planned(ledger([presumed])))).toBe(0);
+    expect(launches(planned(ledger([{ ...presumed, checkedAt: start + 5_000 }])))).toBe(0);
+    expect(launches(planned(ledger([{ ...presumed, checkedAt: start + 5_001 }])))).toBe(1);
+  });
+});
+
+describe("surplus", () => {
+  it("is retired after the grace, last in first out", () => {
+    const [first, ...others] = jobs(3);
+    const machines = ["a", "b", "c"].map((id, index) => registered(id, first!, start + index));
+    const retired = (now: number, some = [first!]) =>
+      planned(ledger(some, machines), policy(), now).commands.flatMap((command) =>
+        command.kind === "retire" ? [command.machine.id] : [],
+      );
+    expect(retired(start + 60_000)).toEqual([]);
+    expect(retired(start + 60_001)).toEqual(["b"]);
+    expect(retired(start + 60_002)).toEqual(["c", "b"]);
+    expect(retired(start + 60_002, [first!, ...others])).toEqual([]);
+    expect(planned(ledger([first!], machines), policy(), start + 1_000).recheckAt).toBe(start + 60_001);
+  });
+
+  it("leaves unclaimed machines to claim", () => {
+    const unclaimed = machine({ state: "launched", times: { launched: start } });
+    expect(planned(ledger([], [unclaimed]), policy(), start + 999_000).commands).toEqual([]);
+  });
+});
+
+describe("launches that were not answered", () => {
+  it("are asked for again at their times, until the limit", () => {
+    const again = (attempts: number, afterSeconds: number) =>
+      planned(ledger([], [machine({ launchAttempts: attempts })]), policy(), start + afterSeconds * 1_000)
+        .commands;
+    expect(again(1, 29)).toEqual([]);
+    expect(again(1, 30)).toMatchObject([{ kind: "relaunch", because: "launch-unanswered" }]);
+    expect(again(2, 59)).toEqual([]);
+    expect(again(2, 60)).toHaveLength(1);
+    expect(again(1, 300)).toEqual([]);
+  });
+});
+
+describe("deadlines", () => {
+  const rules = policy({ timing: timing({ jobDeadlineSeconds: 100 }) });
+
+  it("give a job up with the reason why it was not served", () => {
+    const blocked = { because: "total-limit", detail: "All 2 machines are in use.", since: start } as const;
+    const late = job({ times: { created: start } });
+    const result = planned(ledger([late], [], fleetRecord({ blocked })), rules, start + 100_000);
+    expect(result.commands).toEqual([
+      expect.objectContaining({
+        kind: "give-up",
+        because: "deadline-passed",
+        detail: expect.stringContaining("in use"),
+      }),
+    ]);
+    expect(planned(ledger([late]), rules, start + 99_999).commands).toHaveLength(1);
+    expect(planned(ledger([late]), rules, start + 99_999).recheckAt).toBe(start + 100_000);
+  });
+
+  it("name a preset that was removed", () => {
+    const result = planned(ledger([job()]), { ...rules, presets: [] }, start + 200_000);
+    expect(result.commands[0]).toMatchObject({
+      because: expect.stringMatching(/preset-removed|deadline-passed/),
+    });
+  });
+
+  it("are reached by a job that is presumed to run and of which GitHub tells nothing", () => {
+    const presumed = { ...job(), presumedAt: start };
+    expect(planned(ledger([presumed]), rules, start + 200_000).commands).toMatchObject([{ kind: "give-up" }]);
+  });
+
+  it("count from the approval of a job that waited for one", () => {
+    const approvedAt = start + 500_000;
+    const waited = jobAfter(job({ state: "waiting" }), {
+      ...({ action: "queued", id: 1001 } as Parameters<typeof jobAfter>[1]),
+      receivedAt: approvedAt,
+    });
+    expect(deadlineOf(waited, rules)).toBe(approvedAt + 100_000);
+    expect(launches(planned(ledger([waited]), rules, approvedAt + 1_000))).toBe(1);
+  });
+});
+
+// ------------------------------------------------------------------------------------------ properties
+
+const states: readonly MachineState[] = ["requested", "launched", "registered", "busy", "retiring"];
+
+const anyJob = fc
+  .record({
+    id: fc.integer({ min: 1, max: 40 }),
+    state: fc.constantFrom("waiting", "queued", "queued", "queued", "running"),
+    name: fc.constantFrom("app", "other"),
+    labels: fc.constantFrom(labels, ["self-hosted", "linux"], [...labels, "gpu"]),
+    age: fc.integer({ min: 0, max: 300 }),
+  })
+  .map(({ id, state, name, labels: some, age }) =>
+    job({
+      id,
+      state: state as Job["state"],
+      repository: { owner: "acme", name, private: true },
+      labels: some,
+      times: { created: start - age * 1_000 },
+    }),
+  );
+
+const anyMachine = fc
+  .record({
+    id: fc.integer({ min: 1, max: 40 }).map((number) => `m-${number}`),
+    state: fc.constantFrom(...states),
+    claimed: fc.option(anyJob, { nil: undefined }),
+    age: fc.integer({ min: 0, max: 400 }),
+  })
+  .map(({ id, state, claimed, age }) => {
+    const at = start - age * 1_000;
+    const binds = state !== "requested" && (state !== "launched" || age % 2 === 0);
+    return machine({
+      id,
+      state,
+      ...(binds &&
+        claimed !== undefined && { binding: bindingFor(claimed), registration: { runnerId: 1, scope } }),
+      times: { requested: at, ...(binds && { claimed: at, registered: at }) },
+    });
+  });
+
+const anyLedger = fc
+  .record({
+    jobs: fc.uniqueArray(anyJob, { selector: (some) => some.id, maxLength: 30 }),
+    machines: fc.uniqueArray(anyMachine, { selector: (some) => some.id, maxLength: 30 }),
+  })
+  .map((parts) => ledger(parts.jobs, parts.machines));
+
+const anyPolicy = fc
+  .record({
+    max: fc.integer({ min: 0, max: 40 }),
+    machines: fc.integer({ min: 0, max: 60 }),
+    perRepository: fc.integer({ min: 0, max: 40 }),
+    warm: fc.integer({ min: 0, max: 5 }),
+  })
+  .map(({ max, machines, perRepository, warm }) =>
+    policy({ presets: [preset({ max, warm })], limits: { machines, perRepository } }),
+  );
+
+describe("any ledger", () => {
+  it("is planned without passing a cap", () => {
+    fc.assert(
+      fc.property(anyLedger, anyPolicy, (before, rules) => {
+        const now = start + 1_000;
+        const count = launches(planned(before, rules, now));
+        const counters = countersOfAll(before.machines);
+        const free = (counter: string, max: number) => Math.max(0, max - (counters[counter] ?? 0));
+        expect(count).toBeLessThanOrEqual(free("machines", rules.limits.machines));
+        expect(count).toBeLessThanOrEqual(free("preset:linux-x64", rules.presets[0]?.max ?? 0));
+        const places = ["acme/app", "acme/other"].map((name) =>
+          free(`repository:${name}`, rules.limits.perRepository),
+        );
+        const warm = rules.presets[0]?.warm ?? 0;
+        expect(count).toBeLessThanOrEqual(places.reduce((sum, place) => sum + place, warm));
+      }),
+    );
+  });
+
+  it("gets exactly the machines that it lacks when nothing caps it", () => {
+    fc.assert(
+      fc.property(anyLedger, fc.integer({ min: 0, max: 5 }), (before, warm) => {
+        const rules = policy({
+          presets: [preset({ max: 1_000, warm })],
+          limits: { machines: 1_000, perRepository: 1_000 },
+        });
+        const { unserved, unclaimed } = demandOf(before);
+        const lacking = Math.max(0, unserved.length + warm - unclaimed.length);
+        expect(launches(planned(before, rules, start + 1_000))).toBe(lacking);
+      }),
+    );
+  });
+
+  it("needs nothing more once its plan was carried out", () => {
+    fc.assert(
+      fc.property(anyLedger, anyPolicy, (before, rules) => {
+        const now = start + 1_000;
+        const first = planned(before, rules, now);
+        const second = planned(applied(before, first, now), rules, now);
+        expect(launches(second)).toBe(0);
+        expect(second.commands.filter((command) => command.kind === "retire")).toEqual([]);
+        expect(second.blocked).toEqual(first.blocked);
+      }),
+    );
+  });
+
+  it("says why whenever a due job is left without a machine", () => {
+    fc.assert(
+      fc.property(anyLedger, anyPolicy, (before, rules) => {
+        const result = planned(before, rules, start + 1_000);
+        const { unserved, unclaimed } = demandOf(before);
+        const left = unserved.length - unclaimed.length - launches(result);
+        if (left > 0) expect(result.blocked).toBeDefined();
+      }),
+    );
+  });
+
+  it("has each job served once, each machine counted once", () => {
+    fc.assert(
+      fc.property(anyLedger, (before) => {
+        const { unserved, surplus, unclaimed } = demandOf(before);
+        const queued = before.jobs.filter((some) => some.state === "queued");
+        const offered = before.machines.filter(
+          (some) =>
+            some.binding !== undefined && ["requested", "launched", "registered"].includes(some.state),
+        );
+        expect(queued.length - unserved.length).toBe(offered.length - surplus.length);
+        expect(new Set([...surplus, ...unclaimed]).size).toBe(surplus.length + unclaimed.length);
+      }),
+    );
+  });
+});
+
+it("plans 10,000 jobs and 10,000 machines", () => {
+  const many = jobs(10_000);
+  const machines = many.slice(0, 5_000).map((some, index) => registered(`r-${index}`, some));
+  const unclaimed = Array.from({ length: 5_000 }, (_, index) => machine({ id: `u-${index}` }));
+  const rules = policy({
+    presets: [preset({ max: 20_000 })],
+    limits: { machines: 20_000, perRepository: 20_000 },
+  });
+  expect(launches(planned(ledger(many, [...machines, ...unclaimed]), rules, start + 1_000))).toBe(0);
+  expect(launches(planned(ledger(many, machines), rules, start + 1_000))).toBe(5_000);
+});
