@@ -35,6 +35,7 @@ export function explainFailure(
   return { text, exitCode: exitCodes.failed };
 }
 
-function failureText(what: string, next: string, screen: Pick<Screen, "colours">): string {
+/** The two lines of every error. */
+export function failureText(what: string, next: string, screen: Pick<Screen, "colours">): string {
   return `${paint(screen, "bad", "error:")} ${what}\n${paint(screen, "strong", "next:")}  ${next}`;
 }

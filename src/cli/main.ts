@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { readFileSync } from "node:fs";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
-import { type ExitCode, exitCodes, explainFailure } from "./failure.ts";
+import { type ExitCode, exitCodes, explainFailure, failureText } from "./failure.ts";
 import { processTerminal, type Terminal, wantsColours } from "./terminal.ts";
 
 /*
@@ -219,17 +219,23 @@ function usageSentence(text: string): string {
 
 // ----------------------------------------------------------------------------------------- the process
 
-/** A reader that has gone, as in `mayfly jobs list | head -1`, wants no more; that is no failure. */
-function endQuietlyOnBrokenPipe(stream: NodeJS.WriteStream): void {
+/** A reader that has gone, as in `mayfly jobs list | head -1`, wants no more, which is no failure. A full disk is one. */
+function endWhenNobodyReads(stream: NodeJS.WriteStream): void {
   stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
-    process.exit();
+    if (error.code === "EPIPE") process.exit();
+    const text = failureText(
+      `The output cannot be written: ${error.message}.`,
+      "Make room where it goes, or send it elsewhere.",
+      { colours: false },
+    );
+    if (stream !== process.stderr) process.stderr.write(`${text}\n`);
+    process.exit(exitCodes.failed);
   });
 }
 
 async function main(): Promise<void> {
-  endQuietlyOnBrokenPipe(process.stdout);
-  endQuietlyOnBrokenPipe(process.stderr);
+  endWhenNobodyReads(process.stdout);
+  endWhenNobodyReads(process.stderr);
   try {
     await createProgram(processTerminal()).parseAsync();
   } catch (error) {

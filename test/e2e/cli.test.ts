@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from "node:child_process";
 import { createHmac } from "node:crypto";
+import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -138,6 +139,13 @@ describe("reading", () => {
     expect(JSON.parse(whole.stdout).jobs).toHaveLength(5000);
     expect(cut).toEqual({ exitCode: 0, stdout: "{\n", stderr: "" });
   });
+});
+
+test.skipIf(!existsSync("/dev/full"))("a disk that is full is a failure, with a sentence", async () => {
+  const line = `"${process.execPath}" "${mainFile}" status --json > /dev/full`;
+  const { exitCode, stderr } = await run("sh", ["-c", line], { MAYFLY_URL: server.url });
+  expect(stderr).toMatch(/^error: The output cannot be written: ENOSPC.*\nnext: {2}Make room/);
+  expect(exitCode).toBe(1);
 });
 
 describe("the server", () => {
