@@ -109,17 +109,15 @@ function decide(ports: Ports, policy: Policy, ledger: Ledger, context: PlanConte
   if (record !== undefined && (changes.length > 0 || record !== ledger.record)) {
     changes.unshift({ put: "fleet", record });
   }
-  const written = new Set(
-    changes.map((change) => (change.put === "machine" ? change.machine.id : undefined)),
-  );
-  const machines = intents.machines.filter((machine) => written.has(machine.id));
+  const machines = changes.flatMap((change) => (change.put === "machine" ? [change.machine] : []));
+  const jobs = changes.flatMap((change) => (change.put === "job" ? [change.job] : []));
   return {
     changes,
     limits: limitsOf(policy, ledger.record?.spec.preset),
     result: {
       record,
       launches: machines.filter((machine) => machine.state === "requested"),
-      givenUp: intents.jobs.filter((job) => job.outcome?.kind === "given-up"),
+      givenUp: jobs.filter((job) => job.outcome?.kind === "given-up"),
       retired: machines.some((machine) => machine.state === "retiring"),
       unfinished: changes.length < all.length,
       recheckAt: planned.recheckAt,
