@@ -21,16 +21,16 @@ export interface ApiAnswer {
 export interface ApiClient {
   readonly url: string;
   /**
-   * The document at this path. What is no 2xx rejects with a `MayflyError` that carries the server's own sentences,
+   * The document at this path, which has this field. What is no 2xx rejects with a `MayflyError` that carries the server's own sentences,
    * and so does a server that cannot be reached or is none of ours.
    */
-  get(path: string): Promise<ApiAnswer>;
+  get(path: string, field: string): Promise<ApiAnswer>;
   /** The same, for what changes something. */
-  post(path: string, body: unknown): Promise<ApiAnswer>;
+  post(path: string, body: unknown, field: string): Promise<ApiAnswer>;
 }
 
 export function createApiClient(options: ApiClientOptions): ApiClient {
-  const call = async (method: string, path: string, body?: string): Promise<ApiAnswer> => {
+  const call = async (method: string, path: string, field: string, body?: string): Promise<ApiAnswer> => {
     const { token } = options;
     const answer = await exchange(options, {
       method,
@@ -42,12 +42,12 @@ export function createApiClient(options: ApiClientOptions): ApiClient {
       },
       ...(body !== undefined && { body }),
     });
-    return understand(answer, options);
+    return understand(answer, field, options);
   };
   return {
     url: options.url,
-    get: (path) => call("GET", path),
-    post: (path, body) => call("POST", path, JSON.stringify(body)),
+    get: (path, field) => call("GET", path, field),
+    post: (path, body, field) => call("POST", path, field, JSON.stringify(body)),
   };
 }
 
@@ -94,11 +94,11 @@ export function exchange(
   });
 }
 
-function understand(answer: RawAnswer, options: ApiClientOptions): ApiAnswer {
+function understand(answer: RawAnswer, field: string, options: ApiClientOptions): ApiAnswer {
   const { status, headers, text } = answer;
   const body = parseJson(text);
   if (status === 401) throw notAllowed(options);
-  if (status >= 200 && status < 300 && body !== undefined) {
+  if (status >= 200 && status < 300 && isObject(body) && field in body) {
     const date = Date.parse(String(headers.date ?? ""));
     return { status, body, now: Number.isNaN(date) ? Date.now() : date };
   }
@@ -120,8 +120,8 @@ function understand(answer: RawAnswer, options: ApiClientOptions): ApiAnswer {
 }
 
 function sentencesOf(body: unknown): { readonly error?: string; readonly next?: string } {
-  if (typeof body !== "object" || body === null) return {};
-  const { error, next } = body as Readonly<Record<string, unknown>>;
+  if (!isObject(body)) return {};
+  const { error, next } = body;
   return { ...(typeof error === "string" && { error }), ...(typeof next === "string" && { next }) };
 }
 
@@ -150,6 +150,10 @@ function unreachable(url: string, timedOut: boolean, cause: Error): MayflyError 
     suggestion: "Start it with `mayfly serve`, or name the right address with --url or MAYFLY_URL.",
     cause,
   });
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null;
 }
 
 function parseJson(text: string): unknown {

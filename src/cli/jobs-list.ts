@@ -13,7 +13,7 @@ export interface ListOptions extends ConnectionOptions {
 /** `mayfly jobs list`: those that wait or run, or those that ended lately. */
 export async function jobsListCommand(options: ListOptions, terminal: Terminal): Promise<ExitCode> {
   const client = await connect(options);
-  const { body, now } = await client.get(`/api/jobs?${listQuery(options)}`);
+  const { body, now } = await client.get(`/api/jobs?${listQuery(options)}`, "jobs");
   if (options.json === true) {
     terminal.printJson(body);
     return exitCodes.ok;

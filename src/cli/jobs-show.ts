@@ -16,7 +16,7 @@ export async function jobsShowCommand(
 ): Promise<ExitCode> {
   const id = parseJobReference(job);
   const client = await connect(options);
-  const { body, now } = await client.get(`/api/jobs/${id}`);
+  const { body, now } = await client.get(`/api/jobs/${id}`, "job");
   if (options.json === true) terminal.printJson(body);
   else terminal.print(renderJob((body as WhyDocument).job, { ...terminal.screen, now }));
   return exitCodes.ok;

@@ -17,7 +17,7 @@ export async function runnersDetailsCommand(
   terminal: Terminal,
 ): Promise<ExitCode> {
   const client = await connect(options);
-  const { body, now } = await client.get(`/api/machines/${encodeURIComponent(id)}`);
+  const { body, now } = await client.get(`/api/machines/${encodeURIComponent(id)}`, "state");
   if (options.json === true) terminal.printJson(body);
   else terminal.print(renderMachine(body as MachineStatus, { ...terminal.screen, now }));
   return exitCodes.ok;

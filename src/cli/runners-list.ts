@@ -8,7 +8,7 @@ import type { Terminal } from "./terminal.ts";
 /** `mayfly runners list`: the machines that are alive, or those that ended lately. */
 export async function runnersListCommand(options: ListOptions, terminal: Terminal): Promise<ExitCode> {
   const client = await connect(options);
-  const { body, now } = await client.get(`/api/machines?${listQuery(options)}`);
+  const { body, now } = await client.get(`/api/machines?${listQuery(options)}`, "machines");
   if (options.json === true) {
     terminal.printJson(body);
     return exitCodes.ok;

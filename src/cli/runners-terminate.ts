@@ -27,7 +27,11 @@ export async function runnersTerminateCommand(
     terminal.note("Nothing was done.");
     return exitCodes.failed;
   }
-  const { body } = await client.post(`/api/machines/${encodeURIComponent(id)}/terminate`, { force });
+  const { body } = await client.post(
+    `/api/machines/${encodeURIComponent(id)}/terminate`,
+    { force },
+    "result",
+  );
   if (options.json === true) terminal.printJson(body);
   else terminal.print(resultText(id, (body as { readonly result: string }).result, force));
   return exitCodes.ok;
@@ -45,7 +49,7 @@ async function confirmLoss(
   options: RunnersTerminateOptions,
   terminal: Terminal,
 ): Promise<boolean> {
-  const { body } = await client.get(`/api/machines/${encodeURIComponent(id)}`);
+  const { body } = await client.get(`/api/machines/${encodeURIComponent(id)}`, "state");
   const machine = body as MachineStatus;
   if (machine.state === "ended") return true;
   terminal.note(lossText(machine, await jobOn(client, machine)));
@@ -72,7 +76,7 @@ export function lossText(machine: MachineStatus, job: JobStatus | undefined): st
 async function jobOn(client: ApiClient, machine: MachineStatus): Promise<JobStatus | undefined> {
   if (machine.jobId === null) return undefined;
   try {
-    return ((await client.get(`/api/jobs/${machine.jobId}`)).body as WhyDocument).job;
+    return ((await client.get(`/api/jobs/${machine.jobId}`, "job")).body as WhyDocument).job;
   } catch (error) {
     // The name is a courtesy: a job that the server no longer knows is named by its id.
     if (error instanceof MayflyError && error.code === "SERVER_REFUSED") return undefined;

@@ -14,7 +14,7 @@ export interface StatusCommandOptions extends ConnectionOptions {
 /** `mayfly status`: 0 when the server is ready, 1 when something needs an operator. */
 export async function statusCommand(options: StatusCommandOptions, terminal: Terminal): Promise<ExitCode> {
   const client = await connect(options);
-  const document = (await client.get("/api/status")).body as StatusDocument;
+  const document = (await client.get("/api/status", "activeJobs")).body as StatusDocument;
   if (options.json === true) terminal.printJson(document);
   else terminal.print(renderStatus(document, { ...terminal.screen, now: Date.parse(document.at) }));
   return document.state === "ready" ? exitCodes.ok : exitCodes.failed;

@@ -21,7 +21,7 @@ export async function whyCommand(
 ): Promise<ExitCode> {
   const id = parseJobReference(job);
   const client = await connect(options);
-  const { body, now } = await client.get(`/api/jobs/${id}`);
+  const { body, now } = await client.get(`/api/jobs/${id}`, "steps");
   if (options.json === true) terminal.printJson(body);
   else terminal.print(renderWhy(body as WhyDocument, { ...terminal.screen, now }));
   return exitCodes.ok;

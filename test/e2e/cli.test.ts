@@ -199,11 +199,17 @@ describe("the server", () => {
   });
 
   test("that is none of ours is a sentence too", async () => {
-    const other = await startScriptedServer({ "GET /api/status": { body: "<h1>It works!</h1>" } }, now);
+    const script = {
+      "GET /api/status": { body: "<h1>It works!</h1>" },
+      "GET /api/jobs/7": { body: { id: 7 } },
+    };
+    const other = await startScriptedServer(script, now);
     const { exitCode, stderr } = await mayfly(["status"], { MAYFLY_URL: other.url });
+    const similar = await mayfly(["why", "7"], { MAYFLY_URL: other.url });
     await other.close();
     expect(exitCode).toBe(1);
     expect(stderr).toContain(`${other.url} answered with status 200 and not as a Mayfly server does.`);
+    expect(similar.stderr).toContain("and not as a Mayfly server does.");
   });
 
   test("says itself what it does not know", async () => {
