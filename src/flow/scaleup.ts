@@ -302,7 +302,7 @@ async function recordOutcomes(
       const now = ports.clock.now();
       const changes: Change[] = [];
       let refusals = ledger.record?.refusals ?? [];
-      for (const outcome of part) {
+      for (const outcome of launchedFirst(part)) {
         refusals =
           outcome.kind === "launched"
             ? forgetRefusals(refusals, outcome.pool, outcome.purchase)
@@ -317,6 +317,12 @@ async function recordOutcomes(
       return { changes, result: undefined };
     });
   }
+}
+
+/** What one call refused and granted is one answer: the refusals are what is known last of the market. */
+function launchedFirst(outcomes: readonly LaunchOutcome[]): readonly LaunchOutcome[] {
+  const launched = outcomes.filter((outcome) => outcome.kind === "launched");
+  return [...launched, ...outcomes.filter((outcome) => outcome.kind === "refused")];
 }
 
 function afterOutcome(

@@ -1,0 +1,194 @@
+import { describe, expect, it } from "vitest";
+import { policy, preset, repository, timing } from "../../test/builders.ts";
+import { World } from "../../test/support/world.ts";
+import type { LaunchRequest } from "../ports/compute.ts";
+import { scaleUp } from "./scaleup.ts";
+
+async function endsWithNothingLeft(world: World, limitSeconds = 3_600): Promise<void> {
+  expect(await world.runUntilQuiet(limitSeconds)).toBe(true);
+  expect(await world.leftOver()).toEqual([]);
+}
+
+/** Notes every launch that reaches the provider. */
+function launchesOf(world: World): LaunchRequest[] {
+  const requests: LaunchRequest[] = [];
+  const { launch } = world.compute;
+  world.compute.launch = (request) => {
+    requests.push(request);
+    return launch(request);
+  };
+  return requests;
+}
+
+const full = { failure: "capacity", code: "NO_CAPACITY" } as const;
+
+describe("a launch", () => {
+  it("is one call for all jobs that wait together", async () => {
+    const world = new World();
+    const requests = launchesOf(world);
+    for (let count = 0; count < 5; count++) world.github.queueJob();
+    await endsWithNothingLeft(world);
+    expect(requests.map((request) => request.machines.length)).toEqual([5]);
+    expect(world.compute.launchCount).toBe(5);
+  });
+
+  it("whose answer was lost is asked for again with the same token, and starts nothing twice", async () => {
+    const world = new World({ bootSeconds: 50 });
+    const requests = launchesOf(world);
+    world.compute.loseAnswers(1);
+    world.github.queueJob();
+    await endsWithNothingLeft(world);
+    expect(requests).toHaveLength(2);
+    expect(requests[1]).toMatchObject({
+      token: requests[0]?.token,
+      machines: [{ id: requests[0]?.machines[0]?.id }],
+    });
+    expect(requests[1]?.machines[0]?.credential?.reveal()).toBe(
+      requests[0]?.machines[0]?.credential?.reveal(),
+    );
+    expect(world.compute.launchCount).toBe(1);
+  });
+
+  it("that did not get through is asked for again, and the job runs on its machine", async () => {
+    const world = new World();
+    world.compute.failCalls(1);
+    world.github.queueJob();
+    await endsWithNothingLeft(world);
+    expect((await world.machines()).map((machine) => machine.launchAttempts)).toEqual([2]);
+  });
+
+  it.each([
+    ["first", [full, undefined]],
+    ["last", [undefined, full]],
+  ] as const)("that is refused for its %s machine buys the rest on demand", async (_which, refusals) => {
+    const world = new World({ policy: policy({ presets: [preset({ market: "spot-preferred" })] }) });
+    world.compute.refuseNext("memory", refusals);
+    world.github.queueJob();
+    world.github.queueJob();
+    await endsWithNothingLeft(world);
+    expect(world.compute.launchCount).toBe(2);
+    const machines = await world.machines();
+    expect(machines.filter((machine) => machine.reason === "launch-failed")).toHaveLength(1);
+    expect(machines.map((machine) => machine.purchase)).toEqual(["spot", "spot", "on-demand"]);
+  });
+
+  it("that is refused for good is said, tried less and less often, and works once that was mended", async () => {
+    const world = new World();
+    const refusal = { failure: "configuration", code: "NO_SUCH_IMAGE" } as const;
+    world.compute.refuseNext("memory", [refusal, refusal, refusal]);
+    const job = world.github.queueJob();
+    await world.run(50);
+    const { record } = await world.store.load("linux-x64");
+    expect(record?.blocked).toMatchObject({ because: "launch-refused", nextAttemptAt: expect.any(Number) });
+    await endsWithNothingLeft(world);
+    expect(job.conclusion).toBe("success");
+    const times = (await world.machines()).map((machine) => machine.times.requested);
+    const pauses = times.slice(1).map((time, index) => (time - (times[index] ?? 0)) / 1_000);
+    expect(pauses.map((pause) => Math.round(pause / 60))).toEqual([1, 2, 4]);
+  });
+
+  it("for a compute that is not configured is said, and machines come once it is", async () => {
+    const world = new World();
+    const compute = world.ports.compute as Map<string, unknown>;
+    const adapter = compute.get("memory");
+    compute.clear();
+    world.github.queueJob();
+    await world.run(20);
+    expect(world.log.text()).toContain("COMPUTE_UNKNOWN");
+    compute.set("memory", adapter);
+    await endsWithNothingLeft(world);
+  });
+});
+
+describe("a deadline", () => {
+  const impatient = policy({
+    timing: timing({ jobDeadlineSeconds: 120 }),
+    limits: { machines: 1, perRepository: 50 },
+  });
+
+  it("that passes gives the job up, says so at GitHub once, and why", async () => {
+    const world = new World({ policy: impatient });
+    world.github.queueJob({ runSeconds: 300 });
+    const second = world.github.queueJob();
+    await world.run(200);
+    expect(await world.store.findJob(second.id)).toMatchObject({
+      state: "done",
+      outcome: {
+        kind: "given-up",
+        because: "deadline-passed",
+        detail: expect.stringContaining("limits.machines"),
+      },
+    });
+    expect(world.github.givenUp.map((report) => report.jobId)).toEqual([second.id]);
+    expect(await world.runUntil(() => world.compute.machines().length === 0)).toBe(true);
+  });
+
+  it("that passes for more jobs than a commit takes reports each of them once", async () => {
+    const world = new World({ policy: impatient, changesPerCommit: 5 });
+    world.github.queueJob({ runSeconds: 300 });
+    await world.run(10);
+    for (let count = 0; count < 20; count++) world.github.queueJob();
+    await world.run(200);
+    const reported = world.github.givenUp.map((report) => report.jobId);
+    expect(reported).toHaveLength(20);
+    expect(new Set(reported).size).toBe(20);
+  });
+});
+
+describe("caps", () => {
+  const two = [preset(), preset({ name: "gpu", labels: ["linux", "x64", "gpu"] })];
+
+  it.each([
+    ["in total", { machines: 3, perRepository: 50 }],
+    ["of a repository", { machines: 50, perRepository: 3 }],
+  ])("%s hold over two fleets that look at the same time", async (_which, limits) => {
+    const world = new World({ policy: policy({ presets: two, limits }) });
+    for (let count = 0; count < 6; count++) {
+      world.github.queueJob();
+      world.github.queueJob({ labels: ["self-hosted", "gpu"] });
+    }
+    world.concurrent = true;
+    // Every look sees the same counters, until the commits tell.
+    world.intercept = async (name, effect) => {
+      const result = await effect();
+      if (name === "store.counters") await new Promise((resolve) => setImmediate(resolve));
+      return result;
+    };
+    await endsWithNothingLeft(world);
+    const done = [...world.github.jobs.values()].filter((job) => job.conclusion === "success");
+    expect(done).toHaveLength(12);
+  });
+
+  it("share a machine between repositories, none of which starves", async () => {
+    const limits = { machines: 2, perRepository: 50 };
+    // Runners of repositories: among the jobs of an organisation's runners it is GitHub who chooses.
+    const world = new World({ policy: policy({ limits, registration: "repository" }) });
+    for (let count = 0; count < 10; count++) world.github.queueJob({ runSeconds: 20 });
+    const other = world.github.queueJob({ repository: repository({ name: "other" }) });
+    await world.runUntil(() => other.status === "completed");
+    const before = [...world.github.jobs.values()].filter((job) => job.status === "completed").length;
+    expect(before).toBeLessThan(6);
+    await endsWithNothingLeft(world);
+  });
+
+  it("are not passed by many looks at one fleet at the same time", async () => {
+    const world = new World();
+    for (let count = 0; count < 3; count++) world.github.queueJob();
+    const { intercept } = world;
+    world.intercept = async (name, effect) => (name === "work.send" ? undefined : effect());
+    await world.step();
+    world.intercept = intercept;
+    await Promise.all(Array.from({ length: 10 }, () => scaleUp(world.ports, world.policy, "linux-x64")));
+    expect(world.compute.launchCount).toBe(3);
+    await endsWithNothingLeft(world);
+  });
+});
+
+describe("a store that takes few changes at once", () => {
+  it("is given many in several commits", async () => {
+    const world = new World({ changesPerCommit: 4 });
+    for (let count = 0; count < 25; count++) world.github.queueJob();
+    await endsWithNothingLeft(world);
+    expect(world.compute.launchCount).toBe(25);
+  });
+});
