@@ -464,35 +464,52 @@ function problemOf(fleet: FleetStatus): readonly string[] {
   return [`${fleet.queued} jobs of fleet ${fleet.fleet} wait: ${fleet.blocked?.detail}`];
 }
 
-/** Sixty minutes, oldest first: jobs started and the most machines alive in each. */
+/** Sixty minutes, oldest first: jobs started, and the most machines that were alive at once. */
 function minutes(
   active: readonly Job[],
   finished: readonly Job[],
   machines: readonly Machine[],
   now: Instant,
 ): readonly MinuteStatus[] {
-  const first = Math.floor(now / 60_000) - 59;
+  const first = Math.floor(now / minuteMilliseconds) - 59;
   const started = new Array<number>(60).fill(0);
-  const alive = new Array<number>(60).fill(0);
   for (const job of [...active, ...finished]) {
-    const index = Math.floor((job.times.started ?? 0) / 60_000) - first;
+    const index = Math.floor((job.times.started ?? 0) / minuteMilliseconds) - first;
     if (index >= 0 && index < 60) started[index] = (started[index] ?? 0) + 1;
   }
-  for (const machine of machines) {
-    const from = Math.max(0, Math.floor(machine.times.requested / 60_000) - first);
-    const until = Math.min(59, Math.floor((machine.times.ended ?? now) / 60_000) - first);
-    for (let index = from; index <= until; index++) alive[index] = (alive[index] ?? 0) + 1;
-  }
+  const alive = mostAlive(machines, first * minuteMilliseconds);
   return started.map((jobs, index) => ({
-    at: iso((first + index) * 60_000),
+    at: iso((first + index) * minuteMilliseconds),
     started: jobs,
     machines: alive[index] ?? 0,
   }));
 }
 
-/** An approval that somebody had to give is nobody's wait for a machine. */
-function waitBegan(job: Job): Instant {
-  return job.times.queued ?? job.times.created;
+const minuteMilliseconds = 60_000;
+
+/** The most machines alive at once in each of the sixty minutes from `from` on. */
+function mostAlive(machines: readonly Machine[], from: Instant): readonly number[] {
+  const steps: { readonly at: Instant; readonly change: 1 | -1 }[] = [];
+  for (const { times } of machines) {
+    if ((times.ended ?? from) < from) continue;
+    steps.push({ at: Math.max(times.requested, from), change: 1 });
+    if (times.ended !== undefined) steps.push({ at: times.ended, change: -1 });
+  }
+  // One that ended and one that was requested at the same instant were not there together.
+  steps.sort((left, right) => left.at - right.at || left.change - right.change);
+  const most: number[] = [];
+  let alive = 0;
+  let next = 0;
+  for (let minute = 0; minute < 60; minute++) {
+    let highest = alive;
+    const end = from + (minute + 1) * minuteMilliseconds;
+    for (let step = steps[next]; step !== undefined && step.at < end; step = steps[++next]) {
+      alive += step.change;
+      highest = Math.max(highest, alive);
+    }
+    most.push(highest);
+  }
+  return most;
 }
 
 function secondsBetween(from: Instant, until: Instant | undefined): number {
