@@ -1,5 +1,5 @@
 import { presetCounter, repositoryCounter, totalCounter } from "./counters.ts";
-import { type Demand, demandOf, isPresumedRunning } from "./demand.ts";
+import { type Demand, demandOf } from "./demand.ts";
 import {
   type Blocked,
   type BlockReason,
@@ -58,8 +58,8 @@ export interface PlanContext {
 export function plan(ledger: Ledger, policy: Policy, context: PlanContext, now: Instant): Plan {
   const preset = policy.presets.find((entry) => entry.name === ledger.record?.spec.preset);
   const demand = demandOf(ledger);
-  const presumed = ledger.jobs.filter(isPresumedRunning);
-  const expired = [...demand.unserved, ...presumed].filter((job) => deadlineOf(job, policy) <= now);
+  // Also jobs that a machine has claimed: it may never get to be registered for them.
+  const expired = ledger.jobs.filter((job) => job.state === "queued" && deadlineOf(job, policy) <= now);
   const expiredIds = new Set(expired.map((job) => job.id));
   const due =
     expired.length === 0 ? demand.unserved : demand.unserved.filter((job) => !expiredIds.has(job.id));
@@ -83,7 +83,7 @@ export function plan(ledger: Ledger, policy: Policy, context: PlanContext, now: 
     commands,
     planned: due.filter((job) => job.times.planned === undefined),
     blocked,
-    recheckAt: earliest(nextChanges(ledger, policy, due, demand, blocked, now)),
+    recheckAt: earliest(nextChanges(ledger, policy, demand, blocked, now)),
   };
 }
 
@@ -287,16 +287,14 @@ function idleSince(machine: Machine): Instant {
 function nextChanges(
   ledger: Ledger,
   policy: Policy,
-  due: readonly Job[],
   demand: Demand,
   blocked: Blocked | undefined,
   now: Instant,
 ): readonly Instant[] {
   const graceMilliseconds = policy.timing.idleGraceSeconds * 1000;
-  const first = due[0];
   return [
     ...(blocked?.nextAttemptAt !== undefined ? [blocked.nextAttemptAt] : []),
-    ...(first !== undefined ? [deadlineOf(first, policy)] : []),
+    ...ledger.jobs.filter((job) => job.state === "queued").map((job) => deadlineOf(job, policy)),
     ...ledger.machines
       .filter((machine) => machine.state === "requested")
       .map((machine) => relaunchAt(machine, policy)),
