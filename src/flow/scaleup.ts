@@ -296,13 +296,14 @@ async function recordOutcomes(
   outcomes: readonly LaunchOutcome[],
   prices: ReadonlyMap<string, number>,
 ): Promise<void> {
-  for (let from = 0; from < outcomes.length; from += ports.store.changesPerCommit - 1) {
-    const part = outcomes.slice(from, from + ports.store.changesPerCommit - 1);
+  const ordered = launchedFirst(outcomes);
+  for (let from = 0; from < ordered.length; from += ports.store.changesPerCommit - 1) {
+    const part = ordered.slice(from, from + ports.store.changesPerCommit - 1);
     await commitFleet(ports.store, fleet, (ledger) => {
       const now = ports.clock.now();
       const changes: Change[] = [];
       let refusals = ledger.record?.refusals ?? [];
-      for (const outcome of launchedFirst(part)) {
+      for (const outcome of part) {
         refusals =
           outcome.kind === "launched"
             ? forgetRefusals(refusals, outcome.pool, outcome.purchase)
