@@ -64,6 +64,9 @@ export async function recordDemand(ports: Ports, policy: Policy, event: JobEvent
   const added = await ports.store.addJob(route.record, job);
   if (added === "exists") {
     await applyJobEvent(ports, policy, event);
+    // The poke of the first time may have been lost with the process that recorded the job.
+    const known = await ports.store.findJob(event.id);
+    if (known?.state === "queued") await poke(ports, "scaleup", known.fleet);
     return "Known already.";
   }
   if (job.state === "queued") await poke(ports, "scaleup", job.fleet);

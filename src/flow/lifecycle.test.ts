@@ -1,0 +1,275 @@
+import { describe, expect, it } from "vitest";
+import { policy, preset, repository } from "../../test/builders.ts";
+import { World, webhookSecret } from "../../test/support/world.ts";
+import { MayflyError } from "../core/errors.ts";
+import { Secret } from "../core/secret.ts";
+import { signatureOf } from "../core/webhook.ts";
+import { readStatus, readWhy } from "./status.ts";
+import { receiveDelivery } from "./webhook.ts";
+
+async function endsWithNothingLeft(world: World, limitSeconds = 3_600): Promise<void> {
+  expect(await world.runUntilQuiet(limitSeconds)).toBe(true);
+  expect(await world.leftOver()).toEqual([]);
+}
+
+describe("a job", () => {
+  it("is queued, gets a machine, runs on it, and the machine is gone", async () => {
+    const world = new World();
+    const job = world.github.queueJob();
+    const states = new Set<string>();
+    await world.runUntil(async () => {
+      const known = await world.store.findJob(job.id);
+      const [machine] = await world.machines();
+      states.add(`${known?.state ?? "unknown"} ${machine?.state ?? "no machine"}`);
+      return world.isQuiet();
+    });
+    expect([...states]).toEqual([
+      "unknown no machine",
+      "queued launched",
+      "queued registered",
+      "running busy",
+      "running retiring",
+      "done retiring",
+      "done ended",
+    ]);
+    expect(await world.leftOver()).toEqual([]);
+    expect(world.compute.launchCount).toBe(1);
+    const times = Object.values((await world.store.findJob(job.id))?.times ?? {});
+    expect(times).toHaveLength(9);
+    expect(await world.onlyMachine()).toMatchObject({ reason: "completed", jobId: job.id, exitCode: 0 });
+  });
+
+  it("that waits for an approval gets no machine until it has it", async () => {
+    const world = new World();
+    const job = world.github.queueJob({ status: "waiting" });
+    await world.run(200);
+    expect(world.compute.launchCount).toBe(0);
+    world.github.approve(job);
+    await endsWithNothingLeft(world);
+    expect(job.conclusion).toBe("success");
+  });
+
+  it("that is cancelled in the queue leaves a machine that shuts down when it asks", async () => {
+    const world = new World({ bootSeconds: 20 });
+    const job = world.github.queueJob();
+    await world.run(5);
+    world.github.cancel(job);
+    await endsWithNothingLeft(world, 60);
+    expect(await world.onlyMachine()).toMatchObject({ reason: "surplus" });
+    expect(world.github.calls.filter((call) => call.method === "mintRunner")).toHaveLength(0);
+  });
+
+  it("that is cancelled leaves its machine to the next one", async () => {
+    const world = new World({ bootSeconds: 20 });
+    const first = world.github.queueJob();
+    await world.run(5);
+    world.github.cancel(first);
+    await world.run(1);
+    const second = world.github.queueJob({ repository: repository({ name: "other" }) });
+    await endsWithNothingLeft(world);
+    expect(second.conclusion).toBe("success");
+    expect(world.compute.launchCount).toBe(1);
+  });
+
+  it("whose end is told before its beginning is done, and stays so", async () => {
+    const world = new World();
+    const job = world.github.queueJob();
+    world.github.cancel(job);
+    const [queued, ...others] = world.github.outbox.splice(0);
+    world.github.outbox.push(...others);
+    await world.run(1);
+    world.github.outbox.push(queued!);
+    await world.run(1);
+    expect(await world.store.findJob(job.id)).toMatchObject({ state: "done" });
+    expect(world.compute.launchCount).toBe(0);
+    await endsWithNothingLeft(world);
+  });
+
+  it("that another job's runner takes is not served twice, and the other gets its machine", async () => {
+    const world = new World({
+      policy: policy({ admission: { repositories: ["acme/app"], publicRepositories: "refuse" } }),
+    });
+    const job = world.github.queueJob();
+    await world.runUntil(() => world.anyAgent((agent) => agent.state === "connecting"));
+    // A job of a repository that we do not serve takes the runner of the organisation.
+    job.status = "waiting";
+    const thief = world.github.queueJob({ repository: repository({ name: "stranger" }), runSeconds: 100 });
+    await world.runUntil(() => thief.status === "in_progress");
+    job.status = "queued";
+    await endsWithNothingLeft(world);
+    expect([job.conclusion, thief.conclusion]).toEqual(["success", "success"]);
+    expect(world.compute.launchCount).toBe(2);
+    expect(await world.store.findJob(thief.id)).toMatchObject({ outcome: { kind: "refused" } });
+  });
+
+  it("may run on a machine of another fleet: that is busy, its own is surplus", async () => {
+    const labels = ["self-hosted", "linux", "x64", "gpu"];
+    const world = new World({ policy: policy({ presets: [preset(), preset({ name: "gpu", labels })] }) });
+    const plain = world.github.queueJob({ runSeconds: 200 });
+    await world.run(1);
+    const [first] = [...world.agents.values()];
+    first!.hung = true;
+    const gpu = world.github.queueJob({ labels });
+    await world.runUntil(() => world.anyAgent((agent) => agent.state === "connecting"));
+    gpu.status = "waiting";
+    await world.runUntil(() => plain.status === "in_progress");
+    gpu.status = "queued";
+    await world.run(2);
+    const taker = await world.store.findMachine(plain.runnerName ?? "");
+    expect(taker).toMatchObject({ preset: "gpu", state: "busy", jobId: plain.id });
+    first!.hung = false;
+    await endsWithNothingLeft(world);
+    expect(gpu.conclusion).toBe("success");
+    expect(world.compute.launchCount).toBe(3);
+  });
+
+  it("that never gets a runner because the App is suspended is given up at its deadline, with nothing left", async () => {
+    const rules = policy();
+    const timing = { ...rules.timing, jobDeadlineSeconds: 900 };
+    const world = new World({ policy: { ...rules, timing } });
+    const job = world.github.queueJob();
+    await world.run(1);
+    world.github.failAll(
+      new MayflyError({
+        kind: "operator",
+        code: "SUSPENDED",
+        message: "Suspended.",
+        suggestion: "Unsuspend it.",
+      }),
+    );
+    await world.runUntil(async () => (await world.store.findJob(job.id))?.state === "done", 1_200);
+    expect(await world.store.findJob(job.id)).toMatchObject({ outcome: { kind: "given-up" } });
+    expect(await world.runUntil(async () => (await world.store.activeFleets()).length === 0, 1_200)).toBe(
+      true,
+    );
+    expect(world.compute.machines()).toEqual([]);
+    expect(await world.store.counters()).toEqual({});
+  });
+});
+
+describe("a delivery", () => {
+  const signed = (body: string) => {
+    const bytes = new TextEncoder().encode(body);
+    const headers = {
+      "content-type": "application/json",
+      "x-github-event": "workflow_job",
+      "x-hub-signature-256": signatureOf(bytes, new Secret(webhookSecret)),
+    };
+    return { headers, body: bytes };
+  };
+
+  it("that is refused leaves no trace", async () => {
+    const world = new World();
+    world.github.queueJob();
+    const [sending] = world.github.outbox.splice(0);
+    const forged = {
+      ...sending!,
+      headers: { ...sending!.headers, "x-hub-signature-256": `sha256=${"0".repeat(64)}` },
+    };
+    expect(await receiveDelivery(world.ports, world.policy, forged)).toMatchObject({ status: 401 });
+    expect(await world.store.activeFleets()).toEqual([]);
+    expect(await world.work.depth()).toMatchObject({ waiting: 0 });
+    expect(world.log.lines.at(-1)).toMatchObject({
+      level: "warn",
+      fields: { status: 401, stage: "webhook" },
+    });
+  });
+
+  it.each<[string, object, string]>([
+    ["of a public repository", { repository: repository({ private: false }) }, "public-repository"],
+    ["of another system", { labels: ["self-hosted", "windows"] }, "wrong-system"],
+    ["without labels", { labels: [] }, "no-labels"],
+  ])("of a job %s is answered, refused, and visible in why", async (_what, options, because) => {
+    const world = new World();
+    const job = world.github.queueJob(options);
+    await world.run(3);
+    expect(await readWhy(world.ports, world.policy, job.id)).toMatchObject({
+      job: { state: "done", outcome: "refused", because },
+      summary: expect.stringMatching(/^The job was refused\. .+/),
+      next: null,
+    });
+    expect(world.compute.launchCount).toBe(0);
+    expect(world.failures).toEqual([]);
+  });
+
+  it("without an installation is refused with that reason", async () => {
+    const world = new World();
+    const job = world.github.queueJob();
+    const [sending] = world.github.outbox.splice(0);
+    const payload = JSON.parse(new TextDecoder().decode(sending!.body)) as Record<string, unknown>;
+    const { installation: _, ...rest } = payload;
+    expect(await receiveDelivery(world.ports, world.policy, signed(JSON.stringify(rest)))).toMatchObject({
+      status: 202,
+    });
+    expect(await world.store.findJob(job.id)).toMatchObject({ outcome: { because: "no-installation" } });
+  });
+
+  it("of a job that is not ours is ignored", async () => {
+    const world = new World();
+    const job = world.github.queueJob({ labels: ["ubuntu-latest"] });
+    await world.run(2);
+    expect(await world.store.findJob(job.id)).toBeUndefined();
+  });
+
+  it("that is repeated after a crash makes the fleet be looked at again", async () => {
+    const world = new World();
+    world.intercept = async (name, effect) => {
+      if (name === "work.send") throw new Error("The queue is down.");
+      return effect();
+    };
+    world.github.queueJob();
+    const [sending] = world.github.outbox.splice(0);
+    await world.attempt(() => receiveDelivery(world.ports, world.policy, sending!));
+    expect(world.failures).toHaveLength(1);
+    world.intercept = (_name, effect) => effect();
+    await receiveDelivery(world.ports, world.policy, sending!);
+    await world.workThroughQueues();
+    expect(world.compute.launchCount).toBe(1);
+  });
+});
+
+describe("status and why", () => {
+  const options = { version: "1", problems: [], listLimit: 50 };
+
+  it("follow a job and its machine from the queue to the end", async () => {
+    const world = new World();
+    const job = world.github.queueJob();
+    const said: (string | null)[] = [];
+    await world.runUntil(async () => {
+      const why = await readWhy(world.ports, world.policy, job.id);
+      if (why !== undefined && said.at(-1) !== why.job.waitsFor) said.push(why.job.waitsFor);
+      return world.isQuiet();
+    });
+    const machine = await world.onlyMachine();
+    expect(said).toEqual([
+      "A machine is starting for it.",
+      `The runner on machine ${machine.id} is starting.`,
+      `The runner on machine ${machine.id} listens; GitHub has not assigned the job yet.`,
+      null,
+    ]);
+    const why = await readWhy(world.ports, world.policy, job.id);
+    expect(why?.summary).toBe("The job ran and ended: success.");
+    expect(why?.steps.map((step) => step.at)).toEqual([...(why?.steps ?? [])].map((step) => step.at).sort());
+    expect(await readWhy(world.ports, world.policy, 1)).toBeUndefined();
+    const status = await readStatus(world.ports, world.policy, options);
+    expect(status).toMatchObject({
+      state: "ready",
+      jobs: { queued: 0, running: 0, completedLastHour: 1 },
+      machines: { alive: 0, launchedLastHour: 1, endedLastHour: 1 },
+      waits: { jobs: 1 },
+    });
+    expect(status.cost.todayUsd).toBeGreaterThan(0);
+  });
+
+  it("say what an operator has to change", async () => {
+    const world = new World();
+    world.compute.refuseNext("memory", [{ failure: "configuration", code: "NO_SUCH_IMAGE" }]);
+    world.github.queueJob();
+    await world.run(3);
+    const status = await readStatus(world.ports, world.policy, options);
+    expect(status.state).toBe("degraded");
+    expect(status.problems[0]).toContain("NO_SUCH_IMAGE");
+    expect(status.activeJobs[0]?.waitsFor).toContain("NO_SUCH_IMAGE");
+    expect(status.presets[0]?.status).toBe("blocked");
+  });
+});
