@@ -1,5 +1,5 @@
 import { isPresumedRunning } from "./demand.ts";
-import type { Instant, Job, Ledger, Policy } from "./model.ts";
+import { fullName, type Instant, type Job, type JobId, type Ledger, type Policy } from "./model.ts";
 
 /** One delivery attempt in GitHub's log, as far as the decision needs it. */
 export interface DeliveryAttempt {
@@ -62,6 +62,25 @@ export function jobsToCheck(ledger: Ledger, policy: Policy, now: Instant): reado
     else if (heardAt + checkMilliseconds <= now) stale.push(job);
   }
   return [...urgent, ...stale.sort((left, right) => (left.checkedAt ?? 0) - (right.checkedAt ?? 0))];
+}
+
+/** Jobs that are queued as far as we know, except those about which GitHub was asked a short while ago. */
+export function believedQueued(ledger: Ledger, policy: Policy, now: Instant): readonly Job[] {
+  const checkMilliseconds = policy.timing.jobCheckSeconds * 1000;
+  return ledger.jobs.filter(
+    (job) => job.state === "queued" && (job.checkedAt ?? Number.NEGATIVE_INFINITY) + checkMilliseconds <= now,
+  );
+}
+
+/** Of these, the ones of this repository that GitHub's list of its queued jobs lacks. */
+export function missingJobs(
+  believed: readonly Job[],
+  repository: { readonly owner: string; readonly name: string },
+  listed: readonly { readonly id: JobId }[],
+): readonly Job[] {
+  const name = fullName(repository).toLowerCase();
+  const ids = new Set(listed.map(({ id }) => id));
+  return believed.filter((job) => fullName(job.repository).toLowerCase() === name && !ids.has(job.id));
 }
 
 /** GitHub needs a while until it says of a job that its runner is gone; asking more often tells nothing new. */

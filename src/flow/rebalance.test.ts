@@ -47,6 +47,29 @@ describe("rebalance", () => {
     expect(job.conclusion).toBe("success");
   });
 
+  it("learns from the list of queued jobs that a job has moved on, whose events were lost", async () => {
+    const world = new World();
+    const job = world.github.queueJob({ runSeconds: 3_000 });
+    await world.runUntil(() => world.anyAgent((agent) => agent.state === "connecting"));
+    // Nobody listens: neither GitHub's events nor the machine's reports arrive.
+    world.network = () => [];
+    world.agents.clear();
+    job.status = "in_progress";
+    job.runnerName = (await world.onlyMachine()).id;
+    await rebalance(world.ports, world.policy);
+    expect(await world.store.findJob(job.id)).toMatchObject({ state: "running" });
+    expect(await world.onlyMachine()).toMatchObject({ state: "busy", jobId: job.id });
+  });
+
+  it("does not give up a job that GitHub's lists do not have yet", async () => {
+    const world = new World();
+    const job = world.github.queueJob();
+    await world.run(1);
+    world.github.forget(job);
+    await rebalance(world.ports, world.policy);
+    expect(await world.store.findJob(job.id)).toMatchObject({ state: "queued" });
+  });
+
   it("has a failed delivery sent again, once, and no other", async () => {
     const world = await deaf();
     world.github.queueJob();
@@ -111,7 +134,8 @@ describe("rebalance", () => {
     world.github.forget(lost);
     world.github.forget(found);
     await world.clock.advance(world.policy.timing.jobCheckSeconds * 1_000);
-    world.github.failNext("getJob", [goneForGood]);
+    // Each is asked about once because the lists lack it; the regular check of the first one fails too.
+    world.github.failNext("getJob", [goneForGood, goneForGood, goneForGood]);
     await rebalance(world.ports, world.policy);
     const jobs = await Promise.all([lost, found].map((job) => world.store.findJob(job.id)));
     expect(jobs.map((job) => job?.state)).toEqual(["queued", "done"]);

@@ -1,7 +1,13 @@
 import { scopeName } from "../core/demand.ts";
 import { jobGivenUp } from "../core/lifecycle.ts";
-import type { FleetId, Job, Machine, Policy, Scope } from "../core/model.ts";
-import { deliveriesToRedeliver, jobChecked, jobsToCheck } from "../core/rebalance.ts";
+import type { FleetId, Job, JobEvent, Machine, Policy, Scope } from "../core/model.ts";
+import {
+  believedQueued,
+  deliveriesToRedeliver,
+  jobChecked,
+  jobsToCheck,
+  missingJobs,
+} from "../core/rebalance.ts";
 import { fleetIdOf, resolveSpec } from "../core/route.ts";
 import type { Runner } from "../ports/github.ts";
 import type { Ports } from "../ports/ports.ts";
@@ -59,9 +65,13 @@ async function redeliver(ports: Ports): Promise<void> {
 
 async function sweepRepositories(ports: Ports, policy: Policy): Promise<void> {
   const since = ports.clock.now() - repositoryMemorySeconds * 1000;
+  // Read before the lists: what is queued here and not there has moved on, whatever else happens meanwhile.
+  const known = await jobsBelievedQueued(ports, policy);
   for (const repository of await ports.store.recentRepositories(since)) {
     await attempt(ports, "A repository's queued jobs could not be listed.", async () => {
-      for (const event of await ports.github.listQueuedJobs(repository)) {
+      const events = await ports.github.listQueuedJobs(repository);
+      await askForMissing(ports, policy, missingJobs(known, repository, events));
+      for (const event of events) {
         if ((await ports.store.findJob(event.id))?.state === undefined) {
           const became = await recordDemand(ports, policy, event);
           if (became === "Accepted.") {
@@ -76,6 +86,35 @@ async function sweepRepositories(ports: Ports, policy: Policy): Promise<void> {
       }
     });
   }
+}
+
+async function jobsBelievedQueued(ports: Ports, policy: Policy): Promise<readonly Job[]> {
+  const jobs: Job[] = [];
+  for (const fleet of await ports.store.activeFleets()) {
+    jobs.push(...believedQueued(await ports.store.load(fleet), policy, ports.clock.now()));
+  }
+  return jobs;
+}
+
+/** Their events are late or lost, as those that GitHub sent while nobody listened: launch nothing for them. */
+async function askForMissing(ports: Ports, policy: Policy, missing: readonly Job[]): Promise<void> {
+  for (const job of missing.slice(0, jobChecksPerRound)) {
+    await attempt(ports, "A job could not be checked at GitHub.", async () => {
+      const repository = { ...job.repository, installationId: job.installationId };
+      const event = await ports.github.getJob(repository, job.id);
+      // One that GitHub does not know may be too young for it: the regular check decides, later.
+      if (event !== undefined) await noteChecked(ports, policy, job, event);
+    });
+  }
+}
+
+async function noteChecked(ports: Ports, policy: Policy, job: Job, event: JobEvent): Promise<void> {
+  await applyJobEvent(ports, policy, event);
+  await commitFleet(ports.store, job.fleet, (ledger) => {
+    const before = ledger.jobs.find((entry) => entry.id === job.id);
+    if (before === undefined) return { changes: [], result: undefined };
+    return { changes: [{ put: "job", job: jobChecked(before, ports.clock.now()) }], result: undefined };
+  });
 }
 
 /** A preset with a warm target has its fleet from the start, not from its first job on. */

@@ -39,6 +39,8 @@ export interface Box {
 
 const webhookBodyLimitBytes = 25_000_000;
 const listLimit = 500;
+/** A GitHub that does not answer keeps no job from its machine for longer than this. */
+const catchUpLimitMilliseconds = 10_000;
 const workConcurrency = 8;
 const lifecycleConcurrency = 16;
 
@@ -46,12 +48,18 @@ const lifecycleConcurrency = 16;
 export async function startBox(options: BoxOptions): Promise<Box> {
   const { ports, policy } = options;
   const server = await listen(options);
-  const workers = startWorkers(ports, policy);
+  const stopping = new AbortController();
   const timers = startTimers(options);
+  const caughtUp = Promise.race([
+    timers.rebalance.firstRound,
+    pause(catchUpLimitMilliseconds, stopping.signal),
+  ]);
+  const workers = startWorkers(ports, policy, caughtUp);
   return {
     url: server.url,
     async stop() {
-      await Promise.all([server.close(), ...timers.map((timer) => timer.stop())]);
+      stopping.abort();
+      await Promise.all([server.close(), timers.rebalance.stop(), timers.scaledown.stop()]);
       await Promise.all(workers.map((worker) => worker.stop()));
     },
   };
@@ -108,11 +116,20 @@ function healthRoute(ports: Ports): Route {
   };
 }
 
-function startWorkers(ports: BoxOptions["ports"], policy: Policy): readonly Worker[] {
+/**
+ * What GitHub told while nobody listened is asked for before anything is launched: a job that has run meanwhile
+ * would get a second machine. What GitHub tells now is recorded from the first moment on.
+ */
+function startWorkers(
+  ports: BoxOptions["ports"],
+  policy: Policy,
+  caughtUp: Promise<void>,
+): readonly Worker[] {
   return [
     startWorker<Poke>({
       name: "work",
       queue: ports.work,
+      after: caughtUp,
       handle: ({ stage, fleet }) =>
         stage === "scaleup" ? scaleUp(ports, policy, fleet) : retireMachines(ports, fleet),
       concurrency: workConcurrency,
@@ -128,10 +145,20 @@ function startWorkers(ports: BoxOptions["ports"], policy: Policy): readonly Work
   ];
 }
 
-function startTimers(options: BoxOptions): readonly Timer[] {
+function startTimers(options: BoxOptions): Readonly<Record<"rebalance" | "scaledown", Timer>> {
   const { ports, policy } = options;
-  return [
-    startTimer("rebalance", options.rebalanceSeconds, () => rebalance(ports, policy), ports.log),
-    startTimer("scaledown", options.scaledownSeconds, () => sweep(ports, policy), ports.log),
-  ];
+  return {
+    rebalance: startTimer("rebalance", options.rebalanceSeconds, () => rebalance(ports, policy), ports.log),
+    scaledown: startTimer("scaledown", options.scaledownSeconds, () => sweep(ports, policy), ports.log),
+  };
+}
+
+function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, milliseconds);
+    signal.addEventListener("abort", () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
 }

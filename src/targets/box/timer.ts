@@ -1,6 +1,8 @@
 import type { Log } from "../../ports/log.ts";
 
 export interface Timer {
+  /** Resolves when the first round has ended, well or not. */
+  readonly firstRound: Promise<void>;
   /** Resolves when a round that is under way has ended. */
   stop(): Promise<void>;
 }
@@ -26,6 +28,7 @@ export function startTimer(name: string, everySeconds: number, work: () => Promi
   };
   start();
   return {
+    firstRound: current,
     async stop() {
       stopped = true;
       clearTimeout(pending);

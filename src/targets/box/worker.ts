@@ -6,6 +6,8 @@ export interface WorkerOptions<Message> {
   readonly queue: QueueReceiver<Message>;
   /** Throws when the message could not be dealt with; it comes again, later. */
   readonly handle: (message: Message) => Promise<void>;
+  /** Nothing is taken from the queue before this has resolved. It never rejects. */
+  readonly after?: Promise<void>;
   /** Messages that are worked on at the same time. */
   readonly concurrency: number;
   readonly log: Log;
@@ -40,6 +42,7 @@ async function run<Message>(
   signal: AbortSignal,
   underWay: Set<Promise<void>>,
 ): Promise<void> {
+  await options.after;
   while (!signal.aborted) {
     const limit = options.concurrency - underWay.size;
     if (limit === 0) {
