@@ -8,6 +8,7 @@ import { createGithubApp } from "../../adapters/github/app.ts";
 import { createDerivedTokenIdentity } from "../../adapters/identity/derived-token.ts";
 import { readOrCreateKey } from "../../adapters/identity/key-file.ts";
 import { createFixedPrices } from "../../adapters/prices/fixed.ts";
+import { createPacedQueue } from "../../adapters/queue/paced.ts";
 import { createSqliteQueue } from "../../adapters/queue/sqlite.ts";
 import { createSystemRandom } from "../../adapters/random/system.ts";
 import { createFileSecrets } from "../../adapters/secrets/files.ts";
@@ -52,7 +53,7 @@ export async function openBox(
     opened.unshift(...compute.values());
     const ports: BoxOptions["ports"] = {
       store: createSqliteStore(database),
-      work: await createSqliteQueue<Poke>(database, "work", clock),
+      work: createPacedQueue(await createSqliteQueue<Poke>(database, "work", clock), clock),
       lifecycle,
       compute,
       github: createGithubApp({
