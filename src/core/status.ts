@@ -517,11 +517,6 @@ function waitBegan(job: Job): Instant {
   return job.times.queued ?? job.times.created;
 }
 
-/** An approval that somebody had to give is nobody's wait for a machine. */
-function waitBegan(job: Job): Instant {
-  return job.times.queued ?? job.times.created;
-}
-
 function secondsBetween(from: Instant, until: Instant | undefined): number {
   return Math.max(0, (until ?? from) - from) / 1000;
 }

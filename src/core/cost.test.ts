@@ -1,0 +1,50 @@
+import { expect, it } from "vitest";
+import { job, machine, start } from "../../test/builders.ts";
+import {
+  ec2SpotPriceUsd,
+  githubHostedPriceUsd,
+  machineCostUsd,
+  machineSeconds,
+  runSeconds,
+  sizeOf,
+  spentTodayUsd,
+  startOfDay,
+} from "./cost.ts";
+
+const hour = 3_600_000;
+const priced = machine({ pricePerHourUsd: 0.5, times: { launched: start + hour, ended: start + 3 * hour } });
+
+it("GitHub-hosted minutes are rounded up, on the smallest runner that is large enough", () => {
+  expect(githubHostedPriceUsd({ architecture: "x86_64", cpu: 2 }, 61)).toBeCloseTo(0.012);
+  expect(githubHostedPriceUsd({ architecture: "x86_64", cpu: 3 }, 1)).toBeCloseTo(0.012);
+  expect(githubHostedPriceUsd({ architecture: "arm64", cpu: 1_000 }, 60)).toBeCloseTo(0.098);
+  expect(githubHostedPriceUsd({ architecture: "x86_64" }, 0)).toBeCloseTo(0.006);
+});
+
+it("spot costs a part of on-demand", () => {
+  expect(ec2SpotPriceUsd({ architecture: "x86_64", cpu: 2 }, 3_600)).toBeCloseTo(0.0339, 3);
+  expect(ec2SpotPriceUsd(sizeOf(undefined), 0)).toBe(0);
+});
+
+it("a machine costs from its launch to its end, and only what lies in between the two instants", () => {
+  expect(machineSeconds(priced, 0, start + 9 * hour)).toBe(7_200);
+  expect(machineSeconds(priced, start + 2 * hour, start + 9 * hour)).toBe(3_600);
+  expect(machineSeconds(priced, 0, start + 2 * hour)).toBe(3_600);
+  expect(machineSeconds(priced, start + 4 * hour, start + 9 * hour)).toBe(0);
+  expect(machineSeconds(machine(), 0, start + 9 * hour)).toBe(0);
+  expect(machineCostUsd(priced, 0, start + 9 * hour)).toBeCloseTo(1);
+  const { pricePerHourUsd: _, ...free } = priced;
+  expect(machineCostUsd(free, 0, start + 9 * hour)).toBe(0);
+});
+
+it("the day begins at midnight UTC", () => {
+  expect(startOfDay(start + 5 * hour)).toBe(start);
+  expect(spentTodayUsd([priced, priced], start + 2 * hour)).toBeCloseTo(1);
+  expect(spentTodayUsd([priced], start + 25 * hour)).toBe(0);
+});
+
+it("a job runs from its start to its end, or until now", () => {
+  expect(runSeconds(job(), start)).toBe(0);
+  expect(runSeconds(job({ times: { started: start } }), start + 5_000)).toBe(5);
+  expect(runSeconds(job({ times: { started: start, completed: start + 2_000 } }), start + 5_000)).toBe(2);
+});

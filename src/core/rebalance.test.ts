@@ -1,0 +1,70 @@
+import { describe, expect, it } from "vitest";
+import { fleetRecord, job, machine, policy, start } from "../../test/builders.ts";
+import type { Job, Machine } from "./model.ts";
+import { type DeliveryAttempt, deliveriesToRedeliver, jobsToCheck } from "./rebalance.ts";
+
+const now = start + 3_600_000;
+
+function attempt(overrides: Partial<DeliveryAttempt> = {}): DeliveryAttempt {
+  return { id: 1, guid: "g", deliveredAt: start, succeeded: false, event: "workflow_job", ...overrides };
+}
+
+describe("deliveries that are sent again", () => {
+  const due = (attempts: readonly DeliveryAttempt[]) =>
+    deliveriesToRedeliver(attempts, now, 20).map((delivery) => delivery.id);
+
+  it("are those that never succeeded, the newest attempt of each, oldest first", () => {
+    expect(
+      due([
+        attempt({ id: 5, guid: "b", deliveredAt: start + 9_000 }),
+        attempt({ id: 4, guid: "a", deliveredAt: start + 5_000 }),
+        attempt({ id: 3, guid: "c", succeeded: true }),
+        attempt({ id: 2, guid: "c" }),
+        attempt({ id: 1, guid: "a" }),
+      ]),
+    ).toEqual([4, 5]);
+  });
+
+  it("are left alone when they are new, not about jobs, or were tried four times", () => {
+    expect(due([attempt({ deliveredAt: now - 19_999 })])).toEqual([]);
+    expect(due([attempt({ deliveredAt: now - 20_000 })])).toEqual([1]);
+    expect(due([attempt({ event: "push" })])).toEqual([]);
+    expect(due([1, 2, 3, 4].map((id) => attempt({ id })))).toEqual([]);
+    expect(due([1, 2, 3].map((id) => attempt({ id, deliveredAt: start + id })))).toEqual([3]);
+  });
+});
+
+describe("jobs that GitHub is asked about", () => {
+  const checked = (jobs: readonly Job[], machines: readonly Machine[] = [], at = start + 60_000) => {
+    const ledger = { fleet: "fleet-a", version: 1, record: fleetRecord(), jobs, machines };
+    return jobsToCheck(ledger, policy(), at).map((some) => some.id);
+  };
+  const running = job({ id: 1, state: "running", times: { started: start } });
+
+  it("are first those whose machine says that it runs one, once", () => {
+    const presumed = { ...job({ id: 2 }), presumedAt: start + 50_000 };
+    expect(checked([job({ id: 3 }), presumed])).toEqual([2]);
+    expect(checked([job({ id: 3 }), presumed], [], start + 300_000)).toEqual([2, 3]);
+    expect(checked([{ ...presumed, checkedAt: start + 55_000 }])).toEqual([]);
+  });
+
+  it("are those that run on no machine that we know, after half a minute", () => {
+    expect(checked([running], [], start + 29_999)).toEqual([]);
+    expect(checked([running], [], start + 30_000)).toEqual([1]);
+    expect(checked([running], [machine({ state: "busy", jobId: 1 })])).toEqual([]);
+    expect(
+      checked([running], [machine({ state: "retiring", jobId: 1, times: { finished: start } })]),
+    ).toEqual([1]);
+    expect(checked([{ ...running, checkedAt: start + 40_000 }])).toEqual([]);
+  });
+
+  it("are all of which nothing was heard for long, the longest unheard first", () => {
+    const jobs = [
+      { ...job({ id: 3 }), checkedAt: start + 2_000 },
+      { ...job({ id: 4, state: "waiting" }), checkedAt: start + 1_000 },
+      job({ id: 5 }),
+    ];
+    expect(checked(jobs, [], start + 299_999)).toEqual([]);
+    expect(checked(jobs, [], start + 400_000)).toEqual([5, 4, 3]);
+  });
+});
