@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { createSeededRandom } from "../src/adapters/random/seeded.ts";
 import { MayflyError } from "../src/core/errors.ts";
+import type { Random } from "../src/ports/random.ts";
 import { policy, preset, repository } from "./builders.ts";
 import type { Sending } from "./support/fake-github.ts";
 import { World } from "./support/world.ts";
@@ -122,6 +123,74 @@ describe.each(stories)("$name", (story) => {
     expect(problems).toEqual([]);
   });
 });
+
+describe("many accidents, everything at the same time", () => {
+  const two = [
+    preset({ market: "spot-preferred" }),
+    preset({ name: "gpu", labels: ["linux", "x64", "gpu"], warm: 1 }),
+  ];
+  const rules = policy({
+    presets: two,
+    limits: { machines: 6, perRepository: 4 },
+    registration: "repository",
+  });
+
+  it.each([0.02, 0.2])(
+    "one call in %f goes wrong for ten minutes; then everything ends well",
+    async (part) => {
+      const problems: string[] = [];
+      for (let seed = 1; seed <= 40; seed++) {
+        const world = new World({ policy: rules, changesPerCommit: 7 });
+        const random = createSeededRandom(seed);
+        stirred(world, seed);
+        strewn(world, seed, part);
+        for (let second = 0; second < 600; second++) {
+          if (random.fraction() < 0.02) world.github.queueJob(anyJob(random));
+          if (random.fraction() < 0.005) takeAnyMachine(world, random);
+          await world.step();
+        }
+        stirred(world, seed);
+        world.network = (sendings) => sendings;
+        world.policy = { ...rules, presets: [two[0]!, { ...two[1]!, warm: 0 }] };
+        await world.runUntilQuiet(5_000);
+        // The test tests something: many pieces of work failed, and many jobs ran.
+        if (part > 0.1) expect(world.failures.length).toBeGreaterThan(10);
+        expect(world.github.jobs.size).toBeGreaterThan(3);
+        for (const problem of await world.leftOver()) problems.push(`seed ${seed}: ${problem}`);
+      }
+      expect(problems).toEqual([]);
+    },
+  );
+});
+
+function anyJob(random: Random): Parameters<World["github"]["queueJob"]>[0] {
+  return {
+    repository: repository({ name: random.fraction() < 0.5 ? "app" : "other" }),
+    labels: random.fraction() < 0.3 ? ["self-hosted", "gpu"] : ["self-hosted", "linux", "x64"],
+    runSeconds: Math.ceil(random.fraction() * 60),
+  };
+}
+
+/** The provider takes a machine back, whatever it does. */
+function takeAnyMachine(world: World, random: Random): void {
+  const machines = world.compute.machines();
+  const machine = machines[Math.floor(random.fraction() * machines.length)];
+  if (machine !== undefined) world.compute.finish(machine.providerId);
+}
+
+/** Besides, any call may fail, before its effect or after it, and deliveries may be lost. */
+function strewn(world: World, seed: number, part: number): void {
+  const random = createSeededRandom(`accidents ${seed}`);
+  const { intercept } = world;
+  world.intercept = async (name, effect) => {
+    const fate = random.fraction() / part;
+    if (fate < 0.5) throw failure();
+    const result = await intercept(name, effect);
+    if (fate < 1) throw failure();
+    return result;
+  };
+  world.network = (sendings) => sendings.filter(() => random.fraction() >= part);
+}
 
 /** The process is gone: whatever it still tries has no effect. */
 class Death extends Error {}
