@@ -110,6 +110,14 @@ describe("a machine that claims", () => {
     expect(await world.claim(machine.id)).toMatchObject({ kind: "shut-down" });
   });
 
+  it("counts refusals in a row only", async () => {
+    const { world, machine } = await bootedMachine();
+    const refused = { kind: "refused", status: 403, message: "Not now." } as const;
+    world.github.failNext("mintRunner", [refused, refused, refused, refused, undefined, refused]);
+    for (let time = 1; time <= 6; time++) await world.claim(machine.id);
+    expect((await world.jobs())[0]).toMatchObject({ state: "queued", mintRefusals: 1 });
+  });
+
   it("takes over its name when a registration of it is left that nobody noted", async () => {
     const { world, machine } = await bootedMachine();
     const answered = world.github.port.mintRunner;

@@ -167,7 +167,7 @@ async function register(ports: Ports, bound: Bound): Promise<ClaimAnswer> {
   if (minted.kind === "name-taken") return { kind: "wait", afterSeconds: retrySeconds };
   if (minted.kind === "refused") return await noteMintRefusal(ports, bound, minted);
 
-  if (!(await noteRegistration(ports, machine, { runnerId: minted.runnerId, scope: binding.scope }))) {
+  if (!(await noteRegistration(ports, bound, { runnerId: minted.runnerId, scope: binding.scope }))) {
     await ports.github.deleteRunner(binding.scope, minted.runnerId);
     return { kind: "wait", afterSeconds: retrySeconds };
   }
@@ -189,15 +189,22 @@ async function register(ports: Ports, bound: Bound): Promise<ClaimAnswer> {
  * False: the registration must not be handed out. While GitHub made it the machine was retired, so the fence may
  * have passed already, or another claim of the same machine was registered, so the fence would ask for that one.
  */
-function noteRegistration(ports: Ports, bound: Machine, registration: Registration): Promise<boolean> {
-  return commitFleet(ports.store, bound.fleet, (ledger) => {
-    const before = ledger.machines.find((entry) => entry.id === bound.id);
+function noteRegistration(
+  ports: Ports,
+  { machine, job }: Bound,
+  registration: Registration,
+): Promise<boolean> {
+  return commitFleet(ports.store, machine.fleet, (ledger) => {
+    const before = ledger.machines.find((entry) => entry.id === machine.id);
     const retired = before === undefined || !isBeforeMachineState(before.state, "busy");
-    if (retired || before.registration?.runnerId !== bound.registration?.runnerId) {
+    if (retired || before.registration?.runnerId !== machine.registration?.runnerId) {
       return { changes: [], result: false };
     }
     const after = machineAfter(before, { kind: "minted", registration }, ports.clock.now());
-    return { changes: [{ put: "machine", machine: after }], result: true };
+    const changes: Change[] = [{ put: "machine", machine: after }];
+    const refusedBefore = ledger.jobs.find((entry) => entry.id === job.id && (entry.mintRefusals ?? 0) > 0);
+    if (refusedBefore !== undefined) changes.push({ put: "job", job: { ...refusedBefore, mintRefusals: 0 } });
+    return { changes, result: true };
   });
 }
 
