@@ -221,7 +221,7 @@ async function launchGroup(
     // Whether anything was launched is not known: the machines stay requested and are asked for again.
     log.warn("A launch was not answered.", {
       code: outcomes.refusal.code,
-      message: outcomes.refusal.message,
+      because: outcomes.refusal.message,
     });
     await remember(ports, policy, record.id, outcomes.refusal);
     await poke(ports, "scaleup", record.id);
@@ -230,7 +230,9 @@ async function launchGroup(
   const prices = await pricesOf(ports, record, outcomes.answers);
   await recordOutcomes(ports, policy, record.id, first.purchase, outcomes.answers, prices);
   const refused = outcomes.answers.filter((outcome) => outcome.kind === "refused");
-  for (const refusal of refused) log.warn("A launch was refused.", { ...refusal, kind: refusal.failure });
+  for (const { machineId, failure, code, message } of refused) {
+    log.warn("A launch was refused.", { machine: machineId, failure, code, because: message });
+  }
   if (refused.length > 0) await poke(ports, "scaleup", record.id);
 }
 

@@ -76,8 +76,8 @@ const damaged: Meaning = {
   code: "STORE_DAMAGED",
   sentence: "The database is damaged",
   suggestion:
-    "Move the file and its -wal file away and restore a backup. Without one, start with an empty database: " +
-    "waiting jobs are found again at GitHub.",
+    "Wait until no machine runs, move the file and its -wal file away, and restore a backup or start with an empty " +
+    "database: docs/operating/troubleshooting.md says what becomes of waiting jobs.",
 };
 
 const notWritableSuggestion = "Let the user who runs Mayfly write to the folder and to the files in it.";
