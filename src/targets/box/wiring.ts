@@ -5,6 +5,7 @@ import { createSystemClock } from "../../adapters/clock/system.ts";
 import { createDockerCompute } from "../../adapters/compute/docker.ts";
 import { createLocalCompute } from "../../adapters/compute/local.ts";
 import { createGithubApp } from "../../adapters/github/app.ts";
+import { createAppKey } from "../../adapters/github/app-key.ts";
 import { createDerivedTokenIdentity } from "../../adapters/identity/derived-token.ts";
 import { readOrCreateKey } from "../../adapters/identity/key-file.ts";
 import { createFixedPrices } from "../../adapters/prices/fixed.ts";
@@ -42,8 +43,7 @@ export async function openBox(
   const { log, problems } = createProblemLog(options.log, clock);
   const secrets = secretsOf(config, log);
   await checkSecrets(config, secrets);
-  // Others may pass through, as the user of local machines must, but not look around; the files in it are 0600.
-  await mkdir(config.server.dataDirectory, { recursive: true, mode: 0o711 });
+  await makeDataDirectory(config.server.dataDirectory);
   const database = openDatabase(join(config.server.dataDirectory, "mayfly.db"));
   const opened: { close(): Promise<void> | void }[] = [database];
   try {
@@ -121,10 +121,26 @@ function secretsOf(config: Config, log: Log): Secrets {
   });
 }
 
+/** Others may pass through, as the user of local machines must, but not look around; the files in it are 0600. */
+async function makeDataDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, { recursive: true, mode: 0o711 });
+  } catch (error) {
+    throw new MayflyError({
+      kind: "operator",
+      code: "DATA_DIRECTORY_UNUSABLE",
+      message: `The data directory ${path} cannot be made: ${error instanceof Error ? error.message : String(error)}.`,
+      suggestion:
+        "Name a folder under server.dataDirectory that the user who runs Mayfly may make or write to.",
+      cause: error,
+    });
+  }
+}
+
 /** A server that cannot verify a delivery or register a runner is not started at all. */
 async function checkSecrets(config: Config, secrets: Secrets): Promise<void> {
   await secrets.read("webhook-secret");
-  await secrets.read("app-private-key");
+  await createAppKey({ appId: config.github.appId, secrets }).appToken();
   if (config.secrets.statusToken !== undefined) await secrets.read("status-token");
 }
 
