@@ -2,7 +2,9 @@ import { describe, expect, it } from "vitest";
 import { policy, preset, repository, timing } from "../../test/builders.ts";
 import { World } from "../../test/support/world.ts";
 import type { LaunchRequest } from "../ports/compute.ts";
+import { receiveReport } from "./lifecycle.ts";
 import { scaleUp } from "./scaleup.ts";
+import { readWhy } from "./status.ts";
 
 async function endsWithNothingLeft(world: World, limitSeconds = 3_600): Promise<void> {
   expect(await world.runUntilQuiet(limitSeconds)).toBe(true);
@@ -47,6 +49,9 @@ describe("a launch", () => {
       requests[0]?.machines[0]?.credential?.reveal(),
     );
     expect(world.compute.launchCount).toBe(1);
+    world.github.queueJob();
+    await endsWithNothingLeft(world);
+    expect(requests[2]?.token).not.toBe(requests[0]?.token);
   });
 
   it("that did not get through is asked for again, and the job runs on its machine", async () => {
@@ -159,6 +164,34 @@ describe("caps", () => {
     expect(done).toHaveLength(12);
   });
 
+  it.each(["its job is done", "the provider takes it"])(
+    "give a place on to another fleet at once when %s",
+    async (how) => {
+      const world = new World({
+        policy: policy({ presets: two, limits: { machines: 1, perRepository: 9 } }),
+      });
+      world.github.queueJob({ runSeconds: 60 });
+      await world.runUntil(() => world.anyAgent((agent) => agent.runsAJob));
+      world.github.queueJob({ labels: ["self-hosted", "gpu"] });
+      await world.run(2);
+      const [agent] = [...world.agents.values()];
+      // Between two rounds of rebalance, which would look at every fleet.
+      world.round = async () => {};
+      if (how === "the provider takes it") {
+        world.compute.finish(agent!.providerId);
+        const { providerId } = agent!;
+        await world.lifecycle.send({
+          kind: "cloud",
+          compute: "memory",
+          providerId,
+          what: "gone",
+          at: world.now(),
+        });
+      }
+      expect(await world.runUntil(() => world.compute.launchCount === 2, 80)).toBe(true);
+    },
+  );
+
   it("share a machine between repositories, none of which starves", async () => {
     const limits = { machines: 2, perRepository: 50 };
     // Runners of repositories: among the jobs of an organisation's runners it is GitHub who chooses.
@@ -181,6 +214,52 @@ describe("caps", () => {
     await Promise.all(Array.from({ length: 10 }, () => scaleUp(world.ports, world.policy, "linux-x64")));
     expect(world.compute.launchCount).toBe(3);
     await endsWithNothingLeft(world);
+  });
+});
+
+describe("machines that end before they are of use", () => {
+  /** Every machine ends by itself as soon as it runs, as with a runner that cannot run on it. */
+  async function runWithBrokenMachines(world: World, seconds: number): Promise<void> {
+    for (let second = 0; second < seconds; second++) {
+      await world.step();
+      for (const agent of world.agents.values()) {
+        if (agent.state === "off") continue;
+        await receiveReport(world.ports, agent.machineId, { step: "exited", exitCode: 1, ranJob: false });
+        world.compute.finish(agent.providerId);
+      }
+    }
+  }
+
+  it("are replaced less and less often, which is said, until one works", async () => {
+    const world = new World();
+    const job = world.github.queueJob();
+    await runWithBrokenMachines(world, 600);
+    expect(world.compute.launchCount).toBeGreaterThan(4);
+    expect(world.compute.launchCount).toBeLessThan(9);
+    const why = await readWhy(world.ports, world.policy, job.id);
+    expect(why?.job.waitsFor).toMatch(/^MACHINES_END_EARLY: Machines end before their runner listens\./);
+    await endsWithNothingLeft(world);
+    expect(job.conclusion).toBe("success");
+  });
+
+  it("a single one is replaced at once", async () => {
+    const world = new World();
+    const job = world.github.queueJob();
+    await runWithBrokenMachines(world, 1);
+    await world.runUntil(() => job.status === "completed", 60);
+    expect(job.conclusion).toBe("success");
+    expect(world.compute.launchCount).toBe(2);
+  });
+
+  it("are forgotten once a machine was of use", async () => {
+    const world = new World();
+    world.github.queueJob();
+    await runWithBrokenMachines(world, 10);
+    await endsWithNothingLeft(world);
+    const launched = world.compute.launchCount;
+    world.github.queueJob();
+    await runWithBrokenMachines(world, 2);
+    expect(world.compute.launchCount).toBe(launched + 2);
   });
 });
 
