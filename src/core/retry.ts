@@ -55,6 +55,50 @@ export function rememberRefusal(
   return [...next.values()];
 }
 
+/** The name under which it is remembered that machines ended before they were of use. No pool has it. */
+const earlyEnds = "early-ends";
+
+/**
+ * The memory after a machine that ended by itself before its runner listened: its image, its runner or its network
+ * is broken, and the next one would end in the same way. The first is replaced at once, as anything may happen to one
+ * machine; from the second in a row on there is a wait, that doubles. Launches that work do not end the row.
+ */
+export function rememberEarlyEnd(
+  refusals: readonly PoolRefusal[],
+  ended: { readonly purchase: Purchase; readonly detail: string },
+  now: Instant,
+  timing: { readonly capacityBackoffSeconds: number; readonly capacityBackoffLimitSeconds: number },
+): readonly PoolRefusal[] {
+  const isRow = (entry: PoolRefusal): boolean =>
+    entry.pool === earlyEnds && entry.purchase === ended.purchase;
+  const row = refusals.find(isRow);
+  if (row !== undefined && row.until > now) return refusals;
+  const { capacityBackoffSeconds: base, capacityBackoffLimitSeconds: limit } = timing;
+  const goesOn = row !== undefined && row.until + limit * 1000 > now;
+  const inARow = goesOn ? row.inARow + 1 : 1;
+  const seconds = inARow === 1 ? 0 : backoffSeconds(inARow - 1, base, limit);
+  const entry: PoolRefusal = {
+    pool: earlyEnds,
+    purchase: ended.purchase,
+    kind: "configuration",
+    code: "MACHINES_END_EARLY",
+    message: `Machines end before their runner listens. The last one: ${ended.detail.replace(/\.?$/, ".")}`,
+    at: now,
+    until: now + seconds * 1000,
+    inARow,
+  };
+  return [...refusals.filter((other) => !isRow(other)), entry];
+}
+
+/** The memory after a runner that listened: machines of this market are good again. The same list if they were. */
+export function forgetEarlyEnds(
+  refusals: readonly PoolRefusal[],
+  purchase: Purchase,
+): readonly PoolRefusal[] {
+  const kept = refusals.filter((entry) => entry.pool !== earlyEnds || entry.purchase !== purchase);
+  return kept.length === refusals.length ? refusals : kept;
+}
+
 /** The capacity memory after a launch that worked: that market and that pool are good again. */
 export function forgetRefusals(
   refusals: readonly PoolRefusal[],
@@ -73,7 +117,8 @@ export function marketRefusal(
   now: Instant,
 ): PoolRefusal | undefined {
   return refusals.find(
-    (entry) => entry.pool === everyPool && entry.purchase === purchase && entry.until > now,
+    ({ pool, ...entry }) =>
+      (pool === everyPool || pool === earlyEnds) && entry.purchase === purchase && entry.until > now,
   );
 }
 
@@ -84,7 +129,8 @@ export function poolsToAvoid(
   now: Instant,
 ): readonly string[] {
   return refusals
-    .filter((entry) => entry.pool !== everyPool && entry.purchase === purchase && entry.until > now)
+    .filter(({ pool }) => pool !== everyPool && pool !== earlyEnds)
+    .filter((entry) => entry.purchase === purchase && entry.until > now)
     .map((entry) => entry.pool);
 }
 

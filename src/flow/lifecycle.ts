@@ -2,6 +2,7 @@ import { eventOfReport, jobAfter, type MachineEvent, machineAfter, newJob } from
 import type {
   Change,
   FleetId,
+  FleetRecord,
   Job,
   JobEvent,
   JobId,
@@ -12,6 +13,7 @@ import type {
   MachineReport,
   Policy,
 } from "../core/model.ts";
+import { forgetEarlyEnds, rememberEarlyEnd } from "../core/retry.ts";
 import { admit, routeJob } from "../core/route.ts";
 import type { Ports } from "../ports/ports.ts";
 import { commitFleet, type Outcome } from "./commit-fleet.ts";
@@ -28,7 +30,7 @@ export async function applyEvent(ports: Ports, policy: Policy, event: LifecycleE
       ? await ports.store.findMachine(event.machineId)
       : await ports.store.findMachineByProviderId(event.compute, event.providerId);
   if (machine === undefined || machine.state === "ended") return;
-  await applyMachineEvent(ports, machine, machineEventOf(event), event.at);
+  await applyMachineEvent(ports, machine, machineEventOf(event), event.at, policy);
 }
 
 /** An event of GitHub about one job, and about the machine whose runner it names. */
@@ -47,12 +49,13 @@ export async function applyJobEvent(ports: Ports, policy: Policy, event: JobEven
   }
 }
 
-/** One event about one machine. Returns the machine as it is afterwards. */
+/** One event about one machine. With `policy`, what it tells of the fleet's next machines is remembered too. */
 export async function applyMachineEvent(
   ports: Ports,
   machine: Machine,
   event: MachineEvent | undefined,
   at: number,
+  policy?: Policy,
 ): Promise<void> {
   if (event === undefined) return;
   const touched = await commitFleet(ports.store, machine.fleet, (ledger) => {
@@ -62,10 +65,32 @@ export async function applyMachineEvent(
     const job = jobOfListener(ledger, after, event, at) ?? jobOfRunner(ledger, after, event, at);
     const changes: Change[] = [{ put: "machine", machine: after }];
     if (job !== undefined) changes.push({ put: "job", job });
+    const record = policy === undefined ? undefined : recordAfter(ledger, before, after, ports, policy);
+    if (record !== undefined) changes.push({ put: "fleet", record });
     return { changes, result: { job: job !== undefined, machine: after } };
   });
   log(ports, touched.machine, event);
   await follow(ports, machine.fleet, touched);
+}
+
+/** The fleet with what the fate of this machine tells of the next ones; undefined when it tells nothing new. */
+function recordAfter(
+  { record }: Ledger,
+  before: Machine,
+  after: Machine,
+  { clock }: Ports,
+  { timing }: Policy,
+): FleetRecord | undefined {
+  if (record === undefined) return undefined;
+  const { purchase, detail = "" } = after;
+  const wasOfUse = after.times.online !== undefined || after.times.started !== undefined;
+  const lost = before.reason === undefined && after.reason === "lost";
+  const refusals = wasOfUse
+    ? forgetEarlyEnds(record.refusals, purchase)
+    : lost
+      ? rememberEarlyEnd(record.refusals, { purchase, detail }, clock.now(), timing)
+      : record.refusals;
+  return refusals === record.refusals ? undefined : { ...record, refusals };
 }
 
 interface Touched {
