@@ -15,14 +15,26 @@ const attemptsLimit = 50;
 
 /**
  * Load, decide, commit; again from the start when somebody else committed in between. `decide` must not have
- * effects that may not be repeated. No changes: nothing is committed. A commit that would pass a limit calls
- * `overLimit`, whose answer is returned.
+ * effects that may not be repeated, and commits nothing to the same fleet itself. No changes: nothing is committed.
+ * A commit that would pass a limit calls `overLimit`, whose answer is returned.
+ *
+ * Those who use the same store object take turns: when a hundred machines claim at once, each would otherwise lose
+ * to all the others, and they would decide thousands of times. Other processes are met by the fleet's version.
  */
-export async function commitFleet<Result>(
+export function commitFleet<Result>(
   store: Store,
   fleet: FleetId,
   decide: (ledger: Ledger) => Outcome<Result> | Promise<Outcome<Result>>,
   overLimit?: (counter: string) => Result,
+): Promise<Result> {
+  return inTurn(store, fleet, () => commitUntilWritten(store, fleet, decide, overLimit));
+}
+
+async function commitUntilWritten<Result>(
+  store: Store,
+  fleet: FleetId,
+  decide: (ledger: Ledger) => Outcome<Result> | Promise<Outcome<Result>>,
+  overLimit: ((counter: string) => Result) | undefined,
 ): Promise<Result> {
   for (let attempt = 1; attempt <= attemptsLimit; attempt++) {
     const ledger = await store.load(fleet);
@@ -38,4 +50,21 @@ export async function commitFleet<Result>(
     message: `The ledger of fleet ${fleet} changed ${attemptsLimit} times while it was being written.`,
     suggestion: "Nothing was lost; the next look at the fleet tries again.",
   });
+}
+
+/** The last in the line of each fleet that has one. */
+const lines = new WeakMap<Store, Map<FleetId, Promise<void>>>();
+
+function inTurn<Result>(store: Store, fleet: FleetId, work: () => Promise<Result>): Promise<Result> {
+  const line = lines.get(store) ?? new Map<FleetId, Promise<void>>();
+  lines.set(store, line);
+  const before = line.get(fleet);
+  const result = before === undefined ? work() : before.then(work);
+  // Whoever fails says so to its own caller; the next one has its turn all the same.
+  const leave = (): void => {
+    if (line.get(fleet) === last) line.delete(fleet);
+  };
+  const last = result.then(leave, leave);
+  line.set(fleet, last);
+  return result;
 }
