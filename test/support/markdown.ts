@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** A fenced block of a page. */
-export interface Block {
+interface Block {
   /** What follows the opening fence: `console`, `yaml mayfly.yaml`. */
   readonly info: string;
   readonly text: string;
@@ -67,7 +67,7 @@ function shellCommands(block: Block): readonly ShownCommand[] {
 }
 
 /** The text of a page without its fenced blocks and without `code`, where brackets are no links. */
-export function proseOf(page: string): string {
+function proseOf(page: string): string {
   return page
     .replace(/^```.*\n[\s\S]*?^```$/gm, (block) => block.replace(/[^\n]/g, ""))
     .replace(/`[^`\n]*`/g, "``");
