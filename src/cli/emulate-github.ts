@@ -10,6 +10,7 @@ import { GithubRefusal } from "../emulator/refusal.ts";
 import { startWorkflow } from "../emulator/routes-workflows.ts";
 import { writeRunnerDirectory } from "../emulator/runner-directory.ts";
 import { type GithubEmulator, startGithubEmulator } from "../emulator/server.ts";
+import { workflowProblem } from "../targets/box/workflow-problem.ts";
 import { type ExitCode, exitCodes, UsageError } from "./failure.ts";
 import { countText } from "./phrases.ts";
 import { renderFields } from "./table.ts";
@@ -210,16 +211,6 @@ function startRun(
     if (error instanceof GithubRefusal) throw workflowProblem(workflow.path, error.message, error);
     throw error;
   }
-}
-
-function workflowProblem(path: string, reason: string, cause: unknown): MayflyError {
-  return new MayflyError({
-    kind: "operator",
-    code: "WORKFLOW_UNREADABLE",
-    message: `The workflow ${path} cannot be started: ${reason.replace(/\.?$/, ".")}`,
-    suggestion: "Correct the file, or name another one with --workflow.",
-    cause,
-  });
 }
 
 function portProblem(error: unknown, port: number | undefined): unknown {

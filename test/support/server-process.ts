@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { parse } from "yaml";
 import { processEnvironment } from "../../src/config/environment.ts";
 
-export const mainFile = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+const mainFile = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 
 export type Variables = Readonly<Record<string, string | undefined>>;
 
@@ -23,14 +23,13 @@ export interface MayflyProcess {
 export function startMayfly(
   words: readonly string[],
   variables: Variables = {},
-  options: { readonly folder?: string; readonly uid?: number } = {},
+  options: { readonly folder?: string; readonly file?: string } = {},
 ): MayflyProcess {
   const { PATH, HOME, TMPDIR } = processEnvironment();
-  const child = spawn(process.execPath, [mainFile, ...words], {
+  const child = spawn(process.execPath, [options.file ?? mainFile, ...words], {
     env: { PATH, HOME, TMPDIR, ...variables },
     stdio: ["ignore", "pipe", "pipe"],
     ...(options.folder !== undefined && { cwd: options.folder }),
-    ...(options.uid !== undefined && { uid: options.uid, gid: options.uid }),
   });
   let stdout = "";
   let stderr = "";

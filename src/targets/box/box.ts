@@ -30,6 +30,8 @@ export interface BoxOptions {
 
 export interface Box {
   readonly url: string;
+  /** Launches and ends nothing any more; what GitHub and the machines tell is still recorded. Then call `stop`. */
+  halt(): Promise<void>;
   /**
    * Stops in order: no new requests and rounds, then the messages under way are dealt with. Machines go on: they
    * find the next process at the same address, and what they report meanwhile they report again.
@@ -55,12 +57,16 @@ export async function startBox(options: BoxOptions): Promise<Box> {
     pause(catchUpLimitMilliseconds, stopping.signal),
   ]);
   const workers = startWorkers(ports, policy, caughtUp);
+  const halt = async (): Promise<void> => {
+    stopping.abort();
+    await Promise.all([timers.rebalance.stop(), timers.scaledown.stop(), workers.work.stop()]);
+  };
   return {
     url: server.url,
+    halt,
     async stop() {
-      stopping.abort();
-      await Promise.all([server.close(), timers.rebalance.stop(), timers.scaledown.stop()]);
-      await Promise.all(workers.map((worker) => worker.stop()));
+      await Promise.all([server.close(), halt()]);
+      await workers.lifecycle.stop();
     },
   };
 }
@@ -124,9 +130,9 @@ function startWorkers(
   ports: BoxOptions["ports"],
   policy: Policy,
   caughtUp: Promise<void>,
-): readonly Worker[] {
-  return [
-    startWorker<Poke>({
+): Readonly<Record<"work" | "lifecycle", Worker>> {
+  return {
+    work: startWorker<Poke>({
       name: "work",
       queue: ports.work,
       after: caughtUp,
@@ -135,14 +141,14 @@ function startWorkers(
       concurrency: workConcurrency,
       log: ports.log,
     }),
-    startWorker<LifecycleEvent>({
+    lifecycle: startWorker<LifecycleEvent>({
       name: "lifecycle",
       queue: ports.lifecycle,
       handle: (event) => applyEvent(ports, policy, event),
       concurrency: lifecycleConcurrency,
       log: ports.log,
     }),
-  ];
+  };
 }
 
 function startTimers(options: BoxOptions): Readonly<Record<"rebalance" | "scaledown", Timer>> {

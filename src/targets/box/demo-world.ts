@@ -1,4 +1,4 @@
-import { generateKeyPair, randomBytes } from "node:crypto";
+import { generateKeyPair, randomBytes, randomInt } from "node:crypto";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { availableParallelism, tmpdir } from "node:os";
@@ -6,11 +6,14 @@ import { basename, join } from "node:path";
 import { promisify } from "node:util";
 import { stringify } from "yaml";
 import { createSystemRandom } from "../../adapters/random/system.ts";
+import { MayflyError } from "../../core/errors.ts";
 import { type FaultPreset, faultPresets, noFaults } from "../../emulator/model-faults.ts";
 import type { Job } from "../../emulator/model-state.ts";
+import { GithubRefusal } from "../../emulator/refusal.ts";
 import { startWorkflow } from "../../emulator/routes-workflows.ts";
 import { writeRunnerDirectory } from "../../emulator/runner-directory.ts";
 import { type GithubEmulator, startGithubEmulator } from "../../emulator/server.ts";
+import { workflowProblem } from "./workflow-problem.ts";
 
 /** A GitHub that is emulated, and a config that makes a box serve it. Everything lives in one folder. */
 export interface DemoWorld {
@@ -36,6 +39,8 @@ const matrixLimit = 256;
 export async function createDemoWorld(options: {
   readonly faults: FaultPreset;
   readonly machines?: number;
+  /** Another runner than the emulator's own. */
+  readonly runnerDirectory?: string;
 }): Promise<DemoWorld> {
   const folder = await mkdtemp(join(tmpdir(), "mayfly-demo-"));
   const { publicKey, privateKey } = await promisify(generateKeyPair)("rsa", {
@@ -62,7 +67,8 @@ export async function createDemoWorld(options: {
   await writeFile(join(folder, "webhook-secret"), webhookSecret, { mode: 0o600 });
   await writeFile(join(folder, "app.pem"), privateKey, { mode: 0o600 });
   const machines = options.machines ?? Math.max(4, availableParallelism() * 4);
-  await writeFile(configPath, stringify(demoConfig({ folder, port, machines, emulator })));
+  const runnerDirectory = options.runnerDirectory ?? writeRunnerDirectory(join(folder, "runner"));
+  await writeFile(configPath, stringify(demoConfig({ runnerDirectory, port, machines, emulator })));
   return worldOf(folder, configPath, emulator);
 }
 
@@ -73,19 +79,11 @@ function worldOf(folder: string, configPath: string, emulator: GithubEmulator): 
     configPath,
     emulator,
     async startRuns({ jobs, workflowPath }) {
-      const texts =
-        workflowPath === undefined
-          ? sampleWorkflows(jobs)
-          : [
-              {
-                path: `.github/workflows/${basename(workflowPath)}`,
-                text: await readFile(workflowPath, "utf8"),
-              },
-            ];
-      for (const [index, { path, text }] of texts.entries()) {
+      const workflows =
+        workflowPath === undefined ? sampleWorkflows(jobs) : [await readWorkflow(workflowPath)];
+      for (const [index, workflow] of workflows.entries()) {
         const name = repositories[index % repositories.length] ?? "docs";
-        const repository = emulator.model.findRepository(account, name);
-        runIds.push(startWorkflow(emulator.context, { repository, path, text }).id);
+        runIds.push(startRun(emulator, name, workflow));
       }
       emulator.wake();
     },
@@ -101,6 +99,24 @@ function worldOf(folder: string, configPath: string, emulator: GithubEmulator): 
   };
 }
 
+function startRun(emulator: GithubEmulator, repositoryName: string, workflow: Workflow): number {
+  const repository = emulator.model.findRepository(account, repositoryName);
+  try {
+    return startWorkflow(emulator.context, { repository, ...workflow }).id;
+  } catch (error) {
+    if (error instanceof GithubRefusal) throw workflowProblem(workflow.path, error.message, error);
+    throw error;
+  }
+}
+
+async function readWorkflow(path: string): Promise<Workflow> {
+  try {
+    return { path: `.github/workflows/${basename(path)}`, text: await readFile(path, "utf8") };
+  } catch (error) {
+    throw workflowProblem(path, error instanceof Error ? error.message : String(error), error);
+  }
+}
+
 /** GitHub's numbers, shortened where a demo would otherwise wait for minutes to see a repair. */
 const demoLimits = {
   pickUpTimeoutSeconds: 15,
@@ -113,7 +129,7 @@ const demoLimits = {
 };
 
 function demoConfig(options: {
-  readonly folder: string;
+  readonly runnerDirectory: string;
   readonly port: number;
   readonly machines: number;
   readonly emulator: GithubEmulator;
@@ -131,7 +147,7 @@ function demoConfig(options: {
         labels: ["linux", "x64"],
         architecture: "x86_64",
         compute: "local",
-        local: { runnerDirectory: writeRunnerDirectory(join(options.folder, "runner")) },
+        local: { runnerDirectory: options.runnerDirectory },
         max: options.machines,
         bootTimeoutMinutes: 1,
         idleTimeoutMinutes: 1,
@@ -150,14 +166,14 @@ function toPreset(labels: readonly string[]): readonly string[] {
   return ours ? labels : presetLabels;
 }
 
-interface SampleWorkflow {
+interface Workflow {
   readonly path: string;
   readonly text: string;
 }
 
 /** As many jobs as asked for, in runs of a few repositories: a build, a test matrix that needs it, a report. */
-function sampleWorkflows(jobs: number): readonly SampleWorkflow[] {
-  const samples: SampleWorkflow[] = [];
+function sampleWorkflows(jobs: number): readonly Workflow[] {
+  const samples: Workflow[] = [];
   let left = jobs;
   while (left > 0) {
     const share = Math.ceil(jobs / repositories.length);
@@ -168,7 +184,7 @@ function sampleWorkflows(jobs: number): readonly SampleWorkflow[] {
   return samples;
 }
 
-function sampleWorkflow(number: number, jobs: number): SampleWorkflow {
+function sampleWorkflow(number: number, jobs: number): Workflow {
   const step = (name: string, run: string) => ({ name, run });
   const build = {
     "runs-on": presetLabels,
@@ -195,15 +211,27 @@ function sampleWorkflow(number: number, jobs: number): SampleWorkflow {
   return { path: `.github/workflows/ci-${number}.yml`, text: stringify(document) };
 }
 
-/** A port that nobody listens on. The box must know its port before it starts, as its machines look for it there. */
+/**
+ * A port that nobody listens on. The box must know its port before it starts, as its machines look for it there.
+ * Below those that systems give to outgoing connections, one of which could take it while the box is down.
+ */
 async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", resolve);
+  for (let attempt = 0; attempt < 50; attempt++) {
+    const port = 20_000 + randomInt(12_000);
+    if (await isFree(port)) return port;
+  }
+  throw new MayflyError({
+    kind: "operator",
+    code: "NO_FREE_PORT",
+    message: "No free port was found on the loopback address.",
+    suggestion: "Find out which programs hold so many ports between 20000 and 32000, and end some.",
   });
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("The system gave no port.");
-  return address.port;
+}
+
+function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  return new Promise((resolve) => {
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
 }

@@ -3,7 +3,7 @@ import { createPinoLog } from "../../adapters/log/pino.ts";
 import { loadConfig } from "../../config/load.ts";
 import { percentile, type StatusDocument } from "../../core/status.ts";
 import type { FaultPreset } from "../../emulator/model-faults.ts";
-import { readStatus, terminateMachine } from "../../flow/status.ts";
+import { readStatus } from "../../flow/status.ts";
 import { createDemoView, type DemoView } from "./demo-view.ts";
 import { createDemoWorld, type DemoWorld } from "./demo-world.ts";
 import { openBox, type RunningBox } from "./wiring.ts";
@@ -18,6 +18,10 @@ export interface DemoOptions {
   readonly keep: boolean;
   /** The summary is one line of JSON on standard output; progress goes to standard error. */
   readonly json: boolean;
+  /** Another runner than the emulator's own. */
+  readonly runnerDirectory?: string;
+  /** When nothing has moved for so long, the demo gives up and says so. Without it, 180. */
+  readonly stallSeconds?: number;
   /** Where log lines of the box go; without it, to a file in the demo's folder that is shown when something failed. */
   readonly onLogLine?: (line: string) => void;
 }
@@ -32,8 +36,7 @@ export interface DemoSummary {
 }
 
 const lookMilliseconds = 250;
-/** Nothing moves for so long: the demo gives up and says so. */
-const stallSeconds = 180;
+const usualStallSeconds = 180;
 const logLinesKept = 200;
 
 /**
@@ -47,7 +50,11 @@ export async function runDemo(options: DemoOptions): Promise<DemoSummary> {
     if (logLines.push(line) > logLinesKept) logLines.shift();
   };
   const interrupted = interruption();
-  const world = await createDemoWorld({ faults: options.faults });
+  const { runnerDirectory } = options;
+  const world = await createDemoWorld({
+    faults: options.faults,
+    ...(runnerDirectory !== undefined && { runnerDirectory }),
+  });
   let box: RunningBox | undefined;
   try {
     const loaded = await loadConfig({ path: world.configPath, environment: {} });
@@ -85,6 +92,7 @@ interface Watched {
 
 async function watch(watched: Watched): Promise<DemoSummary> {
   const { world, box, view, interrupted } = watched;
+  const stallMilliseconds = (watched.options.stallSeconds ?? usualStallSeconds) * 1000;
   let lastMovement = performance.now();
   let lastPicture = "";
   for (;;) {
@@ -95,13 +103,20 @@ async function watch(watched: Watched): Promise<DemoSummary> {
     });
     view.show(status, world.jobs());
     const quiet = world.ended() && status.activeJobs.length === 0 && status.machines.alive === 0;
-    const picture = `${world.jobs().map((job) => job.status)} ${status.activeMachines.map((machine) => machine.state)}`;
-    if (picture !== lastPicture) lastMovement = performance.now();
+    const picture = pictureOf(world, status);
+    const running = world.jobs().some((job) => job.status === "in_progress");
+    if (running || picture !== lastPicture) lastMovement = performance.now();
     lastPicture = picture;
-    const stalled = performance.now() - lastMovement > stallSeconds * 1000;
+    const stalled = performance.now() - lastMovement > stallMilliseconds;
     if (quiet || stalled || interrupted.aborted) return summarize(watched, status);
     await new Promise((resolve) => setTimeout(resolve, lookMilliseconds));
   }
+}
+
+/** Machines that come and go while no job moves are no progress; once all jobs have ended, they are all that is left. */
+function pictureOf(world: DemoWorld, status: StatusDocument): string {
+  const jobs = world.jobs().map((job) => job.status);
+  return world.ended() ? `${status.activeMachines.map(({ id, state }) => `${id} ${state}`)}` : `${jobs}`;
 }
 
 async function summarize({ world, box }: Watched, status: StatusDocument): Promise<DemoSummary> {
@@ -131,8 +146,9 @@ async function summarize({ world, box }: Watched, status: StatusDocument): Promi
 /** Ends what is left, whatever runs on it: only the demo's own jobs do. */
 async function clearAway(world: DemoWorld, box: RunningBox | undefined): Promise<void> {
   if (box !== undefined) {
+    // Otherwise it would launch others for the jobs that still wait.
+    await box.halt();
     for (const compute of box.ports.compute.values()) {
-      for (const machine of await compute.list()) await terminateMachine(box.ports, machine.machineId, true);
       for (let left = await compute.list(); left.length > 0; left = await compute.list()) {
         await compute.terminate(left.map((machine) => machine.providerId));
         await new Promise((resolve) => setTimeout(resolve, lookMilliseconds));

@@ -86,6 +86,7 @@ export async function openBox(
     return {
       url: box.url,
       ports,
+      halt: box.halt,
       async stop() {
         await box.stop();
         await closeAll(opened);
