@@ -67,6 +67,19 @@ describe("a machine that claims", () => {
     expect((await world.onlyMachine()).registration?.runnerId).toBe(runner?.id);
   });
 
+  it("leaves no runner behind in the repository for which it claimed before", async () => {
+    const world = new World({ policy: policy({ registration: "repository" }) });
+    const { machine } = await bootedMachine(world);
+    await world.claim(machine.id);
+    world.github.cancel([...world.github.jobs.values()][0]!);
+    world.github.queueJob({ repository: repository({ name: "other" }) });
+    await world.run(2);
+    expect(await world.claim(machine.id)).toMatchObject({ kind: "run" });
+    expect([...world.github.runners.values()].map((runner) => runner.scope)).toMatchObject([
+      { name: "other" },
+    ]);
+  });
+
   it("is refused once its runner was online, and once a job runs", async () => {
     const { world, machine } = await bootedMachine();
     const answer = await world.claim(machine.id);
