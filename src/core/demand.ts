@@ -1,4 +1,12 @@
-import { fullName, type Job, type Ledger, type Machine, type Policy, type Scope } from "./model.ts";
+import {
+  type Binding,
+  fullName,
+  type Job,
+  type Ledger,
+  type Machine,
+  type Policy,
+  type Scope,
+} from "./model.ts";
 
 /**
  * Which queued jobs of a fleet already have a machine, and which do not. Scale-up, claim and status share this
@@ -25,7 +33,7 @@ export function demandOf(ledger: Ledger): Demand {
   const offers = new Map<string, Offer>();
   for (const machine of [...ledger.machines].sort(byClaim)) {
     if (isUnclaimed(machine)) unclaimed.push(machine);
-    else if (isOffered(machine)) offer(offers, offerKey(machine.binding), machine);
+    else if (isOffered(machine)) offer(offers, machine.binding, machine);
   }
   const unserved = takeOffers(queued, offers);
   const surplus = [...offers.values()].flatMap((entry) => entry.machines.slice(entry.taken));
@@ -51,7 +59,7 @@ function isUnclaimed(machine: Machine): boolean {
 }
 
 /** Claimed, perhaps registered, and as far as we know without a job. */
-function isOffered(machine: Machine): machine is Machine & { binding: NonNullable<Machine["binding"]> } {
+function isOffered(machine: Machine): machine is Machine & { binding: Binding } {
   if (machine.binding === undefined || machine.times.started !== undefined) return false;
   return machine.state === "requested" || machine.state === "launched" || machine.state === "registered";
 }
@@ -67,23 +75,26 @@ export function isPresumedRunning(job: Job): boolean {
 
 /** Machines of one scope and one set of labels: GitHub would give them the same jobs. Oldest first. */
 interface Offer {
+  /** In lower case, as are the labels. */
+  readonly scope: string;
+  readonly labels: ReadonlySet<string>;
   readonly machines: Machine[];
   taken: number;
 }
 
 /**
  * Gives every queued job an offered machine that GitHub could give it, exact labels first, and returns the jobs
- * that got none.
+ * that got none. A job looks only at offers of its own repository and organisation: there may be many others.
  */
 function takeOffers(queued: readonly Job[], offers: ReadonlyMap<string, Offer>): readonly Job[] {
   if (offers.size === 0) return queued;
   const left = queued.filter((job) => !jobKeys(job).some((key) => take(offers.get(key))));
+  const byScope = Map.groupBy(offers.values(), (offer) => offer.scope);
   return left.filter((job) => {
-    for (const offer of offers.values()) {
-      const next = offer.machines[offer.taken];
-      if (next !== undefined && canServe(next, job)) return !take(offer);
-    }
-    return true;
+    const labels = job.labels.map((label) => label.toLowerCase());
+    return !scopesOfJob(job)
+      .flatMap((scope) => byScope.get(scope) ?? [])
+      .some((offer) => labels.every((label) => offer.labels.has(label)) && take(offer));
   });
 }
 
@@ -93,29 +104,15 @@ function take(offer: Offer | undefined): boolean {
   return true;
 }
 
-function canServe(machine: Machine, job: Job): boolean {
-  const binding = machine.binding;
-  if (binding === undefined || !inScope(binding.scope, job)) return false;
-  const offered = new Set(binding.labels.map((label) => label.toLowerCase()));
-  return job.labels.every((label) => offered.has(label.toLowerCase()));
-}
-
-function inScope(scope: Scope, job: Job): boolean {
-  if (scope.owner.toLowerCase() !== job.repository.owner.toLowerCase()) return false;
-  return scope.kind === "organization" || scope.name.toLowerCase() === job.repository.name.toLowerCase();
-}
-
-function offerKey(binding: NonNullable<Machine["binding"]>): string {
-  return `${scopeName(binding.scope).toLowerCase()} ${labelKey(binding.labels)}`;
+/** The repository and its organisation: a runner of either can get the job. */
+function scopesOfJob(job: Job): readonly string[] {
+  return [fullName(job.repository).toLowerCase(), job.repository.owner.toLowerCase()];
 }
 
 /** The keys under which a machine made for exactly such a job would be offered: by repository, by organisation. */
 function jobKeys(job: Job): readonly string[] {
   const labels = labelKey(job.labels);
-  return [
-    `${fullName(job.repository).toLowerCase()} ${labels}`,
-    `${job.repository.owner.toLowerCase()} ${labels}`,
-  ];
+  return scopesOfJob(job).map((scope) => `${scope} ${labels}`);
 }
 
 function labelKey(labels: readonly string[]): string {
@@ -125,10 +122,16 @@ function labelKey(labels: readonly string[]): string {
     .join("\n");
 }
 
-function offer(offers: Map<string, Offer>, key: string, machine: Machine): void {
+function offer(offers: Map<string, Offer>, binding: Binding, machine: Machine): void {
+  const scope = scopeName(binding.scope).toLowerCase();
+  const key = `${scope} ${labelKey(binding.labels)}`;
   const known = offers.get(key);
-  if (known === undefined) offers.set(key, { machines: [machine], taken: 0 });
-  else known.machines.push(machine);
+  if (known !== undefined) {
+    known.machines.push(machine);
+    return;
+  }
+  const labels = new Set(binding.labels.map((label) => label.toLowerCase()));
+  offers.set(key, { scope, labels, machines: [machine], taken: 0 });
 }
 
 function byClaim(left: Machine, right: Machine): number {
