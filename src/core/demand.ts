@@ -42,7 +42,7 @@ export function demandOf(ledger: Ledger): Demand {
 }
 
 /** The scope in which a runner for this job is registered. */
-export function scopeOf(job: Job, policy: Policy): Scope {
+export function scopeOf(job: Pick<Job, "repository" | "installationId">, policy: Policy): Scope {
   const { owner, name } = job.repository;
   const { installationId } = job;
   return policy.registration === "organization"
@@ -102,6 +102,15 @@ function take(offer: Offer | undefined): boolean {
   if (offer === undefined || offer.taken >= offer.machines.length) return false;
   offer.taken += 1;
   return true;
+}
+
+/** Whether GitHub could give the job to the runner of this machine: it is in reach and has all labels. */
+export function canServe(machine: Machine, job: Job): boolean {
+  const { binding } = machine;
+  if (binding === undefined || !scopesOfJob(job).includes(scopeName(binding.scope).toLowerCase()))
+    return false;
+  const offered = new Set(binding.labels.map((label) => label.toLowerCase()));
+  return job.labels.every((label) => offered.has(label.toLowerCase()));
 }
 
 /** The repository and its organisation: a runner of either can get the job. */
