@@ -88,7 +88,7 @@ export async function startServer(configPath: string, variables: Variables = {})
   };
 }
 
-export async function listenAddress(configPath: string): Promise<string> {
+async function listenAddress(configPath: string): Promise<string> {
   const document = parse(await readFile(configPath, "utf8")) as {
     readonly server: { readonly listen: string };
   };
