@@ -1,6 +1,6 @@
-import { createHmac } from "node:crypto";
+import { createHmac, type Hmac, timingSafeEqual } from "node:crypto";
 import type { Instant, JobAction, JobEvent } from "./model.ts";
-import { equalInConstantTime, type Secret } from "./secret.ts";
+import type { Secret } from "./secret.ts";
 
 /** A delivery as it arrived: the body in bytes, because the signature is over bytes. */
 export interface RawDelivery {
@@ -53,7 +53,11 @@ export function judgeDelivery(
 
 /** The value of `X-Hub-Signature-256` for these bytes. */
 export function signatureOf(body: Uint8Array, secret: Secret): string {
-  return `sha256=${createHmac("sha256", secret.reveal()).update(body).digest("hex")}`;
+  return `sha256=${hmacOf(body, secret).digest("hex")}`;
+}
+
+function hmacOf(body: Uint8Array, secret: Secret): Hmac {
+  return createHmac("sha256", secret.reveal()).update(body);
 }
 
 function signatureProblem(delivery: RawDelivery, secrets: readonly Secret[]): string | undefined {
@@ -65,9 +69,10 @@ function signatureProblem(delivery: RawDelivery, secrets: readonly Secret[]): st
   }
   if (!/^sha256=[0-9a-f]{64}$/.test(signature)) return "The signature is not sha256= and 64 hex digits.";
   // Every secret is tried, so that the time taken does not tell which one was right.
+  const given = Buffer.from(signature.slice("sha256=".length), "hex");
   let right = false;
   for (const secret of secrets) {
-    if (equalInConstantTime(signature, signatureOf(delivery.body, secret))) right = true;
+    if (timingSafeEqual(given, hmacOf(delivery.body, secret).digest())) right = true;
   }
   return right ? undefined : "The signature does not match the body.";
 }
@@ -147,9 +152,11 @@ function parseLabels(value: unknown): readonly string[] | string {
   return labels;
 }
 
+const utf8 = new TextDecoder("utf-8", { fatal: true });
+
 function parseJson(body: Uint8Array): Fields | undefined {
   try {
-    return fields(JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body)));
+    return fields(JSON.parse(utf8.decode(body)));
   } catch {
     // Not JSON, or not UTF-8: the caller refuses the delivery and says so.
     return undefined;
