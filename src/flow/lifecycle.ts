@@ -1,3 +1,4 @@
+import { canServe, isPresumedRunning } from "../core/demand.ts";
 import { eventOfReport, jobAfter, type MachineEvent, machineAfter, newJob } from "../core/lifecycle.ts";
 import type {
   Change,
@@ -124,7 +125,7 @@ async function decideJob(
     const after = withMachine(ledger, jobAfter(before, event), event);
     if (after !== before) changes.push({ put: "job", job: after });
   }
-  const freed = claimedButNotRun(ledger, known, event.id);
+  const freed = takenByUnnamed(ledger, known, event) ?? claimedButNotRun(ledger, known, event.id);
   if (freed !== undefined) changes.push({ put: "job", job: freed });
   const touchesJob = changes.length > 0;
   const machineEvent = machineEventOfJob(event);
@@ -176,15 +177,44 @@ function jobOfListener(ledger: Ledger, machine: Machine, event: MachineEvent, at
   return { ...job, times: { ...job.times, online: at } };
 }
 
-/** When a machine says that it runs a job and not which, that is presumed to be the job that it claimed. */
+/**
+ * When a machine says that it runs a job and not which, that is presumed to be the job that it claimed, or the one that
+ * was left over when GitHub gave that to another machine.
+ *
+ * ```
+ *   machine A claimed 1, machine B claimed 2        GitHub gives 1 to B and 2 to A
+ *   "2 runs on A"  ──▶ 1 is free again              B: "I run a job" ──▶ it is 1, and no third machine is needed
+ * ```
+ */
 function jobOfRunner(ledger: Ledger, machine: Machine, event: MachineEvent, at: number): Job | undefined {
   if (event.kind === "job-started" && event.jobId !== undefined) {
     return claimedButNotRun(ledger, machine, event.jobId);
   }
   const runs = event.kind === "job-started" || (event.kind === "exited" && event.ranJob);
   if (!runs || machine.jobId !== undefined) return undefined;
-  const job = ledger.jobs.find((entry) => entry.id === machine.binding?.jobId);
-  return job?.state === "queued" ? { ...job, presumedAt: at } : undefined;
+  const claimed = ledger.jobs.find((entry) => entry.id === machine.binding?.jobId);
+  const job = claimed?.state === "queued" ? claimed : leftOver(ledger, machine);
+  return job === undefined ? undefined : { ...job, presumedAt: at };
+}
+
+/** A queued job whose own machine runs another one, and which this machine's runner may be given instead. */
+function leftOver(ledger: Ledger, machine: Machine): Job | undefined {
+  return ledger.jobs.find((job) => {
+    if (job.state !== "queued" || isPresumedRunning(job) || !canServe(machine, job)) return false;
+    const own = ledger.machines.find((entry) => entry.id === job.machineId);
+    return own?.jobId !== undefined && own.jobId !== job.id;
+  });
+}
+
+/** The job that `runner` claimed, when the machine that claimed the one it runs has said that it runs a job too. */
+function takenByUnnamed(ledger: Ledger, runner: Machine | undefined, event: JobEvent): Job | undefined {
+  const other = ledger.machines.find(
+    ({ id, binding, jobId, times }) =>
+      binding?.jobId === event.id && id !== runner?.id && times.started !== undefined && jobId === undefined,
+  );
+  const job = ledger.jobs.find((entry) => entry.id === runner?.binding?.jobId && entry.id !== event.id);
+  if (other === undefined || job?.state !== "queued" || !canServe(other, job)) return undefined;
+  return { ...job, presumedAt: job.presumedAt ?? other.times.started ?? event.receivedAt };
 }
 
 /** The job that a machine claimed and was presumed to run, when GitHub says that it ran another one. */
