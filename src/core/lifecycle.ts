@@ -207,7 +207,9 @@ export function eventOfReport(report: MachineReport): MachineEvent {
 
 /** Whether a registration of this machine may exist at GitHub: until the fence has passed, it may run a job. */
 export function mayBeRegistered(machine: Machine): boolean {
-  return machine.binding !== undefined && machine.fence !== "passed" && machine.times.finished === undefined;
+  // Nothing is known of what an orphan did before it was found.
+  const mayBe = machine.binding !== undefined || machine.reason === "orphan";
+  return mayBe && machine.fence !== "passed" && machine.times.finished === undefined;
 }
 
 function afterLaunched(machine: Machine, event: MachineEvent & { kind: "launched" }, at: Instant): Machine {

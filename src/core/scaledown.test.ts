@@ -140,7 +140,7 @@ describe("a retiring machine", () => {
   });
 });
 
-it("an orphan enters the ledger retiring, without anything to fence", () => {
+it("an orphan enters the ledger retiring, to be fenced first: it may run a job", () => {
   const listed = {
     machineId: "m",
     providerId: "p",
@@ -150,5 +150,23 @@ it("an orphan enters the ledger retiring, without anything to fence", () => {
   };
   const orphan = orphanRecord(listed, "memory", at(200));
   expect(orphan).toMatchObject({ id: "m", state: "retiring", reason: "orphan", providerId: "p" });
-  expect(nextStep(orphan, at(200)).kind).toBe("terminate");
+  expect(nextStep(orphan, at(200)).kind).toBe("fence");
+  expect(nextStep({ ...orphan, fence: "passed" }, at(200)).kind).toBe("terminate");
+});
+
+it("an orphan of a fleet without a record ends when the longest limits of all presets have passed", () => {
+  const orphan = machine({
+    state: "retiring",
+    reason: "orphan",
+    times: { requested: start, retiring: start },
+  });
+  const unknown = { fleet: orphan.fleet, version: 1, record: undefined, jobs: [], machines: [orphan] };
+  const config = policy();
+  const longest = Math.max(
+    ...config.presets.map((entry) => entry.jobTimeoutSeconds + entry.idleTimeoutSeconds),
+  );
+  expect(overdue(unknown, config, at(longest))).toEqual([]);
+  expect(overdue(unknown, config, at(longest + 60))).toMatchObject([
+    { event: { kind: "retire", because: "job-timeout", forced: true } },
+  ]);
 });

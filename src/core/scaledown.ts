@@ -21,11 +21,10 @@ const jobTimeoutMarginSeconds = 60;
 
 /** Machines of this fleet that have passed one of their limits. */
 export function overdue(ledger: Ledger, policy: Policy, now: Instant): readonly Decision[] {
-  const spec = ledger.record?.spec;
-  if (spec === undefined) return [];
+  const limits = ledger.record?.spec ?? longestLimits(policy);
   const decisions: Decision[] = [];
   for (const machine of ledger.machines) {
-    const event = overdueEvent(machine, spec, policy, now);
+    const event = overdueEvent(machine, limits, policy, now);
     if (event !== undefined) decisions.push({ machine, event });
   }
   return decisions;
@@ -35,6 +34,15 @@ interface TimeLimits {
   readonly jobTimeoutSeconds: number;
   readonly bootTimeoutSeconds: number;
   readonly idleTimeoutSeconds: number;
+}
+
+/** For the orphans of a fleet of which nothing else is known: no preset lets a machine live longer. */
+function longestLimits({ presets }: Policy): TimeLimits {
+  return {
+    jobTimeoutSeconds: Math.max(0, ...presets.map((preset) => preset.jobTimeoutSeconds)),
+    bootTimeoutSeconds: Math.max(0, ...presets.map((preset) => preset.bootTimeoutSeconds)),
+    idleTimeoutSeconds: Math.max(0, ...presets.map((preset) => preset.idleTimeoutSeconds)),
+  };
 }
 
 function overdueEvent(

@@ -61,6 +61,16 @@ describe("rebalance", () => {
     expect(await world.onlyMachine()).toMatchObject({ state: "busy", jobId: job.id });
   });
 
+  it("finds, in its first round only, the queued jobs of repositories that an empty ledger has never heard of", async () => {
+    const world = new World();
+    const job = world.github.queueJob();
+    world.github.outbox.length = 0;
+    await rebalance(world.ports, world.policy);
+    expect(await world.store.findJob(job.id)).toBeUndefined();
+    await rebalance(world.ports, world.policy, { isFirst: true });
+    expect(await world.store.findJob(job.id)).toMatchObject({ state: "queued" });
+  });
+
   it("does not give up a job that GitHub's lists do not have yet", async () => {
     const world = new World();
     const job = world.github.queueJob();

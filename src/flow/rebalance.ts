@@ -9,7 +9,7 @@ import {
   missingJobs,
 } from "../core/rebalance.ts";
 import { fleetIdOf, resolveSpec } from "../core/route.ts";
-import type { Runner } from "../ports/github.ts";
+import type { RepositoryAddress, Runner } from "../ports/github.ts";
 import type { Ports } from "../ports/ports.ts";
 import { commitFleet } from "./commit-fleet.ts";
 import { sayGivenUp } from "./give-up.ts";
@@ -21,17 +21,26 @@ const deliveryLookbackSeconds = 60 * 60;
 const deliverySettleSeconds = 20;
 const redeliveriesPerRound = 50;
 const jobChecksPerRound = 100;
+/** Each repository costs a few requests of the hourly budget. */
+const firstSweepLimit = 200;
 const repositoryMemorySeconds = 24 * 60 * 60;
 /** A runner that was registered a moment ago may not be listed yet. */
 const runnerSettleSeconds = 60;
 
 /**
  * Stage **rebalance**: demand that nobody told us about, and events that were lost. Its sources are independent of
- * one another: one that fails is reported and tried again in the next round, and the others go on.
+ * one another: one that fails is reported and tried again in the next round, and the others go on. `isFirst`: nothing
+ * was asked since the process started, so that a ledger which knows no repository asks where the App is installed.
  */
-export async function rebalance(ports: Ports, policy: Policy): Promise<void> {
+export async function rebalance(
+  ports: Ports,
+  policy: Policy,
+  options: { readonly isFirst?: boolean } = {},
+): Promise<void> {
   await attempt(ports, "Failed deliveries could not be sent again.", () => redeliver(ports));
-  await attempt(ports, "Queued jobs could not be listed.", () => sweepRepositories(ports, policy));
+  await attempt(ports, "Queued jobs could not be listed.", () =>
+    sweepRepositories(ports, policy, options.isFirst === true),
+  );
   await attempt(ports, "Warm machines could not be prepared.", () => prepareWarmFleets(ports, policy));
   const fleets = await ports.store.activeFleets();
   await attempt(ports, "Jobs could not be checked at GitHub.", () => checkJobs(ports, policy, fleets));
@@ -63,11 +72,13 @@ async function redeliver(ports: Ports): Promise<void> {
   }
 }
 
-async function sweepRepositories(ports: Ports, policy: Policy): Promise<void> {
+async function sweepRepositories(ports: Ports, policy: Policy, isFirst: boolean): Promise<void> {
   const since = ports.clock.now() - repositoryMemorySeconds * 1000;
+  const recent = await ports.store.recentRepositories(since);
+  const repositories = recent.length === 0 && isFirst ? await repositoriesOfInstallations(ports) : recent;
   // Read before the lists: what is queued here and not there has moved on, whatever else happens meanwhile.
   const known = await jobsBelievedQueued(ports, policy);
-  for (const repository of await ports.store.recentRepositories(since)) {
+  for (const repository of repositories) {
     await attempt(ports, "A repository's queued jobs could not be listed.", async () => {
       const events = await ports.github.listQueuedJobs(repository);
       await askForMissing(ports, policy, missingJobs(known, repository, events));
@@ -86,6 +97,19 @@ async function sweepRepositories(ports: Ports, policy: Policy): Promise<void> {
       }
     });
   }
+}
+
+/** For a ledger that knows nothing yet, or nothing any more: jobs may wait since before it was there. */
+async function repositoriesOfInstallations(ports: Ports): Promise<readonly RepositoryAddress[]> {
+  const { repositories } = await ports.github.listRepositories();
+  if (repositories.length > firstSweepLimit) {
+    ports.log.warn("Not every repository is looked at for queued jobs at the start.", {
+      stage: "rebalance",
+      repositories: repositories.length,
+      lookedAt: firstSweepLimit,
+    });
+  }
+  return repositories.slice(0, firstSweepLimit);
 }
 
 async function jobsBelievedQueued(ports: Ports, policy: Policy): Promise<readonly Job[]> {

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { policy, preset } from "../../test/builders.ts";
 import { type Agent, World } from "../../test/support/world.ts";
 import { MayflyError } from "../core/errors.ts";
+import { resolveSpec } from "../core/route.ts";
 import { sweep } from "./scaledown.ts";
 import { terminateMachine } from "./status.ts";
 
@@ -199,22 +200,42 @@ describe("the sweep", () => {
 
   it("retires what no ledger knows, after the delay of listings", async () => {
     const world = new World({ bootSeconds: 10_000 });
-    const spec = (await import("../core/route.ts")).resolveSpec(world.policy.presets[0]!, {});
-    await world.compute.launch({
-      fleet: "linux-x64",
-      spec,
-      purchase: "on-demand",
-      token: "t",
-      machines: [{ id: "linux-x64-orphan" }],
-      avoidPools: [],
-      jobTimeoutSeconds: 1,
-      bootTimeoutSeconds: 1,
-    });
+    await launchUnknown(world);
     await world.run(100);
     expect(world.compute.machines()).toHaveLength(1);
     await world.run(100);
     expect(world.compute.machines()).toHaveLength(0);
     expect(await world.onlyMachine()).toMatchObject({ state: "ended", reason: "orphan" });
+  });
+
+  it("lets the jobs of a lost ledger end: their machines are fenced by name, wherever they are registered", async () => {
+    const world = new World();
+    const job = world.github.queueJob({ runSeconds: 1_000 });
+    await world.runUntil(() => job.status === "in_progress");
+    world.loseLedger();
+    await world.run(500);
+    expect(job.status).toBe("in_progress");
+    expect(await world.onlyMachine()).toMatchObject({
+      state: "retiring",
+      reason: "orphan",
+      fence: "refused",
+    });
+    await world.runUntilQuiet();
+    expect(job.conclusion).toBe("success");
+    expect(world.compute.launchCount).toBe(1);
+  });
+
+  it("lets an orphan alone where it cannot look for its runner, until its own time limits have passed", async () => {
+    const world = new World({ bootSeconds: 10_000_000 });
+    world.github.complete = false;
+    const preset = world.policy.presets[0]!;
+    await launchUnknown(world);
+    const longestSeconds = preset.idleTimeoutSeconds + preset.jobTimeoutSeconds;
+    await world.run(Math.min(longestSeconds, 1_000));
+    expect(world.compute.machines()).toHaveLength(1);
+    await world.clock.advance(longestSeconds * 1_000);
+    await world.run(300);
+    expect(world.compute.machines()).toHaveLength(0);
   });
 
   it("terminates again what has ended and still exists", async () => {
@@ -245,3 +266,17 @@ describe("the sweep", () => {
     expect(lines.length).toBeLessThan(10);
   });
 });
+
+/** A machine with our mark that no ledger knows. */
+async function launchUnknown(world: World): Promise<void> {
+  await world.compute.launch({
+    fleet: "linux-x64",
+    spec: resolveSpec(world.policy.presets[0]!, {}),
+    purchase: "on-demand",
+    token: "t",
+    machines: [{ id: "linux-x64-orphan" }],
+    avoidPools: [],
+    jobTimeoutSeconds: 1,
+    bootTimeoutSeconds: 1,
+  });
+}

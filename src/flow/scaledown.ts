@@ -5,11 +5,14 @@ import { compare, type Decision, nextStep, orphanRecord, overdue } from "../core
 import type { Compute, ListedMachine } from "../ports/compute.ts";
 import type { Ports } from "../ports/ports.ts";
 import { commitFleet } from "./commit-fleet.ts";
+import { findItsRunner } from "./find-runner.ts";
 import { poke, pokeAllFleets } from "./pokes.ts";
 
 /** While machines are being destroyed, they are looked at again after so long. */
 const terminatingSeconds = 2;
 const fenceRetrySeconds = 15;
+/** Its runner may be where the App is suspended; the machine's own time limits end it at last. */
+const unknownRunnerSeconds = 60;
 /** A provider that could not be asked is asked again after so long. */
 const unreachableSeconds = 15;
 
@@ -40,14 +43,14 @@ export async function sweep(ports: Ports, policy: Policy): Promise<void> {
  * Stage **scaledown**, one fleet: brings every retiring machine one step further. Fence first: GitHub refuses to
  * remove a runner that runs a job, so a removed one is proof that terminating is safe.
  */
-export async function retireMachines(ports: Ports, fleet: FleetId): Promise<void> {
+export async function retireMachines(ports: Ports, policy: Policy, fleet: FleetId): Promise<void> {
   const { machines } = await ports.store.load(fleet);
   const retiring = machines.filter((machine) => machine.state === "retiring");
   if (retiring.length === 0) return;
   let again: number | undefined;
   const toTerminate: Machine[] = [];
   for (const machine of retiring) {
-    const verdict = await prepare(ports, machine);
+    const verdict = await prepare(ports, policy, machine);
     if (verdict === "terminate") toTerminate.push(machine);
     else again = Math.min(again ?? verdict.againSeconds, verdict.againSeconds);
   }
@@ -140,24 +143,26 @@ async function dealWithUnknown(
 /** Brings a retiring machine to the point at which it may be terminated, or says when to look again. */
 async function prepare(
   ports: Ports,
+  policy: Policy,
   machine: Machine,
 ): Promise<"terminate" | { readonly againSeconds: number }> {
   const now = ports.clock.now();
   const step = nextStep(machine, now);
-  if (step.kind === "fence") return fence(ports, machine);
+  if (step.kind === "fence") return fence(ports, policy, machine);
   return step.kind === "terminate" ? "terminate" : { againSeconds: Math.ceil((step.until - now) / 1000) };
 }
 
 async function fence(
   ports: Ports,
+  policy: Policy,
   machine: Machine,
 ): Promise<"terminate" | { readonly againSeconds: number }> {
-  const scope = machine.registration?.scope ?? machine.binding?.scope;
-  if (scope === undefined) return "terminate";
   try {
-    const runnerId = machine.registration?.runnerId ?? (await ports.github.findRunner(scope, machine.id))?.id;
-    const answer = runnerId === undefined ? "absent" : await ports.github.deleteRunner(scope, runnerId);
-    const passed = answer !== "running-a-job";
+    const found = await findItsRunner(ports, policy, machine);
+    if (found.kind === "unknown" && !processEnded(machine)) return { againSeconds: unknownRunnerSeconds };
+    const passed =
+      found.kind !== "found" ||
+      (await ports.github.deleteRunner(found.scope, found.runnerId)) !== "running-a-job";
     await record(ports, machine, { kind: "fence", answer: passed ? "passed" : "refused" });
     if (passed || processEnded(machine)) return "terminate";
     ports.log.info("A retiring machine runs a job and is left alone.", {

@@ -43,6 +43,15 @@ export interface Github {
    */
   listQueuedJobs(repository: RepositoryAddress): Promise<readonly JobEvent[]>;
 
+  /**
+   * Every repository of every installation of the App, at most 1,000 of each. `complete`: there are no others, so
+   * what is not found in any of them is nowhere. A suspended installation makes the list incomplete.
+   */
+  listRepositories(): Promise<{
+    readonly repositories: readonly RepositoryAddress[];
+    readonly complete: boolean;
+  }>;
+
   /** Deliveries of the App's webhook since `since`, newest first. */
   listDeliveries(since: Instant): Promise<readonly Delivery[]>;
   /** Asks GitHub to send this delivery again. */

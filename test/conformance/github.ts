@@ -239,6 +239,14 @@ export function describeGithub(
       await expect(github.redeliver(99)).rejects.toMatchObject({ kind: "give-up" });
     });
 
+    test("lists every repository of every installation, and says when it could not look everywhere", async () => {
+      const { repositories, complete } = await github.listRepositories();
+      expect(complete).toBe(true);
+      expect(repositories).toContainEqual(repository);
+      model.suspendInstallation(now(), repository.installationId, true);
+      expect(await github.listRepositories()).toMatchObject({ complete: false });
+    });
+
     test("a job that was given up is reported on its commit", async () => {
       const run = startRun(["self-hosted"]);
       const report = {

@@ -57,6 +57,8 @@ export interface FakeGithub {
   readonly jobs: Map<JobId, GithubJob>;
   readonly runners: Map<number, GithubRunner>;
   readonly givenUp: GivenUpReport[];
+  /** Whether the list of repositories says that none is missing. */
+  complete: boolean;
   /** What is on its way to us, oldest first. Stories take out, double and reorder. */
   readonly outbox: Sending[];
   readonly calls: { readonly method: GithubMethod; readonly argument: unknown }[];
@@ -87,6 +89,7 @@ class Model implements FakeGithub {
   readonly jobs = new Map<JobId, GithubJob>();
   readonly runners = new Map<number, GithubRunner>();
   readonly givenUp: GivenUpReport[] = [];
+  complete = true;
   readonly outbox: Sending[] = [];
   readonly calls: { readonly method: GithubMethod; readonly argument: unknown }[] = [];
   readonly port: Github;
@@ -247,6 +250,11 @@ class Model implements FakeGithub {
           .filter((job) => job.status === "queued" || job.status === "waiting")
           .filter((job) => job.repository.owner === address.owner && job.repository.name === address.name)
           .map((job) => this.#eventOf(job, address));
+      },
+      listRepositories: async () => {
+        this.#enter("listRepositories", undefined);
+        const repositories = [...this.jobs.values()].map((job) => ({ ...job.repository, installationId: 7 }));
+        return { repositories, complete: this.complete };
       },
       listDeliveries: async (since) => {
         this.#enter("listDeliveries", since);

@@ -65,10 +65,10 @@ export class World {
   readonly log: MemoryLog;
   readonly github: FakeGithub;
   readonly compute: MemoryCompute;
-  readonly store: Store;
+  store: Store;
   readonly work: Queue<Poke>;
   readonly lifecycle: Queue<LifecycleEvent>;
-  readonly ports: Ports;
+  ports: Ports;
   readonly agents = new Map<MachineId, Agent>();
   readonly violations: string[] = [];
   policy: Policy;
@@ -108,6 +108,14 @@ export class World {
 
   now(): number {
     return this.clock.now();
+  }
+
+  /** The database is lost: what runs goes on, and an empty ledger takes over. */
+  loseLedger(): void {
+    this.store = createMemoryStore();
+    this.ports = this.#makePorts();
+    this.#machineStates.clear();
+    this.#jobStates.clear();
   }
 
   /** One second passes, and everything that is due in it happens. */
@@ -228,7 +236,7 @@ export class World {
     await this.#together(received, async ({ message, receipt, attempt }) => {
       const done = await this.attempt(async () => {
         if (message.stage === "scaleup") await scaleUp(this.ports, this.policy, message.fleet);
-        else await retireMachines(this.ports, message.fleet);
+        else await retireMachines(this.ports, this.policy, message.fleet);
         return true;
       });
       if (done) await this.work.delete(receipt);

@@ -8,6 +8,7 @@ import { type BudgetLimits, createRequestBudget } from "./budget.ts";
 import { createGithubClient } from "./client.ts";
 import { createDeliveryRequests } from "./deliveries.ts";
 import { createJobRequests } from "./jobs.ts";
+import { createRepositoryRequests } from "./repositories.ts";
 import { createRunnerRequests } from "./runners.ts";
 import { createTransport } from "./transport.ts";
 
@@ -54,6 +55,7 @@ export function createGithubApp(options: GithubAppOptions): Github {
     ...createRunnerRequests(client, clock),
     ...createJobRequests(client, clock),
     ...createDeliveryRequests(client),
+    ...createRepositoryRequests(client),
     budgets: () => budget.report(),
   };
 }

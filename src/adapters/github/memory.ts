@@ -42,6 +42,7 @@ export function createMemoryGithub(options: MemoryGithubOptions): Github {
     ...runnerRequests(asker),
     ...jobRequests(asker),
     ...deliveryRequests(asker),
+    ...repositoryRequests(asker),
     budgets: () => budget.report(),
   };
 }
@@ -432,6 +433,40 @@ function deliveryRequests(asker: Asker): Pick<Github, "listDeliveries" | "redeli
         act: (now) => model.redeliver(now, deliveryId),
       });
       if (!outcome.accepted) throw deliveryGoneError(deliveryId);
+    },
+  };
+}
+
+// ------------------------------------------------------------------------------------------ repositories
+
+function repositoryRequests(asker: Asker): Pick<Github, "listRepositories"> {
+  const { model } = asker;
+  const request = { priority: "sweep" as const, method: "GET" as const };
+  return {
+    async listRepositories() {
+      const installations = await asker.ask({
+        ...request,
+        caller: "app",
+        what: "list the installations of the App",
+        endpoint: "/app/installations",
+        act: () => [...model.state.installations.values()],
+      });
+      const repositories: RepositoryAddress[] = [];
+      for (const installation of installations) {
+        if (installation.suspendedAt !== undefined) continue;
+        const found = await asker.ask({
+          ...request,
+          caller: installation.id,
+          what: `list the repositories of installation ${installation.id}`,
+          endpoint: "/installation/repositories",
+          act: () => model.repositoriesOf(installation),
+        });
+        for (const { owner, name, private: isPrivate } of found) {
+          repositories.push({ owner, name, private: isPrivate, installationId: installation.id });
+        }
+      }
+      const complete = installations.every((installation) => installation.suspendedAt === undefined);
+      return { repositories, complete };
     },
   };
 }

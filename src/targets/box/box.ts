@@ -137,7 +137,7 @@ function startWorkers(
       queue: ports.work,
       after: caughtUp,
       handle: ({ stage, fleet }) =>
-        stage === "scaleup" ? scaleUp(ports, policy, fleet) : retireMachines(ports, fleet),
+        stage === "scaleup" ? scaleUp(ports, policy, fleet) : retireMachines(ports, policy, fleet),
       concurrency: workConcurrency,
       log: ports.log,
     }),
@@ -153,8 +153,13 @@ function startWorkers(
 
 function startTimers(options: BoxOptions): Readonly<Record<"rebalance" | "scaledown", Timer>> {
   const { ports, policy } = options;
+  let isFirst = true;
+  const findDemand = async (): Promise<void> => {
+    await rebalance(ports, policy, { isFirst });
+    isFirst = false;
+  };
   return {
-    rebalance: startTimer("rebalance", options.rebalanceSeconds, () => rebalance(ports, policy), ports.log),
+    rebalance: startTimer("rebalance", options.rebalanceSeconds, findDemand, ports.log),
     scaledown: startTimer("scaledown", options.scaledownSeconds, () => sweep(ports, policy), ports.log),
   };
 }
