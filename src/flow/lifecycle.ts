@@ -1,4 +1,4 @@
-import { canServe, isPresumedRunning } from "../core/demand.ts";
+import { jobAttributed, jobNoted } from "../core/attribution.ts";
 import { eventOfReport, jobAfter, type MachineEvent, machineAfter, newJob } from "../core/lifecycle.ts";
 import type {
   Change,
@@ -6,7 +6,6 @@ import type {
   FleetRecord,
   Job,
   JobEvent,
-  JobId,
   Ledger,
   LifecycleEvent,
   Machine,
@@ -63,7 +62,7 @@ export async function applyMachineEvent(
     const before = ledger.machines.find((entry) => entry.id === machine.id);
     const after = before === undefined ? undefined : machineAfter(before, event, at);
     if (before === undefined || after === undefined || after === before) return unchanged;
-    const job = jobOfListener(ledger, after, event, at) ?? jobOfRunner(ledger, after, event, at);
+    const job = jobNoted(ledger, after, event, at);
     const changes: Change[] = [{ put: "machine", machine: after }];
     if (job !== undefined) changes.push({ put: "job", job });
     const record = policy === undefined ? undefined : recordAfter(ledger, before, after, ports, policy);
@@ -125,8 +124,8 @@ async function decideJob(
     const after = withMachine(ledger, jobAfter(before, event), event);
     if (after !== before) changes.push({ put: "job", job: after });
   }
-  const freed = takenByUnnamed(ledger, known, event) ?? claimedButNotRun(ledger, known, event.id);
-  if (freed !== undefined) changes.push({ put: "job", job: freed });
+  const other = jobAttributed(ledger, known, event);
+  if (other !== undefined) changes.push({ put: "job", job: other });
   const touchesJob = changes.length > 0;
   const machineEvent = machineEventOfJob(event);
   const runner = ledger.machines.find((machine) => machine.id === event.runnerName);
@@ -167,63 +166,6 @@ function machineEventOf(event: Exclude<LifecycleEvent, { kind: "job" }>): Machin
     case "gone":
       return { kind: "gone", detail: event.detail ?? "The provider says that it is gone." };
   }
-}
-
-/** When a runner listens, the job that its machine claimed notes it: GitHub's part of the wait begins there. */
-function jobOfListener(ledger: Ledger, machine: Machine, event: MachineEvent, at: number): Job | undefined {
-  if (event.kind !== "listening") return undefined;
-  const job = ledger.jobs.find((entry) => entry.id === machine.binding?.jobId);
-  if (job === undefined || job.times.online !== undefined) return undefined;
-  return { ...job, times: { ...job.times, online: at } };
-}
-
-/**
- * When a machine says that it runs a job and not which, that is presumed to be the job that it claimed, or the one that
- * was left over when GitHub gave that to another machine.
- *
- * ```
- *   machine A claimed 1, machine B claimed 2        GitHub gives 1 to B and 2 to A
- *   "2 runs on A"  ──▶ 1 is free again              B: "I run a job" ──▶ it is 1, and no third machine is needed
- * ```
- */
-function jobOfRunner(ledger: Ledger, machine: Machine, event: MachineEvent, at: number): Job | undefined {
-  if (event.kind === "job-started" && event.jobId !== undefined) {
-    return claimedButNotRun(ledger, machine, event.jobId);
-  }
-  const runs = event.kind === "job-started" || (event.kind === "exited" && event.ranJob);
-  if (!runs || machine.jobId !== undefined) return undefined;
-  const claimed = ledger.jobs.find((entry) => entry.id === machine.binding?.jobId);
-  const job = claimed?.state === "queued" ? claimed : leftOver(ledger, machine);
-  return job === undefined ? undefined : { ...job, presumedAt: at };
-}
-
-/** A queued job whose own machine runs another one, and which this machine's runner may be given instead. */
-function leftOver(ledger: Ledger, machine: Machine): Job | undefined {
-  return ledger.jobs.find((job) => {
-    if (job.state !== "queued" || isPresumedRunning(job) || !canServe(machine, job)) return false;
-    const own = ledger.machines.find((entry) => entry.id === job.machineId);
-    return own?.jobId !== undefined && own.jobId !== job.id;
-  });
-}
-
-/** The job that `runner` claimed, when the machine that claimed the one it runs has said that it runs a job too. */
-function takenByUnnamed(ledger: Ledger, runner: Machine | undefined, event: JobEvent): Job | undefined {
-  const other = ledger.machines.find(
-    ({ id, binding, jobId, times }) =>
-      binding?.jobId === event.id && id !== runner?.id && times.started !== undefined && jobId === undefined,
-  );
-  const job = ledger.jobs.find((entry) => entry.id === runner?.binding?.jobId && entry.id !== event.id);
-  if (other === undefined || job?.state !== "queued" || !canServe(other, job)) return undefined;
-  return { ...job, presumedAt: job.presumedAt ?? other.times.started ?? event.receivedAt };
-}
-
-/** The job that a machine claimed and was presumed to run, when GitHub says that it ran another one. */
-function claimedButNotRun(ledger: Ledger, machine: Machine | undefined, ran: JobId): Job | undefined {
-  const claimed = machine?.binding?.jobId;
-  const job = claimed === ran ? undefined : ledger.jobs.find((entry) => entry.id === claimed);
-  if (job?.presumedAt === undefined) return undefined;
-  const { presumedAt: _, ...freed } = job;
-  return freed;
 }
 
 /** What a change makes worth another look. */
