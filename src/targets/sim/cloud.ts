@@ -1,0 +1,307 @@
+import { MayflyError } from "../../core/errors.ts";
+import type {
+  FleetId,
+  FleetSpec,
+  Instant,
+  LaunchFailureKind,
+  MachineId,
+  Purchase,
+} from "../../core/model.ts";
+import type { Secret } from "../../core/secret.ts";
+import type {
+  Compute,
+  LaunchOutcome,
+  LaunchRequest,
+  ListedMachine,
+  MachineToLaunch,
+} from "../../ports/compute.ts";
+import type { Random } from "../../ports/random.ts";
+import { between, chance, oneOf, waiting, wholeBetween } from "./draw.ts";
+import type { Faults, Pool } from "./scenario.ts";
+import type { Scheduler } from "./scheduler.ts";
+
+export interface CloudMachine {
+  readonly providerId: string;
+  readonly machineId: MachineId;
+  readonly fleet: FleetId;
+  readonly spec: FleetSpec;
+  readonly pool: Pool;
+  readonly launchedAt: Instant;
+  readonly listedFrom: Instant;
+  readonly credential: Secret | undefined;
+  readonly bootTimeoutSeconds: number;
+  readonly jobTimeoutSeconds: number;
+  /** It is being destroyed, by whoever asked for it. */
+  ending: boolean;
+  noticeAt: Instant | undefined;
+}
+
+/** What the cloud tells the world around it. */
+export interface CloudEvents {
+  launched(machine: CloudMachine): void;
+  /** Somebody asked through the port that it be destroyed. */
+  terminating(machine: CloudMachine): void;
+  notice(machine: CloudMachine): void;
+  /** `taken`: the cloud took it back. */
+  gone(machine: CloudMachine, taken: boolean): void;
+  /** For the lifecycle queue, where and when the cloud's own events arrive. */
+  announce(machine: CloudMachine, what: "interruption-notice" | "gone"): void;
+}
+
+export interface CloudOptions {
+  readonly scheduler: Scheduler;
+  readonly random: Random;
+  readonly pools: readonly Pool[];
+  /** Of this instant: they heal. */
+  readonly faults: () => Faults;
+  readonly events: CloudEvents;
+  readonly hours: number;
+}
+
+interface Outage {
+  readonly from: Instant;
+  readonly until: Instant;
+  readonly kind: LaunchFailureKind;
+  readonly purchase: Purchase | "both";
+}
+
+const noticeSeconds = 120;
+
+/**
+ * A cloud: pools of type, zone and market, each with its own capacity; launches that are refused, lost, late or
+ * partly done; listings that lag behind; machines that are taken back. A launch is one action for each token and
+ * machine: repeated, it answers what it answered.
+ */
+export class SimCloud {
+  readonly compute: Compute;
+  /** Up or ending, by provider id, in the order of launch. */
+  readonly machines = new Map<string, CloudMachine>();
+  readonly #options: CloudOptions;
+  readonly #launches = new Map<string, CloudMachine>();
+  readonly #used = new Map<Pool, number>();
+  readonly #ghosts = new Map<string, { readonly machine: CloudMachine; readonly until: Instant }>();
+  readonly #outages: readonly Outage[];
+  #count = 0;
+
+  constructor(options: CloudOptions) {
+    this.#options = options;
+    this.#outages = this.#planOutages();
+    this.compute = {
+      name: "cloud",
+      launch: async (request) => this.#launch(request),
+      list: async () => this.#list(),
+      terminate: async (ids) => this.#terminate(ids),
+      close: async () => undefined,
+    };
+  }
+
+  /** How many machines were ever launched. */
+  get launchCount(): number {
+    return this.#count;
+  }
+
+  /** The machine ends by itself. */
+  powerOff(machine: CloudMachine): void {
+    const { random } = this.#options;
+    this.#end(machine, between(random, 1, 8), false);
+  }
+
+  /** Whether a machine could be launched for this market now. */
+  hasRoom(purchase: Purchase, now: Instant): boolean {
+    if (this.#outage(purchase, now) !== undefined) return false;
+    return this.#options.pools.some((pool) => pool.purchase === purchase && this.#isFree(pool));
+  }
+
+  #planOutages(): readonly Outage[] {
+    const { random, scheduler, hours } = this.#options;
+    const faults = this.#options.faults();
+    return Array.from({ length: faults.outagesPerDay }, () => {
+      const from = scheduler.now + random.fraction() * hours * 3_600_000;
+      const until = from + between(random, 60, 3 * 3_600) * 1_000;
+      const kinds = faults.outageKinds;
+      const kind = kinds[Math.floor(random.fraction() * kinds.length)] ?? "capacity";
+      return { from, until, kind, purchase: oneOf(random, ["spot", "both"]) };
+    });
+  }
+
+  #outage(purchase: Purchase, now: Instant): Outage | undefined {
+    if (this.#options.faults().outagesPerDay === 0) return undefined;
+    return this.#outages.find(
+      (outage) =>
+        outage.from <= now &&
+        now < outage.until &&
+        (outage.purchase === "both" || outage.purchase === purchase),
+    );
+  }
+
+  // ------------------------------------------------------------------------------------------- the port
+
+  #launch(request: LaunchRequest): readonly LaunchOutcome[] {
+    const { scheduler, random } = this.#options;
+    const faults = this.#options.faults();
+    this.#failSometimes();
+    if (chance(random, faults.launchLateFraction)) {
+      const seconds = random.fraction() * faults.launchLateSeconds;
+      scheduler.after(seconds * 1_000, `cloud launches late ${request.token}`, () =>
+        this.#launchAll(request),
+      );
+      throw unreachable("The launch was not answered.");
+    }
+    const outcomes = this.#launchAll(request);
+    if (chance(random, faults.launchAnswerLostFraction))
+      throw unreachable("The answer to the launch was lost.");
+    return outcomes;
+  }
+
+  #launchAll(request: LaunchRequest): readonly LaunchOutcome[] {
+    return request.machines.map((machine) => this.#launchOne(request, machine));
+  }
+
+  #launchOne(request: LaunchRequest, machine: MachineToLaunch): LaunchOutcome {
+    const key = `${request.token} ${machine.id}`;
+    const known = this.#launches.get(key);
+    if (known !== undefined) return launched(known);
+    const now = this.#options.scheduler.now;
+    const outage = this.#outage(request.purchase, now);
+    if (outage !== undefined) return refused(machine.id, outage.kind, this.#poolsOf(request));
+    const free = this.#options.pools.filter(
+      (pool) =>
+        pool.purchase === request.purchase && !request.avoidPools.includes(pool.name) && this.#isFree(pool),
+    );
+    const pool = free[Math.floor(this.#options.random.fraction() * free.length)];
+    if (pool === undefined) return refused(machine.id, "capacity", this.#poolsOf(request));
+    const entry = this.#create(request, machine, pool);
+    this.#launches.set(key, entry);
+    return launched(entry);
+  }
+
+  #create(request: LaunchRequest, machine: MachineToLaunch, pool: Pool): CloudMachine {
+    const { scheduler, random, events } = this.#options;
+    const faults = this.#options.faults();
+    this.#count += 1;
+    const entry: CloudMachine = {
+      providerId: `i-${this.#count}`,
+      machineId: machine.id,
+      fleet: request.fleet,
+      spec: request.spec,
+      pool,
+      launchedAt: scheduler.now,
+      listedFrom: scheduler.now + random.fraction() * faults.listingLagSeconds * 1_000,
+      credential: machine.credential,
+      bootTimeoutSeconds: request.bootTimeoutSeconds,
+      jobTimeoutSeconds: request.jobTimeoutSeconds,
+      ending: false,
+      noticeAt: undefined,
+    };
+    this.machines.set(entry.providerId, entry);
+    this.#used.set(pool, (this.#used.get(pool) ?? 0) + 1);
+    events.launched(entry);
+    if (pool.purchase === "spot" && faults.interruptionsPerHour > 0) {
+      const at = waiting(random, 3_600_000 / faults.interruptionsPerHour);
+      scheduler.after(at, `cloud wants ${entry.machineId} back`, () => this.#interrupt(entry));
+    }
+    return entry;
+  }
+
+  #list(): readonly ListedMachine[] {
+    this.#failSometimes();
+    const { now } = this.#options.scheduler;
+    const listed = [...this.machines.values()].filter((machine) => machine.listedFrom <= now);
+    for (const [id, ghost] of this.#ghosts) {
+      if (ghost.until <= now) this.#ghosts.delete(id);
+      else listed.push(ghost.machine);
+    }
+    return listed.map(({ providerId, machineId, fleet, spec, launchedAt, pool }) => {
+      return { providerId, machineId, fleet, preset: spec.preset, launchedAt, purchase: pool.purchase };
+    });
+  }
+
+  #terminate(providerIds: readonly string[]) {
+    this.#failSometimes();
+    return providerIds.map((providerId) => {
+      const machine = this.machines.get(providerId);
+      if (machine === undefined) return { providerId, kind: "absent" as const };
+      this.#options.events.terminating(machine);
+      this.#end(machine, between(this.#options.random, 1, 40), false);
+      return { providerId, kind: "terminating" as const };
+    });
+  }
+
+  #failSometimes(): void {
+    const { random, scheduler } = this.#options;
+    if (!chance(random, this.#options.faults().cloudErrorFraction)) return;
+    if (chance(random, 0.5)) throw unreachable("The call did not get through.");
+    throw new MayflyError({
+      kind: "wait",
+      code: "CLOUD_THROTTLED",
+      message: "The cloud wants fewer calls.",
+      suggestion: "Call later.",
+      retryAt: scheduler.now + wholeBetween(random, 1, 20) * 1_000,
+    });
+  }
+
+  // -------------------------------------------------------------------------------------- what happens
+
+  #interrupt(machine: CloudMachine): void {
+    const { scheduler, random, events } = this.#options;
+    const faults = this.#options.faults();
+    if (faults.interruptionsPerHour === 0 || !this.machines.has(machine.providerId) || machine.ending) return;
+    machine.noticeAt = scheduler.now;
+    events.notice(machine);
+    if (!chance(random, faults.noticeLostFraction)) events.announce(machine, "interruption-notice");
+    this.#end(machine, noticeSeconds, true);
+  }
+
+  #end(machine: CloudMachine, seconds: number, taken: boolean): void {
+    if (machine.ending && !taken) return;
+    if (!taken) machine.ending = true;
+    const { scheduler, random, events } = this.#options;
+    scheduler.after(seconds * 1_000, `cloud ends ${machine.machineId}`, () => {
+      if (!this.machines.delete(machine.providerId)) return;
+      this.#used.set(machine.pool, (this.#used.get(machine.pool) ?? 1) - 1);
+      const faults = this.#options.faults();
+      const lag = random.fraction() * faults.listingLagSeconds * 1_000;
+      if (lag > 0) this.#ghosts.set(machine.providerId, { machine, until: scheduler.now + lag });
+      events.gone(machine, taken);
+      if (!chance(random, faults.goneLostFraction)) events.announce(machine, "gone");
+    });
+  }
+
+  #isFree(pool: Pool): boolean {
+    return (this.#used.get(pool) ?? 0) < pool.capacity;
+  }
+
+  #poolsOf(request: LaunchRequest): readonly string[] {
+    return this.#options.pools
+      .filter((pool) => pool.purchase === request.purchase && !request.avoidPools.includes(pool.name))
+      .map((pool) => pool.name);
+  }
+}
+
+function launched(machine: CloudMachine): LaunchOutcome {
+  const { machineId, providerId, pool } = machine;
+  return {
+    kind: "launched",
+    machineId,
+    providerId,
+    pool: pool.name,
+    purchase: pool.purchase,
+    pricePerHourUsd: pool.pricePerHourUsd,
+  };
+}
+
+function refused(machineId: MachineId, failure: LaunchFailureKind, pools: readonly string[]): LaunchOutcome {
+  const message = `The cloud gives no machine (${failure}).`;
+  return {
+    kind: "refused",
+    machineId,
+    failure,
+    code: `Sim${failure}`,
+    message,
+    pools: failure === "capacity" ? pools : [],
+  };
+}
+
+function unreachable(message: string): MayflyError {
+  return new MayflyError({ kind: "retry", code: "CLOUD_UNREACHABLE", message, suggestion: "Call again." });
+}

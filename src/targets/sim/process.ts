@@ -1,0 +1,393 @@
+import { createMemoryGithub } from "../../adapters/github/memory.ts";
+import { printableFields } from "../../adapters/log/printable.ts";
+import { createSeededRandom } from "../../adapters/random/seeded.ts";
+import { MayflyError } from "../../core/errors.ts";
+import type { LifecycleEvent, Poke, Policy } from "../../core/model.ts";
+import type { GithubModel } from "../../emulator/model.ts";
+import { applyEvent } from "../../flow/lifecycle.ts";
+import { rebalance } from "../../flow/rebalance.ts";
+import { retireMachines, sweep } from "../../flow/scaledown.ts";
+import { scaleUp } from "../../flow/scaleup.ts";
+import type { Compute } from "../../ports/compute.ts";
+import type { Log, LogFields } from "../../ports/log.ts";
+import type { Ports } from "../../ports/ports.ts";
+import type { Queue } from "../../ports/queue.ts";
+import type { Random } from "../../ports/random.ts";
+import type { Store } from "../../ports/store.ts";
+import { startWorker } from "../box/worker.ts";
+import { between, chance } from "./draw.ts";
+import type { SimQueue } from "./queue.ts";
+import type { Faults } from "./scenario.ts";
+import type { Scheduler } from "./scheduler.ts";
+
+/** The parts of the process that call ports, by the stage that they belong to. */
+export type Stage = "webhook" | "claim" | "report" | "work" | "lifecycle" | "rebalance" | "sweep" | "status";
+
+export interface ProcessOptions {
+  readonly name: string;
+  readonly seed: string;
+  readonly scheduler: Scheduler;
+  readonly random: Random;
+  readonly faults: () => Faults;
+  readonly policy: () => Policy;
+  readonly model: GithubModel;
+  readonly settleModel: () => void;
+  readonly store: Store;
+  readonly work: SimQueue<Poke>;
+  readonly lifecycle: SimQueue<LifecycleEvent>;
+  readonly compute: Compute;
+  readonly fixed: Pick<Ports, "identity" | "secrets" | "prices">;
+  readonly rebalanceSeconds: number;
+  readonly scaledownSeconds: number;
+  readonly statusSeconds: number;
+  readonly runsTimers: boolean;
+  readonly status: (ports: Ports, policy: Policy) => Promise<void>;
+  /** A planted bug: the ports of a stage as they should not be. Absent in all real simulations. */
+  readonly sabotage?: (stage: Stage, ports: Ports) => Ports;
+  /** Without rebalance and sweeps, for planted bugs. */
+  readonly withoutRebalance?: boolean;
+  readonly events: ProcessEvents;
+}
+
+export interface ProcessEvents {
+  logged(process: string, level: string, message: string, fields: Readonly<Record<string, unknown>>): void;
+  /** A sweep has ended well, and its listing was answered. */
+  swept(startedAt: number): void;
+  minted(name: string, runnerId: number, jitConfig: string): void;
+}
+
+/** One life of the process: what it had in memory dies with it. */
+interface Life {
+  alive: boolean;
+  readonly ports: Readonly<Record<Stage, Ports>>;
+  readonly openRequests: Set<(outcome: undefined) => void>;
+  goodListings: number;
+}
+
+const workConcurrency = 8;
+const lifecycleConcurrency = 16;
+
+/**
+ * The process under test: the production flow with its real core, workers and timers. Every call of a port waits at a
+ * gate until the scheduler lets it pass, so a crash can fall before or after the effect of every single call, and any
+ * two calls can happen in either order.
+ */
+export class Process {
+  readonly #options: ProcessOptions;
+  #life: Life | undefined;
+  #lives = 0;
+  crashes = 0;
+
+  constructor(options: ProcessOptions) {
+    this.#options = options;
+  }
+
+  get isUp(): boolean {
+    return this.#life !== undefined;
+  }
+
+  start(): void {
+    if (this.#life !== undefined) return;
+    this.#lives += 1;
+    const life = this.#createLife();
+    this.#life = life;
+    this.#startWorkers(life);
+    if (this.#options.runsTimers) this.#startTimers(life);
+  }
+
+  #startTimers(life: Life): void {
+    const { rebalanceSeconds, scaledownSeconds, statusSeconds, events, scheduler } = this.#options;
+    const policy = this.#options.policy;
+    if (this.#options.withoutRebalance !== true) {
+      this.#startTimer(life, "rebalance", rebalanceSeconds, () => rebalance(life.ports.rebalance, policy()));
+    }
+    this.#startTimer(life, "sweep", scaledownSeconds, async () => {
+      const startedAt = scheduler.now;
+      const before = life.goodListings;
+      await sweep(life.ports.sweep, policy());
+      if (life.goodListings > before) events.swept(startedAt);
+    });
+    this.#startTimer(life, "status", statusSeconds, () => this.#options.status(life.ports.status, policy()));
+  }
+
+  /** Dies at once. What is under way at other places goes on there, and nobody hears the answer. */
+  crash(): void {
+    const life = this.#life;
+    if (life === undefined) return;
+    this.crashes += 1;
+    life.alive = false;
+    this.#life = undefined;
+    for (const fail of [...life.openRequests]) fail(undefined);
+    const { scheduler, random, faults } = this.#options;
+    const seconds = 1 + random.fraction() * faults().restartSeconds;
+    scheduler.after(seconds * 1_000, `${this.#options.name} starts`, () => this.start());
+  }
+
+  /** Deals with one request. `done` gets undefined when the process dies or fails meanwhile. */
+  request<Answer>(
+    stage: Stage,
+    handle: (ports: Ports) => Promise<Answer>,
+    done: (answer: Answer | undefined) => void,
+  ): void {
+    const life = this.#life;
+    if (life === undefined) {
+      done(undefined);
+      return;
+    }
+    const finish = (answer: Answer | undefined): void => {
+      if (life.openRequests.delete(finish)) done(answer);
+    };
+    life.openRequests.add(finish);
+    this.#options.scheduler.wake();
+    handle(life.ports[stage]).then(finish, (error: unknown) => {
+      if (!life.alive) return;
+      life.ports[stage].log.error("A request could not be answered.", { stage: "http", error });
+      finish(undefined);
+    });
+  }
+
+  // ------------------------------------------------------------------------------------- workers, timers
+
+  #startWorkers(life: Life): void {
+    const { work, lifecycle, policy } = this.#options;
+    startWorker<Poke>({
+      name: "work",
+      queue: this.#receiver(life, "work", work),
+      handle: ({ stage, fleet }) =>
+        stage === "scaleup"
+          ? scaleUp(life.ports.work, policy(), fleet)
+          : retireMachines(life.ports.work, policy(), fleet),
+      concurrency: workConcurrency,
+      log: life.ports.work.log,
+    });
+    startWorker<LifecycleEvent>({
+      name: "lifecycle",
+      queue: this.#receiver(life, "lifecycle", lifecycle),
+      handle: (event) => applyEvent(life.ports.lifecycle, policy(), event),
+      concurrency: lifecycleConcurrency,
+      log: life.ports.lifecycle.log,
+    });
+  }
+
+  #receiver<Message>(life: Life, name: string, queue: SimQueue<Message>): Queue<Message> {
+    return {
+      send: (message, options) => queue.send(message, options),
+      receive: (options) => queue.receive(options, () => life.alive),
+      delete: (receipt) => this.#call(life, `${name}.delete`, fast, () => queue.delete(receipt)),
+      release: (receipt, seconds) =>
+        this.#call(life, `${name}.release`, fast, () => queue.release(receipt, seconds)),
+      depth: async () => ({ waiting: 0, inFlight: 0, dead: 0 }),
+    };
+  }
+
+  #startTimer(life: Life, name: string, everySeconds: number, work: () => Promise<void>): void {
+    const { scheduler } = this.#options;
+    const label = `${this.#options.name} ${name}`;
+    const again = (): void => {
+      if (life.alive) scheduler.after(everySeconds * 1_000, label, round);
+    };
+    const round = (): void => {
+      if (!life.alive) return;
+      scheduler.wake();
+      work().then(again, (error: unknown) => {
+        life.ports.sweep.log.error("A round failed; the next one comes as planned.", { stage: name, error });
+        again();
+      });
+    };
+    round();
+  }
+
+  // --------------------------------------------------------------------------------------------- ports
+
+  #createLife(): Life {
+    const { name, seed, scheduler, faults, sabotage } = this.#options;
+    const skew = Math.round((this.#options.random.fraction() * 2 - 1) * faults().clockSkewSeconds * 1_000);
+    const clock = scheduler.clock(skew);
+    const ports: { [Key in Stage]?: Ports } = {};
+    const life: Life = {
+      alive: true,
+      ports: ports as Readonly<Record<Stage, Ports>>,
+      openRequests: new Set(),
+      goodListings: 0,
+    };
+    const github = createMemoryGithub({
+      model: this.#options.model,
+      clock,
+      afterChange: this.#options.settleModel,
+    });
+    const whole: Ports = {
+      ...this.#options.fixed,
+      store: this.#gatedStore(life),
+      work: this.#gatedSender(life, "work", this.#options.work),
+      lifecycle: this.#gatedSender(life, "lifecycle", this.#options.lifecycle),
+      compute: new Map([["cloud", this.#gatedCompute(life)]]),
+      github: { ...this.#gated(life, "github", slow, this.#watchedGithub(github)), budgets: github.budgets },
+      clock,
+      random: createSeededRandom(`${seed} ${name} ${this.#lives}`),
+      log: this.#log(life, {}),
+    };
+    for (const stage of stages) ports[stage] = sabotage?.(stage, whole) ?? whole;
+    return life;
+  }
+
+  /** The port, every method of which passes the gate. */
+  #gated<Port extends object>(life: Life, name: string, latency: Latency, port: Port): Port {
+    const gated: Record<string, unknown> = {};
+    for (const [key, member] of Object.entries(port)) {
+      if (typeof member !== "function") gated[key] = member;
+      else {
+        const label = `${name}.${key}`;
+        const call = member as (...values: unknown[]) => Promise<unknown>;
+        gated[key] = (...values: unknown[]) => this.#call(life, label, latency, () => call(...values));
+      }
+    }
+    return gated as Port;
+  }
+
+  #gatedStore(life: Life): Store {
+    const { store, faults, random } = this.#options;
+    const failing: Store = {
+      ...store,
+      commit: async (fleet, version, changes, limits) => {
+        if (chance(random, faults().storeThrottleFraction)) throw busy();
+        if (chance(random, faults().storeConflictFraction)) return { kind: "conflict" };
+        const result = await store.commit(fleet, version, changes, limits);
+        if (chance(random, faults().storeAnswerLostFraction)) throw busy();
+        return result;
+      },
+      addJob: async (record, job) => {
+        if (chance(random, faults().storeThrottleFraction)) throw busy();
+        const result = await store.addJob(record, job);
+        if (chance(random, faults().storeAnswerLostFraction)) throw busy();
+        return result;
+      },
+      load: async (fleet) => {
+        if (chance(random, faults().storeThrottleFraction)) throw busy();
+        return store.load(fleet);
+      },
+      findMachine: async (id) => {
+        if (chance(random, faults().storeThrottleFraction)) throw busy();
+        return store.findMachine(id);
+      },
+    };
+    return this.#gated(life, "store", fast, failing);
+  }
+
+  #gatedSender<Message>(
+    life: Life,
+    name: string,
+    queue: SimQueue<Message>,
+  ): Ports["work"] & Ports["lifecycle"] {
+    return this.#gated(life, name, fast, {
+      send: (message: unknown, options?: object) => queue.send(message as Message, options),
+    });
+  }
+
+  #gatedCompute(life: Life): Compute {
+    const { compute } = this.#options;
+    const noting: Compute = {
+      ...compute,
+      list: async () => {
+        const listed = await compute.list();
+        life.goodListings += 1;
+        return listed;
+      },
+    };
+    return this.#gated(life, "cloud", slow, noting);
+  }
+
+  #watchedGithub(github: Ports["github"]): Ports["github"] {
+    return {
+      ...github,
+      mintRunner: async (request) => {
+        const minted = await github.mintRunner(request);
+        if (minted.kind === "minted") {
+          this.#options.events.minted(request.name, minted.runnerId, minted.jitConfig.reveal());
+        }
+        return minted;
+      },
+    };
+  }
+
+  #log(life: Life, common: LogFields): Log {
+    const writer = (level: string) => (message: string, fields?: LogFields) => {
+      if (!life.alive) return;
+      this.#options.events.logged(
+        this.#options.name,
+        level,
+        message,
+        printableFields({ ...common, ...fields }),
+      );
+    };
+    return {
+      debug: writer("debug"),
+      info: writer("info"),
+      warn: writer("warn"),
+      error: writer("error"),
+      with: (fields) => this.#log(life, { ...common, ...fields }),
+    };
+  }
+
+  // ---------------------------------------------------------------------------------------------- gate
+
+  /** The effect happens when the scheduler says so, and the answer arrives with it, unless the process has died. */
+  #call<Result>(life: Life, label: string, latency: Latency, effect: () => Promise<Result>): Promise<Result> {
+    const { scheduler, random, faults } = this.#options;
+    const { slowCallFraction, slowCallSeconds } = faults();
+    let milliseconds = between(random, latency.lowMilliseconds, latency.highMilliseconds);
+    if (chance(random, slowCallFraction)) milliseconds += random.fraction() * slowCallSeconds * 1_000;
+    return new Promise((resolve, reject) => {
+      scheduler.after(milliseconds, `${this.#options.name} ${label}`, () => {
+        this.#pass(life, effect, resolve, reject);
+      });
+    });
+  }
+
+  #pass<Result>(
+    life: Life,
+    effect: () => Promise<Result>,
+    resolve: (result: Result) => void,
+    reject: (error: unknown) => void,
+  ): void {
+    const { scheduler, random, faults } = this.#options;
+    scheduler.wake();
+    if (!life.alive) {
+      // The request may have left before its sender died.
+      if (chance(random, 0.5)) effect().then(ignoreAnswer, ignoreAnswer);
+      return;
+    }
+    if (chance(random, faults().crashFraction)) {
+      this.crash();
+      if (chance(random, 0.5)) effect().then(ignoreAnswer, ignoreAnswer);
+      return;
+    }
+    effect().then(resolve, reject);
+  }
+}
+
+/** Nobody is left who could hear the answer, or the refusal. */
+function ignoreAnswer(): void {}
+
+interface Latency {
+  readonly lowMilliseconds: number;
+  readonly highMilliseconds: number;
+}
+
+const fast: Latency = { lowMilliseconds: 1, highMilliseconds: 12 };
+const slow: Latency = { lowMilliseconds: 80, highMilliseconds: 600 };
+
+const stages = [
+  "webhook",
+  "claim",
+  "report",
+  "work",
+  "lifecycle",
+  "rebalance",
+  "sweep",
+  "status",
+] as const satisfies readonly Stage[];
+
+function busy(): MayflyError {
+  const message = "The database is busy, or its answer was lost.";
+  return new MayflyError({ kind: "retry", code: "STORE_BUSY", message, suggestion: "Do it again." });
+}

@@ -1,0 +1,104 @@
+import { checks } from "./checks.ts";
+import { drawScenario, type Scenario } from "./scenario.ts";
+import { Trace } from "./trace.ts";
+import { letUsersWork } from "./users.ts";
+import { type Sabotage, simulationStart, type Violation, World } from "./world.ts";
+
+export interface SeedOptions {
+  readonly seed: string;
+  readonly hours: number;
+  readonly sabotage?: Sabotage;
+  /** Gets every line of the trace. */
+  readonly onLine?: (line: string) => void;
+  /** Changes what was drawn, for tests. */
+  readonly adjust?: (scenario: Scenario) => Scenario;
+}
+
+export interface SeedResult {
+  readonly seed: string;
+  readonly hours: number;
+  readonly violation: ViolationReport | undefined;
+  readonly fingerprint: string;
+  readonly steps: number;
+  readonly simulatedHours: number;
+  readonly machineHours: number;
+  readonly jobs: number;
+  readonly launches: number;
+  readonly crashes: number;
+}
+
+export interface ViolationReport extends Violation {
+  readonly seed: string;
+  /** What the check that failed demands. */
+  readonly says: string;
+  /** The entries of the ledger that the message names. */
+  readonly entities: readonly unknown[];
+  /** The last events, oldest first. */
+  readonly events: readonly string[];
+}
+
+const lookEveryMilliseconds = 60_000;
+
+/**
+ * One seed: a world is drawn, people and faults do their worst for so many hours, then everything heals, and the world
+ * must come to rest. Stops at the first violation. The same options give the same result, to the last bit.
+ */
+export async function simulateSeed(options: SeedOptions): Promise<SeedResult> {
+  const drawn = drawScenario(options.seed, options.hours);
+  const scenario = options.adjust?.(drawn) ?? drawn;
+  const trace = new Trace(simulationStart, options.onLine);
+  const world = new World({ scenario, trace, ...(options.sabotage && { sabotage: options.sabotage }) });
+  letUsersWork(world);
+  world.start();
+  const healAt = simulationStart + scenario.hours * 3_600_000;
+  world.scheduler.at(healAt, "everything heals", () => {
+    world.heal();
+    lookForRest(world);
+  });
+  const { jobDeadlineSeconds } = scenario.policy.timing;
+  const longestJob = Math.max(...scenario.policy.presets.map((preset) => preset.jobTimeoutSeconds));
+  const end = healAt + (jobDeadlineSeconds + 2 * longestJob + 7_200) * 1_000;
+  await world.scheduler.run(end, () => world.violation !== undefined || world.isQuiet);
+  if (world.violation === undefined) world.checkEnd();
+  return resultOf(world, trace);
+}
+
+function lookForRest(world: World): void {
+  if (world.lookForRest()) return;
+  world.scheduler.after(lookEveryMilliseconds, "is all over?", () => lookForRest(world));
+}
+
+function resultOf(world: World, trace: Trace): SeedResult {
+  let machineHours = 0;
+  for (const { machine, since, state } of world.agents.values()) {
+    machineHours += ((state === "off" ? since : world.now) - machine.launchedAt) / 3_600_000;
+  }
+  return {
+    seed: world.scenario.seed,
+    hours: world.scenario.hours,
+    violation: world.violation === undefined ? undefined : reportOf(world, trace, world.violation),
+    fingerprint: trace.fingerprint,
+    steps: world.scheduler.steps,
+    simulatedHours: (world.now - simulationStart) / 3_600_000,
+    machineHours,
+    jobs: world.jobs.size,
+    launches: world.cloud.launchCount,
+    crashes: world.processes.reduce((sum, process) => sum + process.crashes, 0),
+  };
+}
+
+function reportOf(world: World, trace: Trace, violation: Violation): ViolationReport {
+  const words = new Set(violation.message.split(/[\s,():;]+/));
+  const machines = [...world.machines.values()].filter(
+    ({ id, providerId }) => words.has(id) || words.has(providerId ?? ""),
+  );
+  const jobIds = new Set(machines.flatMap(({ jobId, binding }) => [jobId, binding?.jobId]));
+  const jobs = [...world.jobs.values()].filter(({ id }) => words.has(String(id)) || jobIds.has(id));
+  return {
+    ...violation,
+    seed: world.scenario.seed,
+    says: checks.find((check) => check.name === violation.check)?.says ?? "",
+    entities: [...machines, ...jobs],
+    events: trace.recent(),
+  };
+}

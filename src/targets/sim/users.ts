@@ -1,0 +1,206 @@
+import { createSeededRandom } from "../../adapters/random/seeded.ts";
+import type { Installation, Repository, Run } from "../../emulator/model-state.ts";
+import { type PlannedJob, plannedJob } from "../../emulator/planned-job.ts";
+import { GithubRefusal } from "../../emulator/refusal.ts";
+import { terminateMachine } from "../../flow/status.ts";
+import type { Random } from "../../ports/random.ts";
+import { between, chance, oneOf, skewed, wholeBetween } from "./draw.ts";
+import type { Arrivals } from "./scenario.ts";
+import { simulationStart, type World } from "./world.ts";
+
+/** The people around the system: they push, cancel, run again, suspend, remove, delete and terminate. */
+export function letUsersWork(world: World): void {
+  const random = createSeededRandom(`${world.scenario.seed} users`);
+  const { installation, repositories } = createOrganization(world);
+  if (world.scenario.arrivals.fewerLabelsFraction > 0) {
+    world.costs("GitHub gives machines to jobs that ask for less", 1_000);
+  }
+  const warm = world.policy.presets.reduce((sum, preset) => sum + preset.warm, 0);
+  if (warm > 0) world.costs("machines that are kept warm", warm);
+  const times = arrivalTimes(random, world.scenario.arrivals, world.scenario.hours);
+  for (const [index, { at, jobs }] of times.entries()) {
+    world.scheduler.at(simulationStart + at, `push ${index + 1}`, () => {
+      push(world, random, oneOf(random, repositories), jobs);
+    });
+  }
+  planTrouble(world, random, installation, repositories);
+}
+
+type Repositories = readonly [Repository, ...Repository[]];
+
+function createOrganization(world: World): { installation: Installation; repositories: Repositories } {
+  const { model, now } = world;
+  const add = (index: number): Repository => {
+    return model.addRepository(now, { owner: "acme", name: `app-${index}`, private: true });
+  };
+  const others = Array.from({ length: world.scenario.arrivals.repositories - 1 }, (_, index) =>
+    add(index + 2),
+  );
+  const repositories: Repositories = [add(1), ...others];
+  if (world.scenario.arrivals.strangeFraction > 0) {
+    model.addRepository(now, { owner: "acme", name: "in-public", private: false });
+  }
+  return { installation: model.addInstallation(now, { account: "acme" }), repositories };
+}
+
+interface Push {
+  /** Milliseconds since the start. */
+  readonly at: number;
+  readonly jobs: number;
+}
+
+function arrivalTimes(random: Random, arrivals: Arrivals, hours: number): readonly Push[] {
+  const pushes: Push[] = [];
+  const length = hours * 3_600_000;
+  for (let left = arrivals.jobs; left > 0; ) {
+    const burst = arrivals.pattern === "bursts" ? wholeBetween(random, 5, 60) : wholeBetween(random, 1, 4);
+    const jobs = Math.min(left, burst);
+    pushes.push({ at: instantOf(random, arrivals.pattern) * length, jobs });
+    left -= jobs;
+  }
+  return pushes.sort((one, other) => one.at - other.at);
+}
+
+/** As a part of the whole time. */
+function instantOf(random: Random, pattern: Arrivals["pattern"]): number {
+  switch (pattern) {
+    case "release-day":
+      return chance(random, 0.7) ? between(random, 0.55, 0.65) : random.fraction();
+    case "night":
+      return chance(random, 0.8) ? between(random, 0.08, 0.2) : random.fraction();
+    default:
+      return random.fraction();
+  }
+}
+
+function push(world: World, random: Random, repository: Repository, count: number): void {
+  const { model, scenario } = world;
+  const strange = chance(random, scenario.arrivals.strangeFraction);
+  const inPublic = strange && chance(random, 0.5);
+  const target = inPublic ? model.findRepository("acme", "in-public") : repository;
+  const labels = strange && !inPublic ? oneOf(random, strangeLabels) : undefined;
+  const jobs = Array.from({ length: count }, (_, index) => planJob(world, random, index, labels));
+  const run = model.startRun(world.now, {
+    repositoryId: target.id,
+    workflowName: "CI",
+    workflowPath: ".github/workflows/ci.yml",
+    jobs,
+  });
+  world.settleModel();
+  const { cancelFraction, rerunFraction } = world.faults;
+  if (chance(random, cancelFraction)) {
+    world.scheduler.after(random.fraction() ** 2 * 1_800_000, `cancel ${run.id}`, () => cancel(world, run));
+  }
+  if (chance(random, rerunFraction)) {
+    const at = between(random, 300_000, 7_200_000);
+    world.scheduler.after(at, `run again ${run.id}`, () => runAgain(world, run));
+  }
+}
+
+const strangeLabels: readonly [readonly string[], ...(readonly string[])[]] = [
+  ["ubuntu-latest"],
+  ["self-hosted", "windows"],
+  ["mayfly/linux-x64/cpu=999999"],
+];
+
+function planJob(
+  world: World,
+  random: Random,
+  index: number,
+  labels: readonly string[] | undefined,
+): PlannedJob {
+  const { arrivals, policy } = world.scenario;
+  const seconds = Math.min(Math.max(2, skewed(random, arrivals.medianSeconds, arrivals.spread)), 5 * 3_600);
+  return plannedJob({
+    key: `job-${index + 1}`,
+    labels: labels ?? labelsOf(random, arrivals, policy.presets[index % policy.presets.length]?.name ?? ""),
+    timeoutMinutes: 6 * 60,
+    environmentVariables: { SECONDS: seconds.toFixed(1) },
+  });
+}
+
+function labelsOf(random: Random, arrivals: Arrivals, preset: string): readonly string[] {
+  if (chance(random, arrivals.optionsFraction)) return [`mayfly/${preset}/cpu=${oneOf(random, [2, 4, 8])}`];
+  const architecture = preset.endsWith("arm64") ? "arm64" : "x64";
+  if (chance(random, arrivals.fewerLabelsFraction)) return ["self-hosted", architecture];
+  return ["self-hosted", "linux", architecture];
+}
+
+function cancel(world: World, run: Run): void {
+  const open = run.current.filter((job) => job?.status === "queued").length;
+  if (tryModel(() => world.model.cancelRun(world.now, run.id))) world.costs("cancelled jobs", open);
+  world.settleModel();
+}
+
+function runAgain(world: World, run: Run): void {
+  if (run.foreign || world.healedAt !== undefined) return;
+  tryModel(() => world.model.rerunFailedJobs(world.now, run.id));
+  world.settleModel();
+}
+
+/** False when GitHub refused: what people want is not always possible. */
+function tryModel(act: () => void): boolean {
+  try {
+    act();
+    return true;
+  } catch (error) {
+    if (!(error instanceof GithubRefusal)) throw error;
+    return false;
+  }
+}
+
+// --------------------------------------------------------------------------------------------- trouble
+
+function planTrouble(
+  world: World,
+  random: Random,
+  installation: Installation,
+  repositories: Repositories,
+): void {
+  const { scheduler, model, faults, scenario } = world;
+  const length = scenario.hours * 3_600_000;
+  const sometime = (label: string, count: number, act: () => void): void => {
+    for (let left = count; left > 0; left--) scheduler.after(random.fraction() * length, label, act);
+  };
+  sometime("the App is suspended", faults.suspensions, () => {
+    world.costs("the App was suspended", 1_000);
+    model.suspendInstallation(world.now, installation.id, true);
+    world.settleModel();
+    const until = Math.min(world.now + random.fraction() * 7_200_000, simulationStart + length);
+    scheduler.at(until, "the App is allowed again", () => {
+      model.suspendInstallation(world.now, installation.id, false);
+      world.settleModel();
+    });
+  });
+  sometime("a repository is taken out", faults.repositoryRemovals, () => {
+    world.costs("a repository was taken out", 1_000);
+    model.removeInstallationRepository(world.now, installation.id, oneOf(random, repositories).id);
+    world.settleModel();
+  });
+  sometime(
+    "an administrator deletes a runner",
+    Math.round((faults.runnerDeletionsPerDay * scenario.hours) / 24),
+    () => {
+      const idle = [...model.state.runners.values()].find((runner) => runner.jobId === undefined);
+      if (idle === undefined) return;
+      world.costs("runners that an administrator deleted");
+      tryModel(() => model.deleteRunner(world.now, idle.scope, idle.id));
+      world.settleModel();
+    },
+  );
+  sometime("somebody forges a delivery", faults.forgedDeliveries, () => {
+    world.forge(Buffer.from(JSON.stringify({ action: "queued" })));
+  });
+  sometime("an operator ends a machine", Math.round(faults.operatorFraction * scenario.arrivals.jobs), () => {
+    const machine = [...world.machines.values()].find((entry) => entry.state !== "ended");
+    if (machine === undefined) return;
+    world.costs("machines that an operator ended");
+    const force = chance(random, 0.5);
+    world.http(
+      "status",
+      `terminate ${machine.id}`,
+      (ports) => terminateMachine(ports, machine.id, force),
+      () => {},
+    );
+  });
+}
