@@ -5,7 +5,7 @@ import { createBoxWorld, createKeys } from "./box-world.ts";
 import { type Child, generatorCore, pinning, serverCore, startChild } from "./child.ts";
 import { type Measure, median, number, type Print, type Result } from "./measure.ts";
 
-const rounds = 5;
+const rounds = 3;
 const loads = [
   { connections: 1, requests: 2_000 },
   { connections: 16, requests: 8_000 },

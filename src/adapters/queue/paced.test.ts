@@ -28,22 +28,22 @@ it("hands out the first poke at once", async () => {
   expect(await fleets()).toEqual(["a"]);
 });
 
-it("leaves a fleet alone for four times as long as the look at it took, and no other fleet", async () => {
+it("leaves a fleet alone for nine times as long as the look at it took, and no other fleet", async () => {
   const { clock, send, fleets, look } = setUp();
   await look(5);
   for (const fleet of ["a", "a", "b", "a"]) await send(fleet);
   expect(await fleets()).toEqual(["b"]);
-  await clock.advance(19);
+  await clock.advance(44);
   expect(await fleets()).toEqual([]);
   await clock.advance(1);
   expect(await fleets()).toEqual(["a"]);
 });
 
-it("never leaves a fleet alone for longer than a tenth of a second, however long a launch took", async () => {
+it("never leaves a fleet alone for longer than a quarter of a second, however long a launch took", async () => {
   const { clock, send, fleets, look } = setUp();
   await look(60_000);
   await send("a");
-  await clock.advance(100);
+  await clock.advance(250);
   expect(await fleets()).toEqual(["a"]);
 });
 

@@ -2,10 +2,10 @@ import type { FleetId, Poke } from "../../core/model.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Queue } from "../../ports/queue.ts";
 
-/** After a look that took `t`, its fleet is left alone for `t` times this: looks take at most a fifth of the time. */
-const pauseFactor = 4;
+/** After a look that took `t`, its fleet is left alone for `t` times this: looks take a tenth of the time. */
+const pauseFactor = 9;
 /** What a job may wait longer because of it. */
-const pauseLimitMilliseconds = 100;
+const pauseLimitMilliseconds = 250;
 
 /**
  * A queue of pokes that keeps looks at a busy fleet rare enough that deliveries are recorded meanwhile. A look costs
@@ -13,7 +13,7 @@ const pauseLimitMilliseconds = 100;
  * what ten would have seen. The first delivery after a quiet moment is looked at without delay.
  *
  * ```
- *   delivery ─▶ look (5 ms) ─▶ pause (20 ms) ─▶ look ─▶ …
+ *   delivery ─▶ look (5 ms) ─▶ pause (45 ms) ─▶ look ─▶ …
  *                  └ deliveries meanwhile: one poke, due at the end of the pause
  * ```
  *
