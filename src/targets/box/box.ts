@@ -49,13 +49,11 @@ const lifecycleConcurrency = 16;
 /** All stages in one process: HTTP in front, two queues behind it, two timers beside them. */
 export async function startBox(options: BoxOptions): Promise<Box> {
   const { ports, policy } = options;
-  const server = await listen(options);
   const stopping = new AbortController();
+  const { promise: caughtUp, resolve: go } = Promise.withResolvers<void>();
+  const server = await listen(options, caughtUp);
   const timers = startTimers(options);
-  const caughtUp = Promise.race([
-    timers.rebalance.firstRound,
-    pause(catchUpLimitMilliseconds, stopping.signal),
-  ]);
+  void Promise.race([timers.rebalance.firstRound, pause(catchUpLimitMilliseconds, stopping.signal)]).then(go);
   const workers = startWorkers(ports, policy, caughtUp);
   const halt = async (): Promise<void> => {
     stopping.abort();
@@ -71,7 +69,7 @@ export async function startBox(options: BoxOptions): Promise<Box> {
   };
 }
 
-async function listen(options: BoxOptions): Promise<HttpServer> {
+async function listen(options: BoxOptions, caughtUp: Promise<void>): Promise<HttpServer> {
   const { ports, policy } = options;
   const make = () => {
     return readStatus(ports, policy, { version: options.version, problems: options.problems(), listLimit });
@@ -80,7 +78,7 @@ async function listen(options: BoxOptions): Promise<HttpServer> {
   const router = createRouter([
     webhookRoute(ports, policy),
     healthRoute(ports),
-    ...machineRoutes(ports, policy),
+    ...machineRoutes(ports, policy, caughtUp),
     ...readRoutes({
       ports,
       policy,
@@ -123,8 +121,8 @@ function healthRoute(ports: Ports): Route {
 }
 
 /**
- * What GitHub told while nobody listened is asked for before anything is launched: a job that has run meanwhile
- * would get a second machine. What GitHub tells now is recorded from the first moment on.
+ * What GitHub told while nobody listened is asked for before anything is launched or claimed: a job that has run
+ * meanwhile would get a second machine. What GitHub tells now is recorded from the first moment on.
  */
 function startWorkers(
   ports: BoxOptions["ports"],

@@ -6,13 +6,17 @@ import { receiveReport } from "../../flow/lifecycle.ts";
 import type { HttpRequest, HttpResponse } from "../../ports/http.ts";
 import type { Ports } from "../../ports/ports.ts";
 
-/** The machine protocol: docs/reference/machine-protocol.md. */
-export function machineRoutes(ports: Ports, policy: Policy): readonly Route[] {
+/**
+ * The machine protocol: docs/reference/machine-protocol.md. A claim is answered once `caughtUp` has resolved, which
+ * takes less time than an agent waits for its answer.
+ */
+export function machineRoutes(ports: Ports, policy: Policy, caughtUp?: Promise<void>): readonly Route[] {
   return [
     {
       method: "POST",
       path: "/v1/machines/:id/claim",
       handle: async (request, { id = "" }) => {
+        await caughtUp;
         return claimResponse(await answerClaim(ports, policy, id, { headers: request.headers }));
       },
     },
