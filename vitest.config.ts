@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
@@ -5,5 +6,7 @@ export default defineConfig({
     include: ["src/**/*.test.ts", "test/**/*.test.ts", "tools/**/*.test.ts"],
     exclude: ["test/docker/**", "**/node_modules/**"],
     testTimeout: 30_000,
+    // Vitest leaves one processor free, which on two would mean one file at a time; the long tests mostly wait.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
   },
 });
