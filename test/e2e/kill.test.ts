@@ -59,7 +59,7 @@ test("100 jobs, and the server is killed with SIGKILL at five different moments:
       kills.some((at) => times.requested <= at && (times.launched ?? 0) >= at),
   );
   const unexplained = unused.filter((machine) => !diedWithAKill.includes(machine));
-  expect(unexplained, storyOf(kills, unexplained, jobs)).toEqual([]);
+  expect(unexplained, storyOf(kills, unexplained, { jobs, machines })).toEqual([]);
   expect(launched).toHaveLength(100 + diedWithAKill.length);
 }, 240_000);
 
@@ -85,17 +85,27 @@ test("30 jobs, and the server is stopped with SIGTERM and started again twice: e
 }, 180_000);
 
 /** What happened around the machines that should not have been, in seconds since the first kill. */
-function storyOf(kills: readonly number[], unexplained: readonly Machine[], jobs: readonly Job[]): string {
+function storyOf(
+  kills: readonly number[],
+  unexplained: readonly Machine[],
+  { jobs, machines }: History,
+): string {
   const since = (times: object) =>
     Object.entries(times)
       .map(([name, at]) => `${name} ${((at - (kills[0] ?? 0)) / 1000).toFixed(1)}`)
       .join(", ");
-  const lines = unexplained.flatMap((machine) => [
-    `${machine.id}: ${machine.reason}, ${since(machine.times)}`,
-    ...jobs
-      .filter(({ id, machineId }) => id === machine.binding?.jobId || machineId === machine.id)
-      .map((job) => `  its job ${job.id} ran on ${job.runnerName}: ${since(job.times)}`),
-  ]);
+  const ofJob = (id: number | undefined) =>
+    jobs
+      .filter((job) => job.id === id)
+      .map((job) => `  job ${job.id} ran on ${job.runnerName}: ${since(job.times)}`);
+  const ofMachine = ({ id, reason, times, binding }: Machine) => [
+    `${id}: ${reason}, ${since(times)}`,
+    ...ofJob(binding?.jobId),
+  ];
+  const lines = unexplained.flatMap((machine) => {
+    const runner = jobs.find(({ id }) => id === machine.binding?.jobId)?.runnerName;
+    return [machine, ...machines.filter(({ id }) => id === runner)].flatMap(ofMachine);
+  });
   return [`kills: ${since(kills)}`, ...lines].join("\n");
 }
 
@@ -127,8 +137,13 @@ async function finish(): Promise<void> {
   await server?.stop();
 }
 
+interface History {
+  readonly jobs: readonly Job[];
+  readonly machines: readonly Machine[];
+}
+
 /** What the ledger says, read from its file; nobody else has it open. */
-function readHistory(): { readonly jobs: readonly Job[]; readonly machines: readonly Machine[] } {
+function readHistory(): History {
   const database = new DatabaseSync(join(dataDirectoryOf(world.configPath), "mayfly.db"), { readOnly: true });
   try {
     const read = (table: string) => database.prepare(`SELECT document, ended_at FROM ${table}`).all();
