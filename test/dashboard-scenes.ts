@@ -1,7 +1,7 @@
 import type { JobStatus, MachineStatus, StatusDocument, WhyDocument } from "../src/core/status.ts";
 
 /** Status documents for the tests of the page, all seen from this instant. */
-export const sceneNow = Date.parse("2026-11-21T12:00:00Z");
+const sceneNow = Date.parse("2026-11-21T12:00:00Z");
 
 export function before(seconds: number): string {
   return new Date(sceneNow - seconds * 1000).toISOString();

@@ -31,12 +31,10 @@ const chromiumPath = [
   "/usr/bin/google-chrome",
 ].find((path) => path !== undefined && existsSync(path));
 
-test.skipIf(chromiumPath !== undefined)(
-  "the tests of the page are skipped: there is no Chromium (install it, or set CHROMIUM_PATH)",
-  () => {
-    expect(chromiumPath).toBeUndefined();
-  },
-);
+// Only where it says something: a test that is skipped because all is well would be counted among those left out.
+if (chromiumPath === undefined) {
+  test.skip("the tests of the page are left out: there is no Chromium (install it, or set CHROMIUM_PATH)");
+}
 
 describe.skipIf(chromiumPath === undefined)("the page in Chromium", () => {
   let browser: Browser;

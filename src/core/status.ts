@@ -333,7 +333,7 @@ export function jobStatus(job: Job, context: WaitContext | undefined, now: Insta
 }
 
 /** One sentence: what has to happen before this job runs. Null once it runs. */
-export function waitsFor(job: Job, context: WaitContext): string | null {
+function waitsFor(job: Job, context: WaitContext): string | null {
   if (job.state === "waiting") return "GitHub holds it back: an approval or an environment rule is pending.";
   if (job.state !== "queued") return null;
   const { ledger, demand, places } = context;

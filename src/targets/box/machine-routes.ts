@@ -71,7 +71,7 @@ const detailLengthLimit = 200;
 const logLengthLimit = 16 * 1024;
 
 /** The report, or a sentence that says what is wrong with it. */
-export function parseReport(body: string): MachineReport | string {
+function parseReport(body: string): MachineReport | string {
   const form = new URLSearchParams(body);
   switch (form.get("step")) {
     case "listening":
