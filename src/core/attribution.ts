@@ -1,6 +1,6 @@
-import { canServe, isPresumedRunning } from "./demand.ts";
+import { canServe, demandOf, isPresumedRunning } from "./demand.ts";
 import type { MachineEvent } from "./lifecycle.ts";
-import type { Instant, Job, JobEvent, JobId, Ledger, Machine } from "./model.ts";
+import type { Instant, Job, JobEvent, Ledger, Machine } from "./model.ts";
 
 /**
  * Which job a machine runs, while only half of it has been said: a machine knows that it runs a job and not which,
@@ -18,9 +18,28 @@ export function jobNoted(
   return jobOfListener(ledger, machine, event, at) ?? jobOfRunner(ledger, machine, event, at);
 }
 
-/** What GitHub's word on one job says about another: the one that this machine had claimed. Absent: nothing. */
+/**
+ * What GitHub's word on one job says about another. Absent: nothing.
+ *
+ * GitHub gives jobs to runners as it likes, so jobs and machines may be crossed in long chains; they are counted, not
+ * followed. As many jobs are presumed to run as machines run a job without a name: when one of these gets its name, the
+ * job that was presumed on its account is free again, unless another machine still runs a job that nobody has named.
+ */
 export function jobAttributed(ledger: Ledger, runner: Machine | undefined, event: JobEvent): Job | undefined {
-  return takenByUnnamed(ledger, runner, event) ?? claimedButNotRun(ledger, runner, event.id);
+  if (runner === undefined) return undefined;
+  const others = ledger.jobs.filter((job) => job.state === "queued" && job.id !== event.id);
+  const own = others.find((job) => isPresumedOf(job, runner));
+  const presumed = others.filter((job) => job !== own && isPresumedRunning(job));
+  const unnamed = ledger.machines.filter((machine) => machine.id !== runner.id && runsUnnamedJob(machine));
+  const nameless = unnamed.find((machine) => !presumed.some((job) => isPresumedOf(job, machine)));
+  if (nameless === undefined || unnamed.length <= presumed.length) {
+    return own === undefined ? undefined : freed(own);
+  }
+  // Its own start was not reported: while it was free, it counted as the machine of another job.
+  const job = own ?? leftOver(ledger, runner);
+  const heir = job !== undefined && canServe(nameless, job) ? job : undefined;
+  if (heir !== undefined) return { ...heir, presumedAt: nameless.times.started ?? event.receivedAt };
+  return own === undefined ? undefined : freed(own);
 }
 
 /** When a runner listens, the job that its machine claimed notes it: GitHub's part of the wait begins there. */
@@ -33,7 +52,7 @@ function jobOfListener(ledger: Ledger, machine: Machine, event: MachineEvent, at
 
 /**
  * When a machine says that it runs a job and not which, that is presumed to be the job that it claimed, or the one that
- * was left over when GitHub gave that to another machine.
+ * would get no machine any more now that this one is taken.
  *
  * ```
  *   machine A claimed 1, machine B claimed 2        GitHub gives 1 to B and 2 to A
@@ -42,40 +61,38 @@ function jobOfListener(ledger: Ledger, machine: Machine, event: MachineEvent, at
  */
 function jobOfRunner(ledger: Ledger, machine: Machine, event: MachineEvent, at: Instant): Job | undefined {
   if (event.kind === "job-started" && event.jobId !== undefined) {
-    return claimedButNotRun(ledger, machine, event.jobId);
+    const claimed = ledger.jobs.find((job) => job.state === "queued" && isPresumedOf(job, machine));
+    return claimed === undefined || claimed.id === event.jobId ? undefined : freed(claimed);
   }
   const runs = event.kind === "job-started" || (event.kind === "exited" && event.ranJob);
   if (!runs || machine.jobId !== undefined) return undefined;
   const claimed = ledger.jobs.find((entry) => entry.id === machine.binding?.jobId);
-  const job = claimed?.state === "queued" ? claimed : leftOver(ledger, machine);
+  const isFree = claimed?.state === "queued" && !isPresumedRunning(claimed);
+  const job = isFree ? claimed : leftOver(ledger, machine);
   return job === undefined ? undefined : { ...job, presumedAt: at };
 }
 
-/** A queued job whose own machine runs another one, and which this machine's runner may be given instead. */
-function leftOver(ledger: Ledger, machine: Machine): Job | undefined {
-  return ledger.jobs.find((job) => {
-    if (job.state !== "queued" || isPresumedRunning(job) || !canServe(machine, job)) return false;
-    const own = ledger.machines.find((entry) => entry.id === job.machineId);
-    return own?.jobId !== undefined && own.jobId !== job.id;
-  });
-}
-
-/** The job that `runner` claimed, when the machine that claimed the one it runs has said that it runs a job too. */
-function takenByUnnamed(ledger: Ledger, runner: Machine | undefined, event: JobEvent): Job | undefined {
-  const other = ledger.machines.find(
-    ({ id, binding, jobId, times }) =>
-      binding?.jobId === event.id && id !== runner?.id && times.started !== undefined && jobId === undefined,
+/** The job that had a machine as long as this one was free, and has none now. */
+function leftOver(ledger: Ledger, taken: Machine): Job | undefined {
+  if (ledger.jobs.some((job) => isPresumedOf(job, taken))) return undefined;
+  const machines = ledger.machines.filter((machine) => machine.id !== taken.id);
+  const before = new Set(demandOf(ledger).unserved.map((job) => job.id));
+  return demandOf({ ...ledger, machines }).unserved.find(
+    (job) => !before.has(job.id) && canServe(taken, job),
   );
-  const job = ledger.jobs.find((entry) => entry.id === runner?.binding?.jobId && entry.id !== event.id);
-  if (other === undefined || job?.state !== "queued" || !canServe(other, job)) return undefined;
-  return { ...job, presumedAt: job.presumedAt ?? other.times.started ?? event.receivedAt };
 }
 
-/** The job that a machine claimed and was presumed to run, when GitHub says that it ran another one. */
-function claimedButNotRun(ledger: Ledger, machine: Machine | undefined, ran: JobId): Job | undefined {
-  const claimed = machine?.binding?.jobId;
-  const job = claimed === ran ? undefined : ledger.jobs.find((entry) => entry.id === claimed);
-  if (job?.presumedAt === undefined) return undefined;
-  const { presumedAt: _, ...freed } = job;
-  return freed;
+/** On whose account a job is presumed to run: several machines may have claimed it, and one has said that it runs. */
+function isPresumedOf({ presumedAt }: Job, { times }: Machine): boolean {
+  return presumedAt !== undefined && (presumedAt === times.started || presumedAt === times.finished);
+}
+
+/** It has said that it runs a job, and GitHub has not said which. */
+function runsUnnamedJob({ jobId, times }: Machine): boolean {
+  return jobId === undefined && times.started !== undefined && times.finished === undefined;
+}
+
+function freed(job: Job): Job {
+  const { presumedAt: _, ...free } = job;
+  return free;
 }
