@@ -133,6 +133,15 @@ function addDeveloping(program: Command, terminal: Terminal, run: Run): void {
     .action((file, options) =>
       run(async () => (await import("./receive.ts")).receiveCommand(file, options, terminal)),
     );
+  program
+    .command("simulate")
+    .description("the whole flow in virtual time, with faults drawn from seeds; exit code 1 on any violation")
+    .option("--seeds <number>", "how many seeds to simulate (default: 100, or 1 with --seed)", positiveNumber)
+    .option("--seed <seed>", "this seed, or the first of --seeds")
+    .option("--hours <number>", "how long things happen and go wrong, in each seed", positiveNumber, 24)
+    .option("--verbose", "every event, on standard error")
+    .addOption(jsonOption("the summary as JSON"))
+    .action((options) => run(async () => (await import("./simulate.ts")).simulateCommand(options, terminal)));
   const emulate = program.command("emulate").description("stand-ins for development");
   emulate
     .command("github")

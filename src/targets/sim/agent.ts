@@ -105,6 +105,7 @@ export class Agent {
   /** The cloud will take the machine. */
   notice(): void {
     this.#noticed = true;
+    this.misfortunes.add("it was to be taken back");
     if (this.state === "off" || this.state === "dead" || this.state === "booting") return;
     this.#report({ step: "interrupted", detail: "The cloud takes it back." });
     if (this.state === "claiming") this.#powerOff();

@@ -29,6 +29,7 @@ export interface SeedResult {
 
 export interface ViolationReport extends Violation {
   readonly seed: string;
+  readonly hours: number;
   /** What the check that failed demands. */
   readonly says: string;
   /** The entries of the ledger that the message names. */
@@ -97,6 +98,7 @@ function reportOf(world: World, trace: Trace, violation: Violation): ViolationRe
   return {
     ...violation,
     seed: world.scenario.seed,
+    hours: world.scenario.hours,
     says: checks.find((check) => check.name === violation.check)?.says ?? "",
     entities: [...machines, ...jobs],
     events: trace.recent(),

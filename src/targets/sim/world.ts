@@ -380,7 +380,6 @@ export class World implements WorldView {
     for (const { name, hooks } of checks) this.check(hooks.gone?.(this, machine, taken), name);
     const agent = this.agents.get(machine.machineId);
     if (agent?.machine !== machine) return;
-    if (taken) agent.misfortunes.add("it was taken back");
     agent.powerLost();
   }
 

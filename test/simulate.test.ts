@@ -1,0 +1,62 @@
+import { execFile } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { describe, expect, it } from "vitest";
+import { simulateSeed } from "../src/targets/sim/simulate.ts";
+
+const execute = promisify(execFile);
+const folder = new URL("./seeds/", import.meta.url);
+/** So long the seeds of this test run; `npm run simulate:long` is what a release needs. */
+const budgetMilliseconds = 20_000;
+
+interface RecordedSeed {
+  readonly seed: string;
+  readonly hours: number;
+  readonly why: string;
+}
+
+describe("seeds that once found a bug", () => {
+  const files = readdirSync(folder).filter((name) => name.endsWith(".json"));
+  it.each(files)("%s", { timeout: 60_000 }, async (name) => {
+    const { seed, hours, why } = JSON.parse(readFileSync(new URL(name, folder), "utf8")) as RecordedSeed;
+    expect(why.length).toBeGreaterThan(20);
+    const { violation } = await simulateSeed({ seed, hours });
+    expect(violation).toBeUndefined();
+  });
+});
+
+it("nothing that must always hold is violated, in as many seeds as there is time for", {
+  timeout: 60_000,
+}, async () => {
+  const end = performance.now() + budgetMilliseconds;
+  let seeds = 0;
+  while (performance.now() < end) {
+    seeds += 1;
+    const { violation } = await simulateSeed({ seed: `test ${seeds}`, hours: 6 });
+    expect(violation).toBeUndefined();
+  }
+  expect(seeds).toBeGreaterThan(3);
+});
+
+it("one seed gives one trace, to the byte, in two processes", { timeout: 60_000 }, async () => {
+  const module = fileURLToPath(new URL("../src/targets/sim/simulate.ts", import.meta.url));
+  const script = `
+    import { createHash } from "node:crypto";
+    const { simulateSeed } = await import(${JSON.stringify(module)});
+    const hash = createHash("sha256");
+    const { fingerprint, steps } = await simulateSeed({ seed: "same 3", hours: 4, onLine: (line) => hash.update(line) });
+    console.log(fingerprint, steps, hash.digest("hex"));`;
+  const run = () => execute(process.execPath, ["--input-type=module", "--eval", script]);
+  const [one, other] = await Promise.all([run(), run()]);
+  expect(one.stdout).toBe(other.stdout);
+  expect(one.stdout).toMatch(/^[0-9a-f]{16} \d{4,} [0-9a-f]{64}\n$/);
+});
+
+it("another seed gives another trace", { timeout: 60_000 }, async () => {
+  const [one, other] = [
+    await simulateSeed({ seed: "a", hours: 1 }),
+    await simulateSeed({ seed: "b", hours: 1 }),
+  ];
+  expect(one.fingerprint).not.toBe(other.fingerprint);
+});
