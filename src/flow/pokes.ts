@@ -26,6 +26,14 @@ export async function pokeAt(
   await poke(ports, stage, fleet, Math.ceil((at - ports.clock.now()) / 1000));
 }
 
+/** Asks for every look there is: when nothing is known of what was asked for and not done. */
+export async function pokeEverything(ports: Pick<Ports, "work" | "store">): Promise<void> {
+  for (const fleet of await ports.store.activeFleets()) {
+    await poke(ports, "scaleup", fleet);
+    await poke(ports, "scaledown", fleet);
+  }
+}
+
 /** A place became free: fleets that were held back by a cap may go on. */
 export async function pokeAllFleets(ports: Pick<Ports, "work" | "store">): Promise<void> {
   for (const fleet of await ports.store.activeFleets()) await poke(ports, "scaleup", fleet);

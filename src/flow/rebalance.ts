@@ -14,7 +14,7 @@ import type { Ports } from "../ports/ports.ts";
 import { commitFleet } from "./commit-fleet.ts";
 import { sayGivenUp } from "./give-up.ts";
 import { applyJobEvent, applyMachineEvent } from "./lifecycle.ts";
-import { poke } from "./pokes.ts";
+import { poke, pokeEverything } from "./pokes.ts";
 import { recordDemand } from "./webhook.ts";
 
 const deliveryLookbackSeconds = 60 * 60;
@@ -45,10 +45,7 @@ export async function rebalance(
   const fleets = await ports.store.activeFleets();
   await attempt(ports, "Jobs could not be checked at GitHub.", () => checkJobs(ports, policy, fleets));
   await attempt(ports, "Runners could not be compared with GitHub.", () => compareRunners(ports, fleets));
-  for (const fleet of fleets) {
-    await poke(ports, "scaleup", fleet);
-    await poke(ports, "scaledown", fleet);
-  }
+  await pokeEverything(ports);
   await ports.store.purge(ports.clock.now() - policy.timing.historySeconds * 1000);
 }
 

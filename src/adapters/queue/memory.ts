@@ -12,7 +12,8 @@ import {
 import { createWaitingRoom } from "./waiting-room.ts";
 
 /**
- * A queue that lives as long as the process: for the simulator, and for tests. `name` is for error messages.
+ * A queue that lives as long as the process: for pokes on a box, for the simulator and for tests. `name` is for error
+ * messages.
  * Messages are copied as JSON on their way, as every other queue does it. No timers but those of the clock.
  */
 export function createMemoryQueue<Message>(

@@ -3,6 +3,7 @@ import { createRouter, type Route } from "../../adapters/http/router.ts";
 import type { LifecycleEvent, Poke, Policy } from "../../core/model.ts";
 import { dashboardAssets } from "../../dashboard/serve.ts";
 import { applyEvent } from "../../flow/lifecycle.ts";
+import { pokeEverything } from "../../flow/pokes.ts";
 import { rebalance } from "../../flow/rebalance.ts";
 import { retireMachines, sweep } from "../../flow/scaledown.ts";
 import { scaleUp } from "../../flow/scaleup.ts";
@@ -51,6 +52,7 @@ export async function startBox(options: BoxOptions): Promise<Box> {
   const { ports, policy } = options;
   const stopping = new AbortController();
   const { promise: caughtUp, resolve: go } = Promise.withResolvers<void>();
+  await pokeEverything(ports);
   const server = await listen(options, caughtUp);
   const timers = startTimers(options);
   void Promise.race([timers.rebalance.firstRound, pause(catchUpLimitMilliseconds, stopping.signal)]).then(go);

@@ -9,6 +9,7 @@ import { createAppKey } from "../../adapters/github/app-key.ts";
 import { createDerivedTokenIdentity } from "../../adapters/identity/derived-token.ts";
 import { readOrCreateKey } from "../../adapters/identity/key-file.ts";
 import { createFixedPrices } from "../../adapters/prices/fixed.ts";
+import { createMemoryQueue } from "../../adapters/queue/memory.ts";
 import { createPacedQueue } from "../../adapters/queue/paced.ts";
 import { createSqliteQueue } from "../../adapters/queue/sqlite.ts";
 import { createSystemRandom } from "../../adapters/random/system.ts";
@@ -53,7 +54,8 @@ export async function openBox(
     opened.unshift(...compute.values());
     const ports: BoxOptions["ports"] = {
       store: createSqliteStore(database),
-      work: createPacedQueue(await createSqliteQueue<Poke>(database, "work", clock), clock),
+      // Pokes need not survive the process: the next one pokes every active fleet when it starts.
+      work: createPacedQueue(createMemoryQueue<Poke>("work", clock), clock),
       lifecycle,
       compute,
       github: createGithubApp({
