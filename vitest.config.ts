@@ -6,6 +6,8 @@ export default defineConfig({
     include: ["src/**/*.test.ts", "test/**/*.test.ts", "tools/**/*.test.ts"],
     exclude: ["test/docker/**", "**/node_modules/**"],
     testTimeout: 30_000,
+    // A machine that is terminated in a hook has ten seconds to end by itself, and needs them on a busy box.
+    hookTimeout: 30_000,
     // Vitest leaves one processor free, which on two would mean one file at a time; the long tests mostly wait.
     maxWorkers: Math.max(2, availableParallelism() - 1),
   },

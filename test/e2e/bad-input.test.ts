@@ -11,7 +11,7 @@ import { createDerivedTokenIdentity } from "../../src/adapters/identity/derived-
 import { Secret } from "../../src/core/secret.ts";
 import type { MachineStatus, WhyDocument } from "../../src/core/status.ts";
 import { createDemoWorld, type DemoWorld } from "../../src/targets/box/demo-world.ts";
-import { machineProcesses } from "../support/machine-leftovers.ts";
+import { killMachines } from "../support/machine-leftovers.ts";
 import { dataDirectoryOf, type ServerProcess, startServer, until } from "../support/server-process.ts";
 
 /*
@@ -39,7 +39,7 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await server?.kill();
-  for (const { pid } of await machineProcesses(world.folder)) process.kill(pid, "SIGKILL");
+  await killMachines(world.folder);
   await world.close();
 });
 

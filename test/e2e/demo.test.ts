@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { DemoSummary } from "../../src/targets/box/demo.ts";
-import { machineProcesses } from "../support/machine-leftovers.ts";
+import { killMachines, machineProcesses } from "../support/machine-leftovers.ts";
 import { type MayflyProcess, startMayfly, until } from "../support/server-process.ts";
 
 /* `mayfly demo` as a newcomer runs it, with a temporary folder of its own, so that what it leaves can be seen. */
@@ -19,7 +19,7 @@ beforeEach(() => {
   temporary = mkdtempSync(join(tmpdir(), "mayfly-demo-test-"));
 });
 afterEach(async () => {
-  for (const { pid } of await machineProcesses(temporary)) process.kill(pid, "SIGKILL");
+  await killMachines(temporary);
   rmSync(temporary, { recursive: true, force: true });
 });
 

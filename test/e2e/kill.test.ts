@@ -4,7 +4,7 @@ import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Job, Machine } from "../../src/core/model.ts";
 import { createDemoWorld, type DemoWorld } from "../../src/targets/box/demo-world.ts";
-import { machineProcesses } from "../support/machine-leftovers.ts";
+import { killMachines, machineProcesses } from "../support/machine-leftovers.ts";
 import { dataDirectoryOf, type ServerProcess, startServer, until } from "../support/server-process.ts";
 
 /*
@@ -20,7 +20,7 @@ beforeEach(async () => {
 });
 afterEach(async () => {
   await server?.kill();
-  for (const { pid } of await machineProcesses(world.folder)) process.kill(pid, "SIGKILL");
+  await killMachines(world.folder);
   await world.close();
 });
 

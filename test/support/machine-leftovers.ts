@@ -25,6 +25,20 @@ async function machineProcess(pid: number, directory: string): Promise<FoundProc
   return { pid, commandLine: (await readProcessFile(pid, "cmdline")) ?? "" };
 }
 
+/** Ends what a failed test left. */
+export async function killMachines(directory: string): Promise<void> {
+  for (const { pid } of await machineProcesses(directory)) killIfAny(pid);
+}
+
+/** Does nothing when it has ended by itself since it was found. */
+export function killIfAny(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
 /** The command lines of all processes of this machine, by their arguments. */
 export async function allCommandLines(): Promise<readonly string[]> {
   const lines = await Promise.all((await processIds()).map((pid) => readProcessFile(pid, "cmdline")));
