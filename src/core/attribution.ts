@@ -36,7 +36,8 @@ export function jobAttributed(ledger: Ledger, runner: Machine | undefined, event
     return own === undefined ? undefined : freed(own);
   }
   // Its own start was not reported: while it was free, it counted as the machine of another job.
-  const job = own ?? leftOver(ledger, runner);
+  const jobs = ledger.jobs.filter((entry) => entry.id !== event.id);
+  const job = own ?? leftOver({ ...ledger, jobs }, runner);
   const heir = job !== undefined && canServe(nameless, job) ? job : undefined;
   if (heir !== undefined) return { ...heir, presumedAt: nameless.times.started ?? event.receivedAt };
   return own === undefined ? undefined : freed(own);
