@@ -210,7 +210,7 @@ function drawPreset(random: Random, name: string, tight: boolean): Preset {
     runnerGroup: "default",
     jobTimeoutSeconds: oneOf(random, [3_600, 6 * 3_600]),
     bootTimeoutSeconds: oneOf(random, [300, 300, 600]),
-    idleTimeoutSeconds: oneOf(random, [300, 600, 1_800]),
+    idleTimeoutSeconds: oneOf(random, [300, 600, 1_800, 4 * 3_600]),
     pricePerHourUsd: 0.1,
   };
 }
