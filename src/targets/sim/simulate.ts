@@ -39,6 +39,8 @@ export interface ViolationReport extends Violation {
 }
 
 const lookEveryMilliseconds = 60_000;
+/** So long after the healing, demand that nobody was told of must have been found. */
+const discoveryMilliseconds = 15 * 60_000;
 
 /**
  * One seed: a world is drawn, people and faults do their worst for so many hours, then everything heals, and the world
@@ -54,7 +56,7 @@ export async function simulateSeed(options: SeedOptions): Promise<SeedResult> {
   const healAt = simulationStart + scenario.hours * 3_600_000;
   world.scheduler.at(healAt, "everything heals", () => {
     world.heal();
-    lookForRest(world);
+    world.scheduler.after(discoveryMilliseconds, "is all over?", () => lookForRest(world));
   });
   const { jobDeadlineSeconds } = scenario.policy.timing;
   const longestJob = Math.max(...scenario.policy.presets.map((preset) => preset.jobTimeoutSeconds));
