@@ -85,7 +85,8 @@ export const layers: readonly Layer[] = [
   { name: "agent", may: {}, nodeModules: [], packages: {}, packagesText: "none" },
   {
     name: "targets",
-    may: { ...everything, targets: ["own folder"] },
+    // The simulator runs the very workers and machine routes of the box.
+    may: { ...everything, targets: ["own folder", "box"] },
     packages: { "*": ["yaml"] },
     packagesText: "few",
   },
