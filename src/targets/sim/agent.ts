@@ -67,6 +67,8 @@ export class Agent {
   /** When the control plane acknowledged its report that it will be taken back. */
   toldOfNoticeAt: number | undefined;
   ranJob = false;
+  /** When GitHub removed its runner, while that listened. */
+  removedAt: number | undefined;
   /** What went wrong with this machine that is no fault of the control plane. */
   readonly misfortunes = new Set<string>();
   readonly #options: AgentOptions;
@@ -126,7 +128,9 @@ export class Agent {
 
   /** GitHub removed the runner. */
   removed(): void {
-    if (this.state === "listening") this.#exit(0);
+    if (this.state !== "listening") return;
+    this.removedAt = this.#now;
+    if (!chance(this.#options.random, this.#options.faults().listenerHangsFraction)) this.#exit(0);
   }
 
   // -------------------------------------------------------------------------------------- boot and claim

@@ -238,7 +238,7 @@ function neededUntil(world: WorldView, agent: Agent, machine: CloudMachine): num
     case "starting":
       return agent.since + 60_000;
     case "listening":
-      return agent.since + idleMilliseconds;
+      return agent.removedAt === undefined ? agent.since + idleMilliseconds : agent.removedAt + 300_000;
     case "running":
       return agent.since + jobMilliseconds;
     case "exited":

@@ -81,6 +81,8 @@ export interface Faults {
   readonly bootSlowFraction: number;
   readonly agentDeathFraction: number;
   readonly powerOffFailsFraction: number;
+  /** The listener does not notice that GitHub has removed its runner. */
+  readonly listenerHangsFraction: number;
   readonly reportLostFraction: number;
   readonly cancelFraction: number;
   readonly rerunFraction: number;
@@ -124,6 +126,7 @@ export const quiet: Faults = {
   bootSlowFraction: 0,
   agentDeathFraction: 0,
   powerOffFailsFraction: 0,
+  listenerHangsFraction: 0,
   reportLostFraction: 0,
   cancelFraction: 0,
   rerunFraction: 0,
@@ -249,7 +252,7 @@ function drawFaults(random: Random, hours: number): Faults {
     github: drawGithubFaults(random, fraction),
     suspensions: perDay(2),
     repositoryRemovals: perDay(1.5),
-    runnerDeletionsPerDay: perDay(30),
+    runnerDeletionsPerDay: perDay(60),
     forgedDeliveries: perDay(10),
     crashFraction: fraction(0.003),
     restartSeconds: magnitude(random, 1, 600),
@@ -269,7 +272,7 @@ function drawFaults(random: Random, hours: number): Faults {
     claimRepeatFraction: fraction(0.5),
     cloudErrorFraction: fraction(0.2),
     launchAnswerLostFraction: fraction(0.3),
-    launchLateFraction: fraction(0.1),
+    launchLateFraction: fraction(0.3),
     launchLateSeconds: magnitude(random, 10, 900),
     outagesPerDay: perDay(6),
     outageKinds: [oneOf(random, kinds), oneOf(random, kinds)],
@@ -282,6 +285,7 @@ function drawFaults(random: Random, hours: number): Faults {
     bootSlowFraction: fraction(0.1),
     agentDeathFraction: fraction(0.1),
     powerOffFailsFraction: fraction(0.2),
+    listenerHangsFraction: fraction(1),
     reportLostFraction: fraction(0.5),
     cancelFraction: fraction(0.3),
     rerunFraction: fraction(0.3),
