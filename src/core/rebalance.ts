@@ -42,7 +42,7 @@ export function deliveriesToRedeliver(
 
 /**
  * Jobs that GitHub should be asked about, because its events may be lost, the most pressing first:
- * - queued, while the machine that claimed it said that it runs a job;
+ * - queued, while the machine that claimed it said some seconds ago that it runs a job;
  * - running, while its machine is gone or is none that we know;
  * - waiting, queued or running, and nothing was heard of it for `jobCheckSeconds`.
  */
@@ -57,8 +57,10 @@ export function jobsToCheck(ledger: Ledger, policy: Policy, now: Instant): reado
   for (const job of ledger.jobs) {
     const heardAt = Math.max(job.checkedAt ?? 0, job.times.received, job.times.started ?? 0);
     const abandoned = job.state === "running" && !busy.has(job.id);
-    if (isPresumedRunning(job)) urgent.push(job);
-    else if (abandoned && heardAt + urgentMilliseconds <= now) urgent.push(job);
+    if (isPresumedRunning(job)) {
+      // GitHub's own event is on its way. To ask before it would free a job that another machine may be running.
+      if ((job.presumedAt ?? 0) + eventMilliseconds <= now) urgent.push(job);
+    } else if (abandoned && heardAt + urgentMilliseconds <= now) urgent.push(job);
     else if (heardAt + checkMilliseconds <= now) stale.push(job);
   }
   return [...urgent, ...stale.sort((left, right) => (left.checkedAt ?? 0) - (right.checkedAt ?? 0))];
@@ -85,6 +87,8 @@ export function missingJobs(
 
 /** GitHub needs a while until it says of a job that its runner is gone; asking more often tells nothing new. */
 const urgentMilliseconds = 30_000;
+/** An event that is not late is here by then. */
+const eventMilliseconds = 10_000;
 
 /** A job as it is after GitHub was asked about it and there was nothing new. */
 export function jobChecked(job: Job, now: Instant): Job {
