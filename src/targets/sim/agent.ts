@@ -138,7 +138,9 @@ export class Agent {
   #boot(): void {
     const { random, scenario } = this.#options;
     const faults = this.#options.faults();
-    if (chance(random, faults.bootHangFraction)) {
+    // Nobody gave it a credential: it is left over from something else.
+    const isStray = this.machine.credential === undefined;
+    if (isStray || chance(random, faults.bootHangFraction)) {
       this.misfortunes.add("boot hangs");
       this.#become("dead");
       return;
@@ -204,7 +206,8 @@ export class Agent {
         model.connectRunner(this.#now, this.runnerId ?? 0);
       } catch (error) {
         if (!(error instanceof GithubRefusal)) throw error;
-        this.#exit(1);
+        this.removedAt = this.#now;
+        if (!chance(this.#options.random, this.#options.faults().listenerHangsFraction)) this.#exit(1);
         return;
       }
       this.#options.settleModel();

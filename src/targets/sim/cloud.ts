@@ -106,6 +106,12 @@ export class SimCloud {
     this.#end(machine, between(random, 1, 8), false);
   }
 
+  /** A machine with our mark appears that no ledger knows: left over from a ledger that was lost. */
+  appear(request: LaunchRequest): void {
+    const pool = this.#options.pools.find((entry) => entry.purchase === request.purchase);
+    for (const machine of request.machines) if (pool !== undefined) this.#create(request, machine, pool);
+  }
+
   /** Whether a machine could be launched for this market now. */
   hasRoom(purchase: Purchase, now: Instant): boolean {
     if (this.#outage(purchase, now) !== undefined) return false;

@@ -50,6 +50,8 @@ export interface Faults {
   readonly repositoryRemovals: number;
   readonly runnerDeletionsPerDay: number;
   readonly forgedDeliveries: number;
+  /** Machines with our mark that no ledger knows. */
+  readonly strayMachines: number;
   readonly crashFraction: number;
   readonly restartSeconds: number;
   readonly clockSkewSeconds: number;
@@ -95,6 +97,7 @@ export const quiet: Faults = {
   repositoryRemovals: 0,
   runnerDeletionsPerDay: 0,
   forgedDeliveries: 0,
+  strayMachines: 0,
   crashFraction: 0,
   restartSeconds: 0,
   clockSkewSeconds: 0,
@@ -290,6 +293,7 @@ function drawFaults(random: Random, hours: number): Faults {
     cancelFraction: fraction(0.3),
     rerunFraction: fraction(0.3),
     operatorFraction: fraction(0.1),
+    strayMachines: perDay(12),
   };
 }
 

@@ -1,4 +1,5 @@
 import { createSeededRandom } from "../../adapters/random/seeded.ts";
+import { fleetIdOf, resolveSpec } from "../../core/route.ts";
 import type { Installation, Repository, Run } from "../../emulator/model-state.ts";
 import { type PlannedJob, plannedJob } from "../../emulator/planned-job.ts";
 import { GithubRefusal } from "../../emulator/refusal.ts";
@@ -188,6 +189,7 @@ function planTrouble(
       world.settleModel();
     },
   );
+  sometime("a machine of nobody appears", faults.strayMachines, () => appear(world, random));
   sometime("somebody forges a delivery", faults.forgedDeliveries, () => {
     world.forge(Buffer.from(JSON.stringify({ action: "queued" })));
   });
@@ -202,5 +204,22 @@ function planTrouble(
       (ports) => terminateMachine(ports, machine.id, force),
       () => {},
     );
+  });
+}
+
+function appear(world: World, random: Random): void {
+  const [preset] = world.policy.presets;
+  if (preset === undefined) return;
+  const spec = resolveSpec(preset, {});
+  const id = `${preset.name}-stray-${wholeBetween(random, 1_000, 9_999)}`;
+  world.cloud.appear({
+    fleet: fleetIdOf(preset.name, {}),
+    spec,
+    purchase: "on-demand",
+    token: id,
+    machines: [{ id }],
+    avoidPools: [],
+    jobTimeoutSeconds: spec.jobTimeoutSeconds,
+    bootTimeoutSeconds: spec.bootTimeoutSeconds,
   });
 }
