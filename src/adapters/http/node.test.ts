@@ -390,14 +390,18 @@ describe("streams", () => {
 
 describe("closing", () => {
   test("answers what is under way and refuses what is new", async () => {
+    const begun = Promise.withResolvers<void>();
+    const finish = Promise.withResolvers<void>();
     const { server, url } = await start({}, async () => {
-      await pause(80);
+      begun.resolve();
+      await finish.promise;
       return { status: 200, headers: {}, body: "finished" };
     });
     const underWay = fetch(url).then((response) => response.text());
-    await pause(20);
+    await begun.promise;
     const closed = server.close();
     await expect(fetch(url)).rejects.toThrow();
+    finish.resolve();
     expect(await underWay).toBe("finished");
     await closed;
     await server.close();
@@ -416,9 +420,13 @@ describe("closing", () => {
   });
 
   test("cuts off a handler that does not end, after the grace time", async () => {
-    const { server, url, log } = await start({ closeGraceSeconds: 0.1 }, () => new Promise(() => undefined));
+    const begun = Promise.withResolvers<void>();
+    const { server, url, log } = await start({ closeGraceSeconds: 0.1 }, () => {
+      begun.resolve();
+      return new Promise(() => undefined);
+    });
     const hanging = fetch(url).catch(() => "cut off");
-    await pause(20);
+    await begun.promise;
     await server.close();
     expect(await hanging).toBe("cut off");
     expect(log.lines[0]?.message).toBe("Requests were cut off because the server stops");
