@@ -222,9 +222,14 @@ describe("the listener", () => {
   });
 
   it("leaves nothing of its group behind", async () => {
-    const run = await runAgent({ listener: `sleep 317 & ${listeners.normalJob}`, watchArguments: true });
-    expect(run.arguments).toContain("sleep\x00317");
-    expect(currentArguments()).not.toContain("sleep\x00317");
+    // A number of its own: another run of this test on the same machine must not be seen here.
+    const seconds = 100_000 + process.pid;
+    const run = await runAgent({
+      listener: `sleep ${seconds} & ${listeners.normalJob}`,
+      watchArguments: true,
+    });
+    expect(run.arguments).toContain(`sleep\x00${seconds}`);
+    expect(currentArguments()).not.toContain(`sleep\x00${seconds}`);
   });
 
   it("runs the user's own hook too, from the environment or from the runner's .env", async () => {
