@@ -74,7 +74,7 @@ async function sweepRepositories(ports: Ports, policy: Policy, isFirst: boolean)
   const recent = await ports.store.recentRepositories(since);
   const repositories = recent.length === 0 && isFirst ? await repositoriesOfInstallations(ports) : recent;
   // Read before the lists: what is queued here and not there has moved on, whatever else happens meanwhile.
-  const known = await jobsBelievedQueued(ports, policy);
+  const known = await jobsBelievedQueued(ports, policy, isFirst);
   for (const repository of repositories) {
     await attempt(ports, "A repository's queued jobs could not be listed.", async () => {
       const events = await ports.github.listQueuedJobs(repository);
@@ -109,10 +109,13 @@ async function repositoriesOfInstallations(ports: Ports): Promise<readonly Repos
   return repositories.slice(0, firstSweepLimit);
 }
 
-async function jobsBelievedQueued(ports: Ports, policy: Policy): Promise<readonly Job[]> {
+async function jobsBelievedQueued(ports: Ports, policy: Policy, isFirst: boolean): Promise<readonly Job[]> {
   const jobs: Job[] = [];
   for (const fleet of await ports.store.activeFleets()) {
-    jobs.push(...believedQueued(await ports.store.load(fleet), policy, ports.clock.now()));
+    const ledger = await ports.store.load(fleet);
+    // What was asked before the process stopped is no answer to what happened while nobody listened.
+    const queued = ledger.jobs.filter((job) => job.state === "queued");
+    jobs.push(...(isFirst ? queued : believedQueued(ledger, policy, ports.clock.now())));
   }
   return jobs;
 }
