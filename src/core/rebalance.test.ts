@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { fleetRecord, job, machine, policy, start } from "../../test/builders.ts";
 import type { Job, Machine } from "./model.ts";
-import { type DeliveryAttempt, deliveriesToRedeliver, jobsToCheck } from "./rebalance.ts";
+import { believedQueued, type DeliveryAttempt, deliveriesToRedeliver, jobsToCheck } from "./rebalance.ts";
 
 const now = start + 3_600_000;
 
@@ -67,4 +67,18 @@ describe("jobs that GitHub is asked about", () => {
     expect(checked(jobs, [], start + 299_999)).toEqual([]);
     expect(checked(jobs, [], start + 400_000)).toEqual([5, 4, 3]);
   });
+});
+
+it("a job that was asked about a short while ago is left out, but not in the first round of a process", () => {
+  const asked = job({ id: 1, checkedAt: now - 1_000 });
+  const running = job({ id: 2, state: "running" });
+  const ledger = {
+    fleet: "fleet-a",
+    version: 1,
+    record: fleetRecord(),
+    jobs: [asked, running],
+    machines: [],
+  };
+  expect(believedQueued(ledger, policy(), now, false)).toEqual([]);
+  expect(believedQueued(ledger, policy(), now, true)).toEqual([asked]);
 });

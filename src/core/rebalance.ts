@@ -66,12 +66,20 @@ export function jobsToCheck(ledger: Ledger, policy: Policy, now: Instant): reado
   return [...urgent, ...stale.sort((left, right) => (left.checkedAt ?? 0) - (right.checkedAt ?? 0))];
 }
 
-/** Jobs that are queued as far as we know, except those about which GitHub was asked a short while ago. */
-export function believedQueued(ledger: Ledger, policy: Policy, now: Instant): readonly Job[] {
+/**
+ * Jobs that are queued as far as we know, except those about which GitHub was asked a short while ago. In the first
+ * round of a process none is left out: what was asked before it started says nothing of the time when nobody listened.
+ */
+export function believedQueued(
+  ledger: Ledger,
+  policy: Policy,
+  now: Instant,
+  isFirst: boolean,
+): readonly Job[] {
+  const queued = ledger.jobs.filter((job) => job.state === "queued");
+  if (isFirst) return queued;
   const checkMilliseconds = policy.timing.jobCheckSeconds * 1000;
-  return ledger.jobs.filter(
-    (job) => job.state === "queued" && (job.checkedAt ?? Number.NEGATIVE_INFINITY) + checkMilliseconds <= now,
-  );
+  return queued.filter((job) => (job.checkedAt ?? Number.NEGATIVE_INFINITY) + checkMilliseconds <= now);
 }
 
 /** Of these, the ones of this repository that GitHub's list of its queued jobs lacks. */

@@ -113,9 +113,7 @@ async function jobsBelievedQueued(ports: Ports, policy: Policy, isFirst: boolean
   const jobs: Job[] = [];
   for (const fleet of await ports.store.activeFleets()) {
     const ledger = await ports.store.load(fleet);
-    // What was asked before the process stopped is no answer to what happened while nobody listened.
-    const queued = ledger.jobs.filter((job) => job.state === "queued");
-    jobs.push(...(isFirst ? queued : believedQueued(ledger, policy, ports.clock.now())));
+    jobs.push(...believedQueued(ledger, policy, ports.clock.now(), isFirst));
   }
   return jobs;
 }
