@@ -14,6 +14,11 @@ export type Instant = number;
 export type FleetId = string;
 /** Also the runner's name at GitHub: lower-case letters, digits and dashes, 64 characters at most. */
 export type MachineId = string;
+/**
+ * How a machine names itself: by its id, where it was given one, or by what its provider calls it, where one launch
+ * starts many that are told nothing of their own. A provider id is unique within one compute adapter.
+ */
+export type MachineName = MachineId | { readonly compute: string; readonly providerId: string };
 export type JobId = number;
 
 export type OperatingSystem = "linux" | "windows" | "macos";

@@ -11,6 +11,7 @@ import {
   type Ledger,
   type Machine,
   type MachineId,
+  type MachineName,
   type Policy,
   type Registration,
   type Scope,
@@ -19,11 +20,15 @@ import type { Secret } from "../core/secret.ts";
 import type { MintResult } from "../ports/github.ts";
 import type { Proof } from "../ports/identity.ts";
 import type { Ports } from "../ports/ports.ts";
+import { askingMachine, type Turned } from "./asking-machine.ts";
 import { commitFleet, type Outcome } from "./commit-fleet.ts";
 import { sayGivenUp } from "./give-up.ts";
 import { poke } from "./pokes.ts";
 
-/** What a machine is told. `refused` has an HTTP status: 401 unproven, 404 unknown, 409 had its answer. */
+/**
+ * What a machine is told. `refused` has an HTTP status: 401 unproven, 404 unknown, 409 had its answer, 503 not known
+ * yet; only after the last does it ask again.
+ */
 export type ClaimAnswer =
   | {
       readonly kind: "run";
@@ -33,7 +38,7 @@ export type ClaimAnswer =
     }
   | { readonly kind: "wait"; readonly afterSeconds: number }
   | { readonly kind: "shut-down"; readonly because: string }
-  | { readonly kind: "refused"; readonly status: 401 | 404 | 409; readonly because: string };
+  | { readonly kind: "refused"; readonly status: Turned["status"] | 409; readonly because: string };
 
 const retrySeconds = 5;
 const waitLimitSeconds = 60;
@@ -58,14 +63,11 @@ const mintRefusalsLimit = 5;
 export async function answerClaim(
   ports: Ports,
   policy: Policy,
-  machineId: MachineId,
+  name: MachineName,
   proof: Proof,
 ): Promise<ClaimAnswer> {
-  const verdict = await ports.identity.verify(machineId, proof);
-  if (verdict !== "proven") return { kind: "refused", status: 401, because: verdict.unproven };
-  const machine = await ports.store.findMachine(machineId);
-  if (machine === undefined)
-    return { kind: "refused", status: 404, because: "No machine of this id is known." };
+  const machine = await askingMachine(ports, name, proof);
+  if ("because" in machine) return { kind: "refused", ...machine };
   try {
     const bound = await bind(ports, policy, machine);
     if ("answer" in bound) return bound.answer;

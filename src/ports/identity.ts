@@ -1,4 +1,4 @@
-import type { MachineId } from "../core/model.ts";
+import type { MachineId, MachineName } from "../core/model.ts";
 import type { Secret } from "../core/secret.ts";
 
 /**
@@ -13,9 +13,10 @@ export interface Identity {
 
   /**
    * Whether this request comes from the machine that it names. Compared in constant time. `unproven` carries a
-   * sentence that never contains what would have been right.
+   * sentence that never contains what would have been right. A kind of name that this proof says nothing about is
+   * unproven. Whether such a machine is known is not asked here.
    */
-  verify(machineId: MachineId, proof: Proof): Promise<"proven" | { readonly unproven: string }>;
+  verify(name: MachineName, proof: Proof): Promise<"proven" | { readonly unproven: string }>;
 }
 
 /** Request headers, names in lower case. */

@@ -23,6 +23,8 @@ test("a machine's token proves that machine and no other, and is the same every 
   expect(await identity.verify("m-2", bearer(token))).not.toBe("proven");
   const other = createDerivedTokenIdentity(new Secret("another key"));
   expect(await other.verify("m-1", bearer(token))).not.toBe("proven");
+  // A token is about a machine id: it says nothing of what a provider calls the machine.
+  expect(await identity.verify({ compute: "local", providerId: "m-1" }, bearer(token))).not.toBe("proven");
 });
 
 test("missing, malformed and wrong proofs get three sentences, none with what would have been right", async () => {

@@ -1,5 +1,5 @@
 import { createHmac } from "node:crypto";
-import type { MachineId } from "../../core/model.ts";
+import type { MachineId, MachineName } from "../../core/model.ts";
 import { equalInConstantTime, Secret } from "../../core/secret.ts";
 import type { Identity, Proof } from "../../ports/identity.ts";
 
@@ -13,11 +13,18 @@ export function createDerivedTokenIdentity(key: Secret): Identity {
     createHmac("sha256", key.reveal()).update(`machine:${machineId}`).digest("base64url");
   return {
     issue: (machineId) => new Secret(tokenOf(machineId)),
-    verify: (machineId, proof) => Promise.resolve(verify(tokenOf(machineId), proof)),
+    verify: (name, proof) => Promise.resolve(verify(tokenOf, name, proof)),
   };
 }
 
-function verify(expected: string, proof: Proof): "proven" | { readonly unproven: string } {
+function verify(
+  tokenOf: (machineId: MachineId) => string,
+  name: MachineName,
+  proof: Proof,
+): "proven" | { readonly unproven: string } {
+  if (typeof name !== "string") {
+    return { unproven: "Tokens are made for machine ids. Ask under the machine's id, not its provider's." };
+  }
   const header = proof.headers.authorization;
   if (header === undefined || header === "") {
     return { unproven: "The request has no authorization header. Send `Bearer` and the machine's token." };
@@ -26,6 +33,6 @@ function verify(expected: string, proof: Proof): "proven" | { readonly unproven:
   if (token === undefined) {
     return { unproven: "The authorization header is not `Bearer` followed by a token." };
   }
-  if (equalInConstantTime(Buffer.from(token), Buffer.from(expected))) return "proven";
+  if (equalInConstantTime(token, tokenOf(name))) return "proven";
   return { unproven: "The token does not belong to this machine." };
 }

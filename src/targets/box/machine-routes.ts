@@ -1,6 +1,7 @@
 import { refusal } from "../../adapters/http/refusal.ts";
-import type { Route } from "../../adapters/http/router.ts";
-import type { MachineReport, Policy } from "../../core/model.ts";
+import type { Route, RouteHandler } from "../../adapters/http/router.ts";
+import type { MachineName, MachineReport, Policy } from "../../core/model.ts";
+import { askingMachine } from "../../flow/asking-machine.ts";
 import { answerClaim, type ClaimAnswer } from "../../flow/claim.ts";
 import { receiveReport } from "../../flow/lifecycle.ts";
 import type { HttpRequest, HttpResponse } from "../../ports/http.ts";
@@ -11,24 +12,24 @@ import type { Ports } from "../../ports/ports.ts";
  * takes less time than an agent waits for its answer.
  */
 export function machineRoutes(ports: Ports, policy: Policy, caughtUp?: Promise<void>): readonly Route[] {
+  const claim: RouteHandler = async (request, parameters) => {
+    await caughtUp;
+    return claimResponse(await answerClaim(ports, policy, nameOf(parameters), { headers: request.headers }));
+  };
+  const receive: RouteHandler = (request, parameters) => report(ports, request, nameOf(parameters));
   return [
-    {
-      method: "POST",
-      path: "/v1/machines/:id/claim",
-      handle: async (request, { id = "" }) => {
-        await caughtUp;
-        return claimResponse(await answerClaim(ports, policy, id, { headers: request.headers }));
-      },
-    },
-    {
-      method: "POST",
-      path: "/v1/machines/:id/report",
-      handle: (request, { id = "" }) => report(ports, request, id),
-    },
+    { method: "POST", path: "/v1/machines/:id/claim", handle: claim },
+    { method: "POST", path: "/v1/machines/:id/report", handle: receive },
+    { method: "POST", path: "/v1/machines/:compute/:providerId/claim", handle: claim },
+    { method: "POST", path: "/v1/machines/:compute/:providerId/report", handle: receive },
   ];
 }
 
-const whatToDo = "A machine whose claim is refused ends itself; there is nothing to do.";
+function nameOf({ id, compute = "", providerId = "" }: Readonly<Record<string, string>>): MachineName {
+  return id ?? { compute, providerId };
+}
+
+const whatToDo = "A machine that is refused for good ends itself, one that is not known yet asks again.";
 
 function claimResponse(answer: ClaimAnswer): HttpResponse {
   if (answer.kind === "refused") return refusal(answer.status, answer.because, whatToDo);
@@ -55,15 +56,12 @@ function linesOf(answer: Exclude<ClaimAnswer, { kind: "refused" }>): readonly st
   }
 }
 
-async function report(ports: Ports, request: HttpRequest, machineId: string): Promise<HttpResponse> {
-  const verdict = await ports.identity.verify(machineId, { headers: request.headers });
-  if (verdict !== "proven") return refusal(401, verdict.unproven, whatToDo);
-  if ((await ports.store.findMachine(machineId)) === undefined) {
-    return refusal(404, "No machine of this id is known.", whatToDo);
-  }
+async function report(ports: Ports, request: HttpRequest, name: MachineName): Promise<HttpResponse> {
+  const machine = await askingMachine(ports, name, { headers: request.headers });
+  if ("because" in machine) return refusal(machine.status, machine.because, whatToDo);
   const parsed = parseReport(new TextDecoder().decode(request.body));
   if (typeof parsed === "string") return refusal(422, parsed, "See docs/reference/machine-protocol.md.");
-  await receiveReport(ports, machineId, parsed);
+  await receiveReport(ports, machine.id, parsed);
   return { status: 204, headers: {} };
 }
 
