@@ -19,26 +19,45 @@ import type { Scenario } from "./scenario.ts";
  * knows: what really runs on a machine, and what really exists.
  */
 export interface Check {
-  readonly name: "S1" | "S2" | "S3" | "S4" | "S5" | "S6" | "S7" | "L1" | "L2" | "T1" | "T2";
+  readonly name: CheckName;
   readonly says: string;
   readonly bound: string;
-  readonly hooks: Hooks;
+  readonly looks: { readonly [Moment in keyof Facts]?: (world: WorldView, fact: Facts[Moment]) => Found };
 }
 
+export type CheckName = "S1" | "S2" | "S3" | "S4" | "S5" | "S6" | "S7" | "L1" | "L2" | "T1" | "T2";
+
+/** A sentence that says what is wrong. */
 type Found = string | undefined;
 
-interface Hooks {
+/** The moments at which something can be found, and what is known at each. */
+export interface Facts {
   /** The flow asks the cloud to destroy a machine. */
-  readonly terminating?: (world: WorldView, machine: CloudMachine) => Found;
+  readonly terminating: CloudMachine;
   /** An entry was written, in the place of `before`. */
-  readonly committed?: (world: WorldView, change: Change, before: Job | Machine | undefined) => Found;
+  readonly committed: { readonly change: Change; readonly before: Job | Machine | undefined };
   /** A sweep that could list has ended. */
-  readonly swept?: (world: WorldView, startedAt: number) => Found;
-  readonly claimAnswered?: (world: WorldView, claim: AnsweredClaim) => Found;
-  readonly gone?: (world: WorldView, machine: CloudMachine, taken: boolean) => Found;
-  /** Something was printed or written: a log line, a status document, an entry. */
-  readonly printed?: (world: WorldView, where: string, text: string) => Found;
-  readonly ended?: (world: WorldView) => Found;
+  readonly swept: { readonly startedAt: number };
+  readonly claimAnswered: AnsweredClaim;
+  /** A machine is gone. `taken`: the cloud took it back. */
+  readonly gone: { readonly machine: CloudMachine; readonly taken: boolean };
+  /** A log line, a status document or an entry. */
+  readonly printed: { readonly where: string; readonly text: string };
+  /** The seed is over. */
+  readonly ended: undefined;
+}
+
+/** Lets every check look at this moment. The first that finds something says so. */
+export function lookAt<Moment extends keyof Facts>(
+  world: WorldView,
+  moment: Moment,
+  fact: Facts[Moment],
+): { readonly check: CheckName; readonly found: string } | undefined {
+  for (const { name, looks } of checks) {
+    const found = looks[moment]?.(world, fact);
+    if (found !== undefined) return { check: name, found };
+  }
+  return undefined;
 }
 
 export interface AnsweredClaim {
@@ -107,62 +126,62 @@ export const checks: readonly Check[] = [
     name: "S1",
     says: "no machine whose job is running is terminated",
     bound: "but for its time limit, an operator's force, or the cloud taking it",
-    hooks: { terminating: noRunningJobIsTerminated },
+    looks: { terminating: noRunningJobIsTerminated },
   },
   {
     name: "S2",
     says: "nothing that exists is unknown, and no machine outlives its need",
     bound: `${unknownSweepsLimit} sweeps after the listing delay; ${needlessSweepsLimit} sweeps after its need, ${needlessFaultySweepsLimit} sweeps and 45 minutes while things go wrong`,
-    hooks: { swept: everythingIsKnownAndNeeded },
+    looks: { swept: everythingIsKnownAndNeeded },
   },
   {
     name: "S3",
     says: "at most one live registration per machine; no claim is answered after its runner was online",
     bound: "always",
-    hooks: { claimAnswered: oneRegistrationPerMachine },
+    looks: { claimAnswered: oneRegistrationPerMachine },
   },
   {
     name: "S4",
     says: "machines launched = jobs; with faults, each further machine is explained by one",
     bound: "at the end of the seed",
-    hooks: { ended: noMachineTooMany },
+    looks: { ended: noMachineTooMany },
   },
-  { name: "S5", says: "no state moves backwards", bound: "every write", hooks: { committed: onlyForwards } },
+  { name: "S5", says: "no state moves backwards", bound: "every write", looks: { committed: onlyForwards } },
   {
     name: "S6",
     says: "the caps per preset, repository and in total hold, and the budget at the launch",
     bound: "every write of a machine",
-    hooks: { committed: capsHold },
+    looks: { committed: capsHold },
   },
   {
     name: "S7",
     says: "no secret in a log line, a status document or an entry",
     bound: "every line, document and entry",
-    hooks: { printed: noSecret },
+    looks: { printed: noSecret },
   },
   {
     name: "L1",
     says: "when faults stop, every accepted job runs or is visibly given up",
     bound: "its deadline; it is not given up while a machine could have been had",
-    hooks: { ended: everyJobEnds },
+    looks: { ended: everyJobEnds },
   },
   {
     name: "L2",
     says: "without jobs and without warm target there are no machines",
     bound: "the bound of S2 after the last job",
-    hooks: { ended: nothingIsLeft },
+    looks: { ended: nothingIsLeft },
   },
   {
     name: "T1",
     says: "what the ledger says of a job's end is what GitHub says",
     bound: "at the end of the seed",
-    hooks: { ended: conclusionsAgree },
+    looks: { ended: conclusionsAgree },
   },
   {
     name: "T2",
     says: "a machine that was taken back after a notice that we heard ends as interrupted",
     bound: "60 s from the notice to the ledger",
-    hooks: { gone: noticesAreHeard },
+    looks: { gone: noticesAreHeard },
   },
 ];
 
@@ -180,7 +199,7 @@ function noRunningJobIsTerminated(world: WorldView, { machineId }: CloudMachine)
   return `machine ${machineId} is terminated while job ${agent.jobId} has run on it for ${Math.round(ranSeconds)} s`;
 }
 
-function everythingIsKnownAndNeeded(world: WorldView, startedAt: number): Found {
+function everythingIsKnownAndNeeded(world: WorldView, { startedAt }: Facts["swept"]): Found {
   const listed = startedAt - world.policy.timing.listingDelaySeconds * 1_000;
   for (const machine of world.cloud.machines.values()) {
     if (machine.ending || machine.launchedAt > listed) continue;
@@ -286,7 +305,7 @@ function noMachineTooMany(world: WorldView): Found {
   return `${launchCount} machines were launched; ${withJob} ran a job, ${unlucky} broke, explained by: ${list}`;
 }
 
-function onlyForwards(_world: WorldView, change: Change, before: Job | Machine | undefined): Found {
+function onlyForwards(_world: WorldView, { change, before }: Facts["committed"]): Found {
   if (before === undefined) return undefined;
   if (change.put === "machine" && isBeforeMachineState(change.machine.state, (before as Machine).state)) {
     return `machine ${change.machine.id} goes from ${before.state} back to ${change.machine.state}`;
@@ -297,7 +316,7 @@ function onlyForwards(_world: WorldView, change: Change, before: Job | Machine |
   return undefined;
 }
 
-function capsHold(world: WorldView, change: Change, before: Job | Machine | undefined): Found {
+function capsHold(world: WorldView, { change, before }: Facts["committed"]): Found {
   if (change.put !== "machine") return undefined;
   const { counters } = world.memory;
   const left = before === undefined ? [] : placesOf(before as Machine);
@@ -345,12 +364,12 @@ function budgetHolds(world: WorldView, machine: Machine): Found {
   return `a machine is requested after ${spent.toFixed(2)} of ${budget.toFixed(2)} USD were spent today`;
 }
 
-function noSecret(world: WorldView, where: string, text: string): Found {
+function noSecret(world: WorldView, { where, text }: Facts["printed"]): Found {
   const kind = world.secrets.contains(text);
   return kind === undefined ? undefined : `${where} holds ${kind}`;
 }
 
-function noticesAreHeard(world: WorldView, machine: CloudMachine, taken: boolean): Found {
+function noticesAreHeard(world: WorldView, { machine, taken }: Facts["gone"]): Found {
   if (!taken || machine.noticeAt === undefined) return undefined;
   const entry = world.machines.get(machine.machineId);
   const told = world.agents.get(machine.machineId)?.toldOfNoticeAt;

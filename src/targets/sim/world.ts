@@ -15,7 +15,7 @@ import type { Random } from "../../ports/random.ts";
 import type { Store } from "../../ports/store.ts";
 import { machineRoutes } from "../box/machine-routes.ts";
 import { Agent, type HttpAnswer } from "./agent.ts";
-import { type CheckMemory, checks, createCheckMemory, type WorldView } from "./checks.ts";
+import { type CheckMemory, createCheckMemory, type Facts, lookAt, type WorldView } from "./checks.ts";
 import { type CloudMachine, SimCloud } from "./cloud.ts";
 import { between, chance } from "./draw.ts";
 import { decodeJitRunnerId } from "./jit-runner.ts";
@@ -136,15 +136,21 @@ export class World implements WorldView {
     return this.isQuiet;
   }
 
-  check(found: string | undefined, name: string): void {
-    if (found === undefined || this.violation !== undefined) return;
-    this.violation = { check: name, message: found, step: this.scheduler.steps, at: this.now };
-    this.#trace.add(this.now, `VIOLATION ${name}: ${found}`);
-  }
-
   checkEnd(): void {
     this.#countLateNews();
-    for (const { name, hooks } of checks) this.check(hooks.ended?.(this), name);
+    this.#look("ended", undefined);
+  }
+
+  /** The first violation is the one that counts: what follows may follow from it. */
+  #look<Moment extends keyof Facts>(moment: Moment, fact: Facts[Moment]): void {
+    if (this.violation !== undefined) return;
+    const violation = lookAt(this, moment, fact);
+    if (violation !== undefined) this.#violate(violation.check, violation.found);
+  }
+
+  #violate(check: string, message: string): void {
+    this.violation = { check, message, step: this.scheduler.steps, at: this.now };
+    this.#trace.add(this.now, `VIOLATION ${check}: ${message}`);
   }
 
   /** News that reaches the ledger late can cost a machine; so can a job that nobody was told of. */
@@ -230,7 +236,7 @@ export class World implements WorldView {
       (ports) => receiveDelivery(ports, this.policy, { headers, body }),
       (answer) => {
         if (answer !== undefined && answer.status !== 401)
-          this.check(`a forged delivery got ${answer.status}`, "S7");
+          this.#violate("S7", `a forged delivery got ${answer.status}`);
       },
     );
   }
@@ -331,9 +337,7 @@ export class World implements WorldView {
     const action = /^action=(.*)$/m.exec(text)?.[1] ?? "refused";
     const jitConfig = /^jit-config=(.*)$/m.exec(text)?.[1];
     const runnerId = jitConfig === undefined ? undefined : decodeJitRunnerId(jitConfig);
-    for (const { name, hooks } of checks) {
-      this.check(hooks.claimAnswered?.(this, { machineId, repeated, action, before, runnerId }), name);
-    }
+    this.#look("claimAnswered", { machineId, repeated, action, before, runnerId });
   }
 
   // ------------------------------------------------------------------------------------ cloud and agents
@@ -348,9 +352,7 @@ export class World implements WorldView {
       hours: scenario.hours,
       events: {
         launched: (machine) => this.#boot(machine),
-        terminating: (machine) => {
-          for (const { name, hooks } of checks) this.check(hooks.terminating?.(this, machine), name);
-        },
+        terminating: (machine) => this.#look("terminating", machine),
         notice: (machine) => this.agents.get(machine.machineId)?.notice(),
         gone: (machine, taken) => this.#onGone(machine, taken),
         announce: (machine, what) => this.#announce(machine, what),
@@ -377,7 +379,7 @@ export class World implements WorldView {
   }
 
   #onGone(machine: CloudMachine, taken: boolean): void {
-    for (const { name, hooks } of checks) this.check(hooks.gone?.(this, machine, taken), name);
+    this.#look("gone", { machine, taken });
     const agent = this.agents.get(machine.machineId);
     if (agent?.machine !== machine) return;
     agent.powerLost();
@@ -435,9 +437,7 @@ export class World implements WorldView {
         ...(sabotage?.withoutRebalance === true && { withoutRebalance: true }),
         events: {
           logged: (process, level, message, fields) => this.#onLogged(process, level, message, fields),
-          swept: (startedAt) => {
-            for (const { name, hooks } of checks) this.check(hooks.swept?.(this, startedAt), name);
-          },
+          swept: (startedAt) => this.#look("swept", { startedAt }),
           minted: (name, runnerId, jitConfig) => {
             this.#runnerNames.set(runnerId, name);
             this.secrets.add("a JIT config", jitConfig);
@@ -465,7 +465,7 @@ export class World implements WorldView {
   }
 
   #checkText(where: string, text: string): void {
-    for (const { name, hooks } of checks) this.check(hooks.printed?.(this, where, text), name);
+    this.#look("printed", { where, text });
   }
 
   // ------------------------------------------------------------------------------------------ the ledger
@@ -489,9 +489,7 @@ export class World implements WorldView {
   #onCommitted(change: Change): void {
     if (change.put === "fleet") return;
     const before = change.put === "job" ? this.jobs.get(change.job.id) : this.machines.get(change.machine.id);
-    for (const { name, hooks } of checks) {
-      if (hooks.committed !== undefined) this.check(hooks.committed(this, change, before), name);
-    }
+    this.#look("committed", { change, before });
     const wasActive = before !== undefined && before.state !== "done" && before.state !== "ended";
     if (change.put === "job") {
       this.jobs.set(change.job.id, change.job);
