@@ -37,7 +37,7 @@ describe("deliveries that are sent again", () => {
 describe("jobs that GitHub is asked about", () => {
   const checked = (jobs: readonly Job[], machines: readonly Machine[] = [], at = start + 60_000) => {
     const ledger = { fleet: "fleet-a", version: 1, record: fleetRecord(), jobs, machines };
-    return jobsToCheck(ledger, policy(), at).map((some) => some.id);
+    return jobsToCheck([ledger], policy(), at).map((some) => some.id);
   };
   const running = job({ id: 1, state: "running", times: { started: start } });
 
@@ -66,6 +66,16 @@ describe("jobs that GitHub is asked about", () => {
     ];
     expect(checked(jobs, [], start + 299_999)).toEqual([]);
     expect(checked(jobs, [], start + 400_000)).toEqual([5, 4, 3]);
+  });
+
+  it("are taken from all fleets in one line", () => {
+    const ledgerOf = (fleet: string, jobs: readonly Job[]) => {
+      return { fleet, version: 1, record: fleetRecord(), jobs, machines: [] };
+    };
+    const first = ledgerOf("fleet-a", [{ ...job({ id: 4 }), checkedAt: start + 5_000 }, job({ id: 2 })]);
+    const second = ledgerOf("fleet-b", [{ ...job({ id: 3 }), checkedAt: start + 2_000 }, running]);
+    const asked = jobsToCheck([first, second], policy(), start + 400_000).map((some) => some.id);
+    expect(asked).toEqual([running.id, 2, 3, 4]);
   });
 });
 

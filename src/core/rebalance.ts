@@ -41,29 +41,46 @@ export function deliveriesToRedeliver(
 }
 
 /**
- * Jobs that GitHub should be asked about, because its events may be lost, the most pressing first:
+ * Jobs of all fleets that GitHub should be asked about, because its events may be lost, the most pressing first:
  * - queued, while the machine that claimed it said some seconds ago that it runs a job;
  * - running, while its machine is gone or is none that we know;
  * - waiting, queued or running, and nothing was heard of it for `jobCheckSeconds`.
+ *
+ * Within each kind those asked about longest ago come first, so that no fleet and no job that GitHub does not answer
+ * for keeps the others from their turn.
  */
-export function jobsToCheck(ledger: Ledger, policy: Policy, now: Instant): readonly Job[] {
-  const checkMilliseconds = policy.timing.jobCheckSeconds * 1000;
-  const busy = new Set<number>();
-  for (const machine of ledger.machines) {
-    if (machine.jobId !== undefined && machine.times.finished === undefined) busy.add(machine.jobId);
-  }
+export function jobsToCheck(ledgers: readonly Ledger[], policy: Policy, now: Instant): readonly Job[] {
   const urgent: Job[] = [];
   const stale: Job[] = [];
-  for (const job of ledger.jobs) {
-    const heardAt = Math.max(job.checkedAt ?? 0, job.times.received, job.times.started ?? 0);
-    const abandoned = job.state === "running" && !busy.has(job.id);
-    if (isPresumedRunning(job)) {
-      // GitHub's own event is on its way. To ask before it would free a job that another machine may be running.
-      if ((job.presumedAt ?? 0) + eventMilliseconds <= now) urgent.push(job);
-    } else if (abandoned && heardAt + urgentMilliseconds <= now) urgent.push(job);
-    else if (heardAt + checkMilliseconds <= now) stale.push(job);
+  for (const ledger of ledgers) {
+    const busy = new Set<number>();
+    for (const machine of ledger.machines) {
+      if (machine.jobId !== undefined && machine.times.finished === undefined) busy.add(machine.jobId);
+    }
+    for (const job of ledger.jobs) {
+      if (isPressing(job, busy.has(job.id), now)) urgent.push(job);
+      else if (isStale(job, policy, now)) stale.push(job);
+    }
   }
-  return [...urgent, ...stale.sort((left, right) => (left.checkedAt ?? 0) - (right.checkedAt ?? 0))];
+  return [...urgent.sort(longestUnasked), ...stale.sort(longestUnasked)];
+}
+
+function isPressing(job: Job, hasMachine: boolean, now: Instant): boolean {
+  // GitHub's own event is on its way. To ask before it would free a job that another machine may be running.
+  if (isPresumedRunning(job)) return (job.presumedAt ?? 0) + eventMilliseconds <= now;
+  return job.state === "running" && !hasMachine && heardAt(job) + urgentMilliseconds <= now;
+}
+
+function isStale(job: Job, policy: Policy, now: Instant): boolean {
+  return !isPresumedRunning(job) && heardAt(job) + policy.timing.jobCheckSeconds * 1000 <= now;
+}
+
+function heardAt(job: Job): Instant {
+  return Math.max(job.checkedAt ?? 0, job.times.received, job.times.started ?? 0);
+}
+
+function longestUnasked(left: Job, right: Job): number {
+  return (left.checkedAt ?? 0) - (right.checkedAt ?? 0);
 }
 
 /**
@@ -98,7 +115,7 @@ const urgentMilliseconds = 30_000;
 /** An event that is not late is here by then. */
 const eventMilliseconds = 10_000;
 
-/** A job as it is after GitHub was asked about it and there was nothing new. */
+/** A job as it is after GitHub was asked about it, and said nothing new or did not answer. */
 export function jobChecked(job: Job, now: Instant): Job {
   return { ...job, checkedAt: now };
 }

@@ -122,6 +122,9 @@ function nextOf(
   if (blocked?.nextAttemptAt !== undefined && blocked.nextAttemptAt > now) {
     return { what: "A machine is asked for again.", at: isoOrNull(blocked.nextAttemptAt) };
   }
+  if (blocked?.because === "preset-removed") {
+    return { what: "A machine is asked for as soon as the config has the preset again.", at: null };
+  }
   if (blocked !== undefined) return { what: "A machine is asked for as soon as a place is free.", at: null };
   return {
     what: "If it cannot be served until then, it is given up, visibly.",

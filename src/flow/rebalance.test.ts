@@ -151,6 +151,24 @@ describe("rebalance", () => {
     expect(jobs.map((job) => job?.state)).toEqual(["queued", "done"]);
   });
 
+  it("comes to every job in turn, however many GitHub does not answer for", async () => {
+    const world = new World({ bootSeconds: 250 });
+    for (let count = 0; count < 100; count++) world.github.queueJob();
+    await world.run(1);
+    await world.clock.advance(1_000);
+    const lost = world.github.queueJob({ labels: ["self-hosted", "mayfly/linux-x64/cpu=4"] });
+    await world.run(1);
+    world.github.forget(lost);
+    await world.clock.advance(world.policy.timing.jobCheckSeconds * 1_000);
+    const unanswered = Array.from({ length: 100 }, () => goneForGood);
+    // The lists are kept away too, or each would be asked about for that reason as well.
+    world.github.failNext("listQueuedJobs", [goneForGood, goneForGood]);
+    world.github.failNext("getJob", unanswered);
+    await rebalance(world.ports, world.policy);
+    await rebalance(world.ports, world.policy);
+    expect(await world.store.findJob(lost.id)).toMatchObject({ state: "done" });
+  });
+
   it("has the other deliveries sent again when GitHub refuses one", async () => {
     const world = await deaf();
     world.github.queueJob();

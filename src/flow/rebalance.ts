@@ -1,6 +1,7 @@
 import { scopeName } from "../core/demand.ts";
+import { MayflyError } from "../core/errors.ts";
 import { jobGivenUp } from "../core/lifecycle.ts";
-import type { FleetId, Job, JobEvent, Machine, Policy, Scope } from "../core/model.ts";
+import type { FleetId, Job, JobEvent, Ledger, Machine, Policy, Scope } from "../core/model.ts";
 import {
   believedQueued,
   deliveriesToRedeliver,
@@ -132,6 +133,10 @@ async function askForMissing(ports: Ports, policy: Policy, missing: readonly Job
 
 async function noteChecked(ports: Ports, policy: Policy, job: Job, event: JobEvent): Promise<void> {
   await applyJobEvent(ports, policy, event);
+  await commitChecked(ports, job);
+}
+
+async function commitChecked(ports: Ports, job: Job): Promise<void> {
   await commitFleet(ports.store, job.fleet, (ledger) => {
     const before = ledger.jobs.find((entry) => entry.id === job.id);
     if (before === undefined) return { changes: [], result: undefined };
@@ -155,14 +160,22 @@ async function prepareWarmFleets(ports: Ports, policy: Policy): Promise<void> {
 // ----------------------------------------------------------------------------------------- jobs
 
 async function checkJobs(ports: Ports, policy: Policy, fleets: readonly FleetId[]): Promise<void> {
-  let left = jobChecksPerRound;
-  for (const fleet of fleets) {
-    const ledger = await ports.store.load(fleet);
-    const due = jobsToCheck(ledger, policy, ports.clock.now()).slice(0, left);
-    left -= due.length;
-    for (const job of due) {
-      await attempt(ports, "A job could not be checked at GitHub.", () => checkJob(ports, policy, job));
-    }
+  const ledgers: Ledger[] = [];
+  for (const fleet of fleets) ledgers.push(await ports.store.load(fleet));
+  const due = jobsToCheck(ledgers, policy, ports.clock.now()).slice(0, jobChecksPerRound);
+  for (const job of due) {
+    await attempt(ports, "A job could not be checked at GitHub.", () => askAbout(ports, policy, job));
+  }
+}
+
+/** One that GitHub does not answer for goes to the end of the line, or a hundred of them would keep away all others. */
+async function askAbout(ports: Ports, policy: Policy, job: Job): Promise<void> {
+  try {
+    await checkJob(ports, policy, job);
+  } catch (error) {
+    // Nobody was asked: the budget forbids it now.
+    if (!(error instanceof MayflyError && error.kind === "wait")) await commitChecked(ports, job);
+    throw error;
   }
 }
 
