@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { metricsText } from "../src/targets/box/metrics.ts";
+import { metricsText } from "../src/targets/routes/metrics.ts";
 import { busyStatus } from "./support/cli-scenes.ts";
 
 /** docs/operating/monitoring.md against what `/metrics` prints. */

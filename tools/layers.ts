@@ -85,8 +85,8 @@ export const layers: readonly Layer[] = [
   { name: "agent", may: {}, nodeModules: [], packages: {}, packagesText: "none" },
   {
     name: "targets",
-    // The simulator runs the very workers and machine routes of the box.
-    may: { ...everything, targets: ["own folder", "box"] },
+    // The simulator runs the very workers of the box; the routes are those of every target.
+    may: { ...everything, targets: ["own folder", "box", "routes"] },
     packages: { "*": ["yaml"] },
     packagesText: "few",
   },

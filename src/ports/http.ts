@@ -23,6 +23,11 @@ export interface HttpRequest {
   readonly body: Uint8Array;
   /** The other end of the connection, which may be a proxy. Empty when it is gone already. */
   readonly remoteAddress: string;
+  /**
+   * Who signed the request, where whatever stands in front has verified that. Set by adapters whose front does so,
+   * from what the front says beside the request, never from a header: anybody may send those.
+   */
+  readonly caller?: string;
 }
 
 /** Has a `body`, a `stream` or neither. The length of the body is set by the adapter. */

@@ -19,7 +19,9 @@ export interface Identity {
   verify(name: MachineName, proof: Proof): Promise<"proven" | { readonly unproven: string }>;
 }
 
-/** Request headers, names in lower case. */
 export interface Proof {
+  /** Request headers, names in lower case. Anybody may send any of them. */
   readonly headers: Readonly<Record<string, string | undefined>>;
+  /** Who signed the request, as the HTTP front has verified it; never something that a client can set. */
+  readonly caller?: string;
 }

@@ -1,6 +1,7 @@
 import { type HttpServer, startHttpServer } from "../../adapters/http/node.ts";
 import { createRouter, type Route } from "../../adapters/http/router.ts";
 import type { LifecycleEvent, Poke, Policy } from "../../core/model.ts";
+import { createStatusEvents } from "../../dashboard/events.ts";
 import { dashboardAssets } from "../../dashboard/serve.ts";
 import { applyEvent } from "../../flow/lifecycle.ts";
 import { pokeEverything } from "../../flow/pokes.ts";
@@ -11,8 +12,8 @@ import { readStatus } from "../../flow/status.ts";
 import { receiveDelivery } from "../../flow/webhook.ts";
 import type { Ports } from "../../ports/ports.ts";
 import type { Queue } from "../../ports/queue.ts";
-import { machineRoutes } from "./machine-routes.ts";
-import { readRoutes } from "./read-routes.ts";
+import { machineRoutes } from "../routes/machine-routes.ts";
+import { readRoutes } from "../routes/read-routes.ts";
 import { shareStatus } from "./shared-status.ts";
 import { startTimer, type Timer } from "./timer.ts";
 import { startWorker, type Worker } from "./worker.ts";
@@ -76,6 +77,7 @@ async function listen(options: BoxOptions, caughtUp: Promise<void>): Promise<Htt
   const make = () => {
     return readStatus(ports, policy, { version: options.version, problems: options.problems(), listLimit });
   };
+  const readShared = shareStatus(make, ports.clock);
   const assets = await dashboardAssets();
   const router = createRouter([
     webhookRoute(ports, policy),
@@ -84,8 +86,9 @@ async function listen(options: BoxOptions, caughtUp: Promise<void>): Promise<Htt
     ...readRoutes({
       ports,
       policy,
-      readStatus: shareStatus(make, ports.clock),
+      readStatus: readShared,
       tokenConfigured: options.tokenConfigured,
+      events: createStatusEvents({ readStatus: readShared, clock: ports.clock, log: ports.log }),
     }),
     ...assets.map(({ path, handle }): Route => ({ method: "GET", path, handle })),
   ]);

@@ -13,7 +13,7 @@ import { receiveDelivery } from "../../flow/webhook.ts";
 import type { Ports } from "../../ports/ports.ts";
 import type { Random } from "../../ports/random.ts";
 import type { Store } from "../../ports/store.ts";
-import { machineRoutes } from "../box/machine-routes.ts";
+import { machineRoutes } from "../routes/machine-routes.ts";
 import { Agent, type HttpAnswer } from "./agent.ts";
 import { type CheckMemory, createCheckMemory, type Facts, lookAt, type WorldView } from "./checks.ts";
 import { type CloudMachine, SimCloud } from "./cloud.ts";

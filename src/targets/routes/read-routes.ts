@@ -12,9 +12,8 @@ import {
   type StatusDocument,
   waitContext,
 } from "../../core/status.ts";
-import { createStatusEvents } from "../../dashboard/events.ts";
 import { readMachine, readWhy, terminateMachine } from "../../flow/status.ts";
-import type { HttpRequest, HttpResponse } from "../../ports/http.ts";
+import type { HttpHandler, HttpRequest, HttpResponse } from "../../ports/http.ts";
 import type { Ports } from "../../ports/ports.ts";
 import { metricsText } from "./metrics.ts";
 
@@ -24,6 +23,8 @@ export interface ReadRoutesOptions {
   readonly readStatus: () => Promise<StatusDocument>;
   /** Whether a token is configured. Without one, only this machine may read. */
   readonly tokenConfigured: boolean;
+  /** The status as a stream, where the target can hold connections open. */
+  readonly events?: HttpHandler;
 }
 
 const listLimit = 1000;
@@ -32,7 +33,6 @@ const recentSeconds = 24 * 60 * 60;
 /** What people and programs read, and the one thing that they may do: end a machine. */
 export function readRoutes(options: ReadRoutesOptions): readonly Route[] {
   const { ports, policy, readStatus } = options;
-  const { clock, log } = ports;
   const guarded = (handle: RouteHandler): RouteHandler => guard(options, handle);
   const get = (path: string, handle: RouteHandler): Route => ({
     method: "GET",
@@ -41,7 +41,7 @@ export function readRoutes(options: ReadRoutesOptions): readonly Route[] {
   });
   return [
     get("/api/status", async () => jsonResponse(200, await readStatus())),
-    get("/api/events", createStatusEvents({ readStatus, clock, log })),
+    ...(options.events === undefined ? [] : [get("/api/events", options.events)]),
     get("/api/jobs", async (request) => jsonResponse(200, { jobs: await listJobs(ports, request) })),
     get("/api/jobs/:id", async (_request, { id = "" }) => {
       const why = /^\d{1,15}$/.test(id) ? await readWhy(ports, policy, Number(id)) : undefined;

@@ -14,7 +14,7 @@ import type { Ports } from "../../ports/ports.ts";
 export function machineRoutes(ports: Ports, policy: Policy, caughtUp?: Promise<void>): readonly Route[] {
   const claim: RouteHandler = async (request, parameters) => {
     await caughtUp;
-    return claimResponse(await answerClaim(ports, policy, nameOf(parameters), { headers: request.headers }));
+    return claimResponse(await answerClaim(ports, policy, nameOf(parameters), request));
   };
   const receive: RouteHandler = (request, parameters) => report(ports, request, nameOf(parameters));
   return [
@@ -57,7 +57,7 @@ function linesOf(answer: Exclude<ClaimAnswer, { kind: "refused" }>): readonly st
 }
 
 async function report(ports: Ports, request: HttpRequest, name: MachineName): Promise<HttpResponse> {
-  const machine = await askingMachine(ports, name, { headers: request.headers });
+  const machine = await askingMachine(ports, name, request);
   if ("because" in machine) return refusal(machine.status, machine.because, whatToDo);
   const parsed = parseReport(new TextDecoder().decode(request.body));
   if (typeof parsed === "string") return refusal(422, parsed, "See docs/reference/machine-protocol.md.");
