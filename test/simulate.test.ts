@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
+import { type RecordedSeed, recordedScenario } from "../src/targets/sim/recorded-seed.ts";
 import { simulateSeed } from "../src/targets/sim/simulate.ts";
 
 const execute = promisify(execFile);
@@ -10,18 +11,13 @@ const folder = new URL("./seeds/", import.meta.url);
 /** So long the seeds of this test run; `npm run simulate:long` is what a release needs. */
 const budgetMilliseconds = 20_000;
 
-interface RecordedSeed {
-  readonly seed: string;
-  readonly hours: number;
-  readonly why: string;
-}
-
 describe("seeds that once found a bug", () => {
   const files = readdirSync(folder).filter((name) => name.endsWith(".json"));
   it.each(files)("%s", { timeout: 60_000 }, async (name) => {
-    const { seed, hours, why } = JSON.parse(readFileSync(new URL(name, folder), "utf8")) as RecordedSeed;
-    expect(why.length).toBeGreaterThan(20);
-    const { violation } = await simulateSeed({ seed, hours });
+    const recorded = JSON.parse(readFileSync(new URL(name, folder), "utf8")) as RecordedSeed;
+    expect(recorded.why.length).toBeGreaterThan(20);
+    const scenario = recordedScenario(recorded);
+    const { violation } = await simulateSeed({ seed: scenario.seed, hours: scenario.hours, scenario });
     expect(violation).toBeUndefined();
   });
 });

@@ -10,8 +10,8 @@ export interface SeedOptions {
   readonly sabotage?: Sabotage;
   /** Gets every line of the trace. */
   readonly onLine?: (line: string) => void;
-  /** Changes what was drawn, for tests. */
-  readonly adjust?: (scenario: Scenario) => Scenario;
+  /** Takes the place of what would be drawn from the seed. */
+  readonly scenario?: Scenario;
 }
 
 export interface SeedResult {
@@ -47,8 +47,7 @@ const discoveryMilliseconds = 15 * 60_000;
  * must come to rest. Stops at the first violation. The same options give the same result, to the last bit.
  */
 export async function simulateSeed(options: SeedOptions): Promise<SeedResult> {
-  const drawn = drawScenario(options.seed, options.hours);
-  const scenario = options.adjust?.(drawn) ?? drawn;
+  const scenario = options.scenario ?? drawScenario(options.seed, options.hours);
   const trace = new Trace(simulationStart, options.onLine);
   const world = new World({ scenario, trace, ...(options.sabotage && { sabotage: options.sabotage }) });
   letUsersWork(world);
