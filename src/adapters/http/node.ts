@@ -5,7 +5,7 @@ import type { HttpHandler, HttpRequest, HttpResponse } from "../../ports/http.ts
 import type { Log } from "../../ports/log.ts";
 import { answer, answerAndDrain, refuseConnection } from "./node-answer.ts";
 import { type BodyBudget, readBody } from "./node-body.ts";
-import { refusal } from "./refusal.ts";
+import { failureRefusal, refusal, tooLargeRefusal } from "./refusal.ts";
 
 export interface HttpServerOptions {
   readonly host: string;
@@ -275,16 +275,6 @@ const targetRefusal = refusal(
   "The request names neither a path nor a URL.",
   "Send a path that starts with a slash.",
 );
-
-const failureRefusal = refusal(
-  500,
-  "Something went wrong here while the request was handled.",
-  "Send it again later; the operator finds the reason in Mayfly's log.",
-);
-
-function tooLargeRefusal(limitBytes: number): HttpResponse {
-  return refusal(413, "The body of the request is too large.", `Send at most ${limitBytes} bytes here.`);
-}
 
 function listen(server: Server, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -22,3 +22,14 @@ export function jsonResponse(
     body: `${JSON.stringify(value)}\n`,
   };
 }
+
+/** What whoever asks is told of an error here: nothing. The details are in the log. */
+export const failureRefusal = refusal(
+  500,
+  "Something went wrong here while the request was handled.",
+  "Send it again later; the operator finds the reason in Mayfly's log.",
+);
+
+export function tooLargeRefusal(limitBytes: number): HttpResponse {
+  return refusal(413, "The body of the request is too large.", `Send at most ${limitBytes} bytes here.`);
+}
