@@ -56,8 +56,9 @@ export const layers: readonly Layer[] = [
   },
   {
     name: "adapters",
-    may: { core: "yes", ports: "yes", adapters: ["own folder", "sqlite"] },
+    may: { core: "yes", ports: "yes", adapters: ["own folder", "sqlite", "aws"] },
     packages: {
+      aws: ["aws4", "fast-xml-parser"],
       compute: ["tar-stream"],
       github: ["@octokit/auth-app", "@octokit/core"],
       log: ["pino"],

@@ -1,0 +1,71 @@
+import type { AwsCallLimits, AwsClient } from "./client.ts";
+import { type AwsPurpose, type AwsRefusal, awsBrokenAnswerError } from "./errors.ts";
+import type { ExchangeAnswer } from "./exchange.ts";
+
+/** Services that speak AWS's JSON protocol: its version, and what stands before the action in `x-amz-target`. */
+const protocols = {
+  dynamodb: { version: "1.0", target: "DynamoDB_20120810" },
+  sqs: { version: "1.0", target: "AmazonSQS" },
+  secretsmanager: { version: "1.1", target: "secretsmanager" },
+  ssm: { version: "1.1", target: "AmazonSSM" },
+} as const;
+
+export interface JsonCall extends AwsPurpose {
+  readonly service: keyof typeof protocols;
+  readonly input: Readonly<Record<string, unknown>>;
+  readonly limits?: AwsCallLimits;
+}
+
+/**
+ * Calls one action and gives its answer, whose shape is the caller's to know. Errors and repetitions are those of
+ * `AwsClient`.
+ */
+export async function callJson<Answer>(client: AwsClient, call: JsonCall): Promise<Answer> {
+  const { service, action, resource, input, limits } = call;
+  const { version, target } = protocols[service];
+  const answer = await client.send({
+    service,
+    action,
+    resource,
+    headers: {
+      "content-type": `application/x-amz-json-${version}`,
+      "x-amz-target": `${target}.${action}`,
+    },
+    body: JSON.stringify(input),
+    refusalIn,
+    ...(limits === undefined ? {} : { limits }),
+  });
+  const parsed = objectIn(answer.body);
+  if (parsed === undefined) throw awsBrokenAnswerError(call, "it is no JSON object");
+  return parsed as Answer;
+}
+
+function refusalIn({ body, headers }: ExchangeAnswer): Omit<AwsRefusal, "status"> {
+  const details = objectIn(body) ?? {};
+  const type = headers["x-amzn-errortype"] ?? textIn(details, "__type") ?? textIn(details, "code") ?? "";
+  return {
+    // `com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException`, or `Name:http://…` in the header.
+    awsCode: type.replace(/^.*#/, "").replace(/:.*$/, ""),
+    message: textIn(details, "message") ?? textIn(details, "Message") ?? "",
+    details,
+  };
+}
+
+function objectIn(text: string): Record<string, unknown> | undefined {
+  // Some actions answer with nothing at all.
+  if (text === "") return {};
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : undefined;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+function textIn(object: Readonly<Record<string, unknown>>, name: string): string | undefined {
+  const value = object[name];
+  return typeof value === "string" ? value : undefined;
+}
