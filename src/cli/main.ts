@@ -30,6 +30,7 @@ function createProgram(terminal: Terminal): Command {
   addReading(program, terminal, run);
   addRunners(program, terminal, run);
   addConfig(program, terminal, run);
+  addSetup(program, terminal, run);
   addDeveloping(program, terminal, run);
   return program;
 }
@@ -120,6 +121,33 @@ function addConfig(program: Command, terminal: Terminal, run: Run): void {
     .addOption(jsonOption())
     .action((labels, options) =>
       run(async () => (await import("./config-explain.ts")).configExplainCommand(labels, options, terminal)),
+    );
+}
+
+function addSetup(program: Command, terminal: Terminal, run: Run): void {
+  const setup = program.command("setup").description("what has to be there before the first job");
+  setup
+    .command("github")
+    .description("make the GitHub App in a browser, and keep its id, key and secret in files")
+    .requiredOption(
+      "--webhook-url <url>",
+      "where GitHub sends deliveries: https://<your host>/webhook",
+      webUrl,
+    )
+    .option("--organization <name>", "the organisation that the App belongs to")
+    .addOption(
+      new Option("--scope <scope>", "where runners are registered")
+        .choices(["organization", "repository"])
+        .default("organization"),
+    )
+    .option("--server <url>", "the GitHub server", webUrl, "https://github.com")
+    .option("--api-url <url>", "its REST API, where it is not at the usual place", webUrl)
+    .option("--name <name>", "the name of the App, which nobody else on the server may have", "mayfly")
+    .option("--folder <path>", "where the files go", ".")
+    .option("--port <number>", "where the browser is waited for (default: any free one)", portNumber)
+    .addOption(jsonOption())
+    .action((options) =>
+      run(async () => (await import("./setup-github.ts")).setupGithubCommand(options, terminal)),
     );
 }
 

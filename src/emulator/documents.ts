@@ -149,8 +149,8 @@ export function appDocument(source: DocumentSource, app: App): Document {
     html_url: `${source.addresses.web}/apps/${app.slug}`,
     created_at: timestamp(app.createdAt),
     updated_at: timestamp(app.createdAt),
-    permissions: { actions: "write", checks: "write", metadata: "read" },
-    events: ["workflow_job"],
+    permissions: app.permissions,
+    events: app.events,
     installations_count: source.state.installations.size,
   };
 }

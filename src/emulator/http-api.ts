@@ -10,6 +10,7 @@ import type { Call, EmulatorContext, Route } from "./route.ts";
 import { actionsRoutes } from "./routes-actions.ts";
 import { appRoutes, callerOf } from "./routes-app.ts";
 import { controlRoutes } from "./routes-control.ts";
+import { manifestRoutes } from "./routes-manifest.ts";
 import { runnerRoutes } from "./routes-runners.ts";
 import { workflowRoutes } from "./routes-workflows.ts";
 
@@ -33,7 +34,7 @@ export function answerApiRequest(
   try {
     const { route, parameters } = findRoute(request.method ?? "GET", path);
     if (path.startsWith("/_emulator/")) {
-      return route.handle(callOf(context, url, parameters, parseBody(body), undefined));
+      return route.handle(callOf(context, url, parameters, parseBody(request, body), undefined));
     }
     const token = authenticate(context, route, request);
     refuseCrowd(context, concurrentRequests);
@@ -41,7 +42,7 @@ export function answerApiRequest(
     headers = context.model.admitRequest(context.now(), rated);
     const fault = context.model.drawRequestFault();
     if (fault === "error") return { status: 502, body: { message: "Server Error" }, headers };
-    const reply = route.handle(callOf(context, url, parameters, parseBody(body), token));
+    const reply = route.handle(callOf(context, url, parameters, parseBody(request, body), token));
     if (fault === "answer-lost") return { ...reply, isLost: true };
     return conditional(context, request, rated, { ...reply, headers: { ...headers, ...reply.headers } });
   } catch (error) {
@@ -51,6 +52,7 @@ export function answerApiRequest(
 
 const allRoutes: readonly Route[] = [
   ...appRoutes,
+  ...manifestRoutes,
   ...runnerRoutes,
   ...actionsRoutes,
   ...workflowRoutes,
@@ -158,9 +160,12 @@ function refuseCrowd(context: EmulatorContext, concurrentRequests: number): void
   throw secondaryLimit(context.state, 60);
 }
 
-function parseBody(body: Buffer | undefined): unknown {
+function parseBody(request: IncomingMessage, body: Buffer | undefined): unknown {
   if (body === undefined) throw new GithubRefusal(413, "Request body too large");
   if (body.length === 0) return undefined;
+  if (request.headers["content-type"]?.startsWith("application/x-www-form-urlencoded") === true) {
+    return Object.fromEntries(new URLSearchParams(body.toString("utf8")));
+  }
   try {
     return JSON.parse(body.toString("utf8"));
   } catch {

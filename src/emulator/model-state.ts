@@ -12,7 +12,7 @@ export interface ModelState {
   readonly limits: Limits;
   faults: Faults;
   readonly random: Random;
-  readonly app: App;
+  app: App;
   readonly schedule: Schedule<Transition>;
   effects: Effect[];
   readonly identifiers: Identifiers;
@@ -64,6 +64,8 @@ export interface App {
   readonly ownerLogin: string;
   readonly hookId: number;
   readonly createdAt: number;
+  readonly permissions: Readonly<Record<string, string>>;
+  readonly events: readonly string[];
 }
 
 export interface Account {

@@ -124,6 +124,8 @@ export class GithubModel {
         ownerLogin: "octo-org",
         hookId: 487_123_900,
         createdAt: 0,
+        permissions: { actions: "write", checks: "write", metadata: "read" },
+        events: ["workflow_job"],
         ...options.app,
       },
     });

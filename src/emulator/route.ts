@@ -2,8 +2,9 @@ import type { KeyObject } from "node:crypto";
 import type { DocumentSource } from "./document-source.ts";
 import type { GithubModel } from "./model.ts";
 import type { RateResource } from "./model-rate-limits.ts";
-import type { InstallationToken } from "./model-state.ts";
+import type { App, InstallationToken } from "./model-state.ts";
 import { GithubRefusal } from "./refusal.ts";
+import type { AcceptedManifest } from "./routes-manifest.ts";
 import type { RunsOn } from "./workflow.ts";
 
 /** One operation of the API: who may call it, what it costs, what it does. */
@@ -23,7 +24,12 @@ export interface Route {
 export interface EmulatorContext extends DocumentSource {
   readonly model: GithubModel;
   readonly now: () => number;
+  /** Another one after `replaceApp`. */
   readonly appPublicKey: KeyObject;
+  /** Codes of manifests that nobody has exchanged yet. */
+  readonly manifests: Map<string, AcceptedManifest>;
+  /** The App is another one from now on, with this key; deliveries are signed with this secret and, with `url`, go there. */
+  replaceApp(app: App, publicKey: string, webhook: { readonly secret: string; readonly url?: string }): void;
   readonly runsOn?: RunsOn;
 }
 

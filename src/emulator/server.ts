@@ -59,7 +59,7 @@ class EmulatorServer implements GithubEmulator {
   readonly #options: GithubEmulatorOptions;
   readonly #server: Server;
   readonly #sessions: RunnerSessions;
-  readonly #appPublicKey: KeyObject;
+  #appPublicKey: KeyObject;
   readonly #now: () => number;
   /** How many requests of each caller are being answered at this moment. */
   readonly #going = new Map<string, number>();
@@ -103,12 +103,22 @@ class EmulatorServer implements GithubEmulator {
     });
     const url = `http://127.0.0.1:${portOf(this.#server)}`;
     const addresses: Addresses = { api: url, web: url };
+    const publicKey = (): KeyObject => this.#appPublicKey;
     this.#context = {
       model: this.model,
       state: this.model.state,
       now: this.#now,
       addresses,
-      appPublicKey: this.#appPublicKey,
+      get appPublicKey() {
+        return publicKey();
+      },
+      manifests: new Map(),
+      replaceApp: (app, key, webhook) => {
+        this.model.state.app = app;
+        this.#appPublicKey = createPublicKey(key);
+        const url = webhook.url ?? this.#webhook?.url;
+        this.#webhook = url === undefined ? undefined : { url, secret: webhook.secret };
+      },
       ...(this.#options.runsOn === undefined ? {} : { runsOn: this.#options.runsOn }),
     };
   }
