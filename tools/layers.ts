@@ -60,7 +60,7 @@ export const layers: readonly Layer[] = [
     packages: {
       aws: ["aws4", "fast-xml-parser"],
       compute: ["tar-stream"],
-      github: ["@octokit/auth-app", "@octokit/core"],
+      github: ["@octokit/core"],
       log: ["pino"],
     },
     packagesText: "its SDK",

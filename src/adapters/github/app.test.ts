@@ -1,6 +1,6 @@
 import { generateKeyPairSync } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { MayflyError } from "../../core/errors.ts";
 import type { Scope } from "../../core/model.ts";
@@ -161,6 +161,22 @@ test("a key that cannot be used is for the operator, and not a byte of it is tol
     expect(told).not.toContain(cut.split("\n")[1]);
   }
   expect(requests).toEqual([]);
+});
+
+test("a kept connection that was closed meanwhile is replaced without an error, a new one is not", async () => {
+  const seen = new Set<Socket>();
+  const app = makeApp();
+  handle = (request, response) => {
+    const isKept = seen.has(request.socket);
+    seen.add(request.socket);
+    if (isKept) request.socket.destroy();
+    else noRunners(request, response, "");
+  };
+  await app.listRunners(organization);
+  expect(await app.listRunners(organization)).toEqual([]);
+  expect(seen.size).toBeGreaterThan(1);
+  handle = (request) => request.socket.destroy();
+  expect(await failure(app.listRunners(organization))).toMatchObject({ code: "GITHUB_UNREACHABLE" });
 });
 
 test("our credentials go to no other server, whether by a redirect or by a link to the next page", async () => {

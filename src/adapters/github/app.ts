@@ -49,7 +49,7 @@ export function createGithubApp(options: GithubAppOptions): Github {
     limited: isHostedByGithub(options.server),
     ...(options.budget !== undefined && { limits: options.budget }),
   });
-  const key = createAppKey({ appId, secrets });
+  const key = createAppKey({ appId, secrets, clock });
   const client = createGithubClient({ transport, budget, key, clock, log });
   return {
     ...createRunnerRequests(client, clock),

@@ -1,6 +1,7 @@
 import { Octokit } from "@octokit/core";
 import type { Log } from "../../ports/log.ts";
 import type { Answer } from "./answer.ts";
+import { createBoundedFetch, UnusableAnswer } from "./bounded-fetch.ts";
 import { brokenAnswerError, type Purpose, unreachableError } from "./errors.ts";
 
 export interface TransportOptions {
@@ -29,7 +30,7 @@ export function createTransport(options: TransportOptions): Transport {
   const octokit = new Octokit({
     baseUrl: options.apiUrl,
     userAgent: options.userAgent,
-    request: { fetch: boundedFetch(options) },
+    request: { fetch: createBoundedFetch(options) },
     log: {
       debug: () => undefined,
       info: () => undefined,
@@ -78,47 +79,4 @@ function fail(error: unknown, purpose: Purpose): never {
 function textHeaders(headers: Readonly<Record<string, unknown>>): Answer["headers"] {
   const texts = Object.entries(headers).map(([name, value]) => [name.toLowerCase(), String(value)] as const);
   return Object.fromEntries(texts);
-}
-
-// ------------------------------------------------------------------------------------------------- fetch
-
-class UnusableAnswer extends Error {}
-
-const redirectLimit = 3;
-
-/** `fetch` that reads no more than it should and never carries our credentials to another server. */
-function boundedFetch(options: TransportOptions): typeof fetch {
-  const origin = new URL(options.apiUrl).origin;
-  return async (input, init) => {
-    let url = new URL(String(input));
-    for (let hop = 0; hop <= redirectLimit; hop++) {
-      const response = await fetch(url, { ...init, redirect: "manual" });
-      const location = response.headers.get("location");
-      if (response.status < 300 || response.status > 399 || response.status === 304 || location === null) {
-        return await boundedResponse(response, options.responseLimitBytes);
-      }
-      await response.body?.cancel();
-      // A renamed or moved repository. 307 and 308 keep the method; the others are followed for reading only.
-      const next = URL.canParse(location, url.href) ? new URL(location, url) : undefined;
-      const reads = (init?.method ?? "GET") === "GET";
-      if (next?.origin !== origin) throw new UnusableAnswer("it redirects to another server");
-      if (!reads && response.status < 307)
-        throw new UnusableAnswer("it redirects a request that changes something");
-      url = next;
-    }
-    throw new UnusableAnswer("it redirects too often");
-  };
-}
-
-async function boundedResponse(response: Response, limitBytes: number): Promise<Response> {
-  const { status, headers } = response;
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of response.body ?? []) {
-    size += chunk.length;
-    if (size > limitBytes) throw new UnusableAnswer(`it has more than ${limitBytes} bytes`);
-    chunks.push(chunk);
-  }
-  const empty = status === 204 || status === 205 || status === 304;
-  return new Response(empty ? null : Buffer.concat(chunks), { status, headers });
 }

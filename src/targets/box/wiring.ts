@@ -143,7 +143,7 @@ async function makeDataDirectory(path: string): Promise<void> {
 /** A server that cannot verify a delivery or register a runner is not started at all. */
 async function checkSecrets(config: Config, secrets: Secrets): Promise<void> {
   await secrets.read("webhook-secret");
-  await createAppKey({ appId: config.github.appId, secrets }).appToken();
+  await createAppKey({ appId: config.github.appId, secrets, clock: createSystemClock() }).appToken();
   if (config.secrets.statusToken !== undefined) await secrets.read("status-token");
 }
 
