@@ -35,9 +35,15 @@ describe("deliveries that are sent again", () => {
 });
 
 describe("jobs that GitHub is asked about", () => {
-  const checked = (jobs: readonly Job[], machines: readonly Machine[] = [], at = start + 60_000) => {
+  const none: ReadonlySet<number> = new Set();
+  const checked = (
+    jobs: readonly Job[],
+    machines: readonly Machine[] = [],
+    at = start + 60_000,
+    listed = none,
+  ) => {
     const ledger = { fleet: "fleet-a", version: 1, record: fleetRecord(), jobs, machines };
-    return jobsToCheck([ledger], policy(), at).map((some) => some.id);
+    return jobsToCheck([ledger], policy(), at, listed).map((some) => some.id);
   };
   const running = job({ id: 1, state: "running", times: { started: start } });
 
@@ -74,8 +80,14 @@ describe("jobs that GitHub is asked about", () => {
     };
     const first = ledgerOf("fleet-a", [{ ...job({ id: 4 }), checkedAt: start + 5_000 }, job({ id: 2 })]);
     const second = ledgerOf("fleet-b", [{ ...job({ id: 3 }), checkedAt: start + 2_000 }, running]);
-    const asked = jobsToCheck([first, second], policy(), start + 400_000).map((some) => some.id);
+    const asked = jobsToCheck([first, second], policy(), start + 400_000, none).map((some) => some.id);
     expect(asked).toEqual([running.id, 2, 3, 4]);
+  });
+
+  it("are not those that GitHub has just listed as waiting, unless they run as far as we know", () => {
+    const presumed = { ...job({ id: 4 }), presumedAt: start + 50_000 };
+    const jobs = [running, job({ id: 2 }), job({ id: 3 }), presumed];
+    expect(checked(jobs, [], start + 400_000, new Set([1, 3, 4]))).toEqual([1, 4, 2]);
   });
 });
 

@@ -44,12 +44,18 @@ export function deliveriesToRedeliver(
  * Jobs of all fleets that GitHub should be asked about, because its events may be lost, the most pressing first:
  * - queued, while the machine that claimed it said some seconds ago that it runs a job;
  * - running, while its machine is gone or is none that we know;
- * - waiting, queued or running, and nothing was heard of it for `jobCheckSeconds`.
+ * - waiting, queued or running, and nothing was heard of it for `jobCheckSeconds`. Of those that are in GitHub's list
+ *   of the jobs that wait (`listed`) the same would be heard again.
  *
  * Within each kind those asked about longest ago come first, so that no fleet and no job that GitHub does not answer
  * for keeps the others from their turn.
  */
-export function jobsToCheck(ledgers: readonly Ledger[], policy: Policy, now: Instant): readonly Job[] {
+export function jobsToCheck(
+  ledgers: readonly Ledger[],
+  policy: Policy,
+  now: Instant,
+  listed: ReadonlySet<JobId>,
+): readonly Job[] {
   const urgent: Job[] = [];
   const stale: Job[] = [];
   for (const ledger of ledgers) {
@@ -59,7 +65,7 @@ export function jobsToCheck(ledgers: readonly Ledger[], policy: Policy, now: Ins
     }
     for (const job of ledger.jobs) {
       if (isPressing(job, busy.has(job.id), now)) urgent.push(job);
-      else if (isStale(job, policy, now)) stale.push(job);
+      else if (isStale(job, policy, now) && !(listed.has(job.id) && job.state !== "running")) stale.push(job);
     }
   }
   return [...urgent.sort(longestUnasked), ...stale.sort(longestUnasked)];

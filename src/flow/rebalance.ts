@@ -1,7 +1,7 @@
 import { scopeName } from "../core/demand.ts";
 import { MayflyError } from "../core/errors.ts";
-import { jobGivenUp } from "../core/lifecycle.ts";
-import type { FleetId, Job, JobEvent, Ledger, Machine, Policy, Scope } from "../core/model.ts";
+import { jobAfter, jobGivenUp } from "../core/lifecycle.ts";
+import type { Job, JobEvent, JobId, Ledger, Machine, Policy, Scope } from "../core/model.ts";
 import {
   believedQueued,
   deliveriesToRedeliver,
@@ -15,7 +15,7 @@ import type { Ports } from "../ports/ports.ts";
 import { commitFleet } from "./commit-fleet.ts";
 import { sayGivenUp } from "./give-up.ts";
 import { applyJobEvent, applyMachineEvent } from "./lifecycle.ts";
-import { poke, pokeEverything } from "./pokes.ts";
+import { poke } from "./pokes.ts";
 import { recordDemand } from "./webhook.ts";
 
 const deliveryLookbackSeconds = 60 * 60;
@@ -38,16 +38,28 @@ export async function rebalance(
   policy: Policy,
   options: { readonly isFirst?: boolean } = {},
 ): Promise<void> {
+  const listed = new Set<JobId>();
   await attempt(ports, "Failed deliveries could not be sent again.", () => redeliver(ports));
   await attempt(ports, "Queued jobs could not be listed.", () =>
-    sweepRepositories(ports, policy, options.isFirst === true),
+    sweepRepositories(ports, policy, options.isFirst === true, listed),
   );
   await attempt(ports, "Warm machines could not be prepared.", () => prepareWarmFleets(ports, policy));
-  const fleets = await ports.store.activeFleets();
-  await attempt(ports, "Jobs could not be checked at GitHub.", () => checkJobs(ports, policy, fleets));
-  await attempt(ports, "Runners could not be compared with GitHub.", () => compareRunners(ports, fleets));
-  await pokeEverything(ports);
+  const ledgers = await loadActive(ports);
+  await attempt(ports, "Jobs could not be checked at GitHub.", () =>
+    checkJobs(ports, policy, ledgers, listed),
+  );
+  await attempt(ports, "Runners could not be compared with GitHub.", () => compareRunners(ports, ledgers));
+  for (const { fleet, machines } of ledgers) {
+    await poke(ports, "scaleup", fleet);
+    if (machines.some((machine) => machine.state === "retiring")) await poke(ports, "scaledown", fleet);
+  }
   await ports.store.purge(ports.clock.now() - policy.timing.historySeconds * 1000);
+}
+
+async function loadActive(ports: Ports): Promise<readonly Ledger[]> {
+  const ledgers: Ledger[] = [];
+  for (const fleet of await ports.store.activeFleets()) ledgers.push(await ports.store.load(fleet));
+  return ledgers;
 }
 
 async function attempt(ports: Ports, sentence: string, work: () => Promise<void>): Promise<void> {
@@ -70,30 +82,46 @@ async function redeliver(ports: Ports): Promise<void> {
   }
 }
 
-async function sweepRepositories(ports: Ports, policy: Policy, isFirst: boolean): Promise<void> {
+/** `listed` gets the jobs of which GitHub has said in this round that they still wait. */
+async function sweepRepositories(
+  ports: Ports,
+  policy: Policy,
+  isFirst: boolean,
+  listed: Set<JobId>,
+): Promise<void> {
   const since = ports.clock.now() - repositoryMemorySeconds * 1000;
   const recent = await ports.store.recentRepositories(since);
   const repositories = recent.length === 0 && isFirst ? await repositoriesOfInstallations(ports) : recent;
   // Read before the lists: what is queued here and not there has moved on, whatever else happens meanwhile.
-  const known = await jobsBelievedQueued(ports, policy, isFirst);
+  const ledgers = await loadActive(ports);
+  const now = ports.clock.now();
+  const believed = ledgers.flatMap((ledger) => believedQueued(ledger, policy, now, isFirst));
+  const known = new Map(ledgers.flatMap((ledger) => ledger.jobs.map((job) => [job.id, job])));
   for (const repository of repositories) {
     await attempt(ports, "A repository's queued jobs could not be listed.", async () => {
       const events = await ports.github.listQueuedJobs(repository);
-      await askForMissing(ports, policy, missingJobs(known, repository, events));
-      for (const event of events) {
-        if ((await ports.store.findJob(event.id))?.state === undefined) {
-          const became = await recordDemand(ports, policy, event);
-          if (became === "Accepted.") {
-            ports.log.warn("A job was found that no delivery told of.", {
-              stage: "rebalance",
-              job: event.id,
-            });
-          }
-        } else if (event.action === "queued") {
-          await applyJobEvent(ports, policy, event);
-        }
-      }
+      for (const { id } of events) listed.add(id);
+      await askForMissing(ports, policy, missingJobs(believed, repository, events));
+      for (const event of events) await noteListed(ports, policy, event, known.get(event.id));
     });
+  }
+}
+
+/** Most of what is listed is known, and is listed again every minute: then nothing is read or written for it. */
+async function noteListed(
+  ports: Ports,
+  policy: Policy,
+  event: JobEvent,
+  loaded: Job | undefined,
+): Promise<void> {
+  const known = loaded ?? (await ports.store.findJob(event.id));
+  if (known !== undefined) {
+    if (jobAfter(known, event) !== known) await applyJobEvent(ports, policy, event);
+    return;
+  }
+  const became = await recordDemand(ports, policy, event);
+  if (became === "Accepted.") {
+    ports.log.warn("A job was found that no delivery told of.", { stage: "rebalance", job: event.id });
   }
 }
 
@@ -108,15 +136,6 @@ async function repositoriesOfInstallations(ports: Ports): Promise<readonly Repos
     });
   }
   return repositories.slice(0, firstSweepLimit);
-}
-
-async function jobsBelievedQueued(ports: Ports, policy: Policy, isFirst: boolean): Promise<readonly Job[]> {
-  const jobs: Job[] = [];
-  for (const fleet of await ports.store.activeFleets()) {
-    const ledger = await ports.store.load(fleet);
-    jobs.push(...believedQueued(ledger, policy, ports.clock.now(), isFirst));
-  }
-  return jobs;
 }
 
 /** Their events are late or lost, as those that GitHub sent while nobody listened: launch nothing for them. */
@@ -159,10 +178,13 @@ async function prepareWarmFleets(ports: Ports, policy: Policy): Promise<void> {
 
 // ----------------------------------------------------------------------------------------- jobs
 
-async function checkJobs(ports: Ports, policy: Policy, fleets: readonly FleetId[]): Promise<void> {
-  const ledgers: Ledger[] = [];
-  for (const fleet of fleets) ledgers.push(await ports.store.load(fleet));
-  const due = jobsToCheck(ledgers, policy, ports.clock.now()).slice(0, jobChecksPerRound);
+async function checkJobs(
+  ports: Ports,
+  policy: Policy,
+  ledgers: readonly Ledger[],
+  listed: ReadonlySet<JobId>,
+): Promise<void> {
+  const due = jobsToCheck(ledgers, policy, ports.clock.now(), listed).slice(0, jobChecksPerRound);
   for (const job of due) {
     await attempt(ports, "A job could not be checked at GitHub.", () => askAbout(ports, policy, job));
   }
@@ -209,11 +231,11 @@ function vanished(job: Job, now: number): Job {
 // -------------------------------------------------------------------------------------- runners
 
 /** Machines whose runner GitHub has removed, or gave a job that no event told us of. */
-async function compareRunners(ports: Ports, fleets: readonly FleetId[]): Promise<void> {
+async function compareRunners(ports: Ports, ledgers: readonly Ledger[]): Promise<void> {
   const settled = ports.clock.now() - runnerSettleSeconds * 1000;
   const byScope = new Map<string, { readonly scope: Scope; readonly machines: Machine[] }>();
-  for (const fleet of fleets) {
-    for (const machine of (await ports.store.load(fleet)).machines) {
+  for (const ledger of ledgers) {
+    for (const machine of ledger.machines) {
       const scope = machine.registration?.scope;
       if (scope === undefined || machine.state !== "registered") continue;
       if ((machine.times.registered ?? 0) > settled) continue;
