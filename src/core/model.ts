@@ -423,7 +423,8 @@ export type LifecycleEvent =
       readonly kind: "cloud";
       readonly compute: string;
       readonly providerId: string;
-      readonly what: "running" | "interruption-notice" | "gone";
+      /** `at-risk`: the provider may take it soon, and has not said that it will. */
+      readonly what: "running" | "interruption-notice" | "at-risk" | "gone";
       readonly detail?: string;
       readonly at: Instant;
     };

@@ -163,6 +163,9 @@ function machineEventOf(event: Exclude<LifecycleEvent, { kind: "job" }>): Machin
       return { kind: "seen" };
     case "interruption-notice":
       return { kind: "interrupted", detail: event.detail ?? "The provider takes the machine back." };
+    case "at-risk":
+      // A machine that runs a job is left alone by this event of the table; another one is replaced in time.
+      return { kind: "retire", because: "interrupted", detail: event.detail ?? "The provider may take it." };
     case "gone":
       return { kind: "gone", detail: event.detail ?? "The provider says that it is gone." };
   }

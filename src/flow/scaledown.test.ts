@@ -99,23 +99,26 @@ describe("an idle machine", () => {
     },
   );
 
-  it("ends when a spot notice comes, and another one takes the job", async () => {
-    const world = new World();
-    world.github.queueJob();
-    await world.runUntil(() => world.anyAgent((agent) => agent.state === "connecting"));
-    const [agent] = [...world.agents.values()];
-    agent!.frozen = true;
-    await world.lifecycle.send({
-      kind: "cloud",
-      compute: "memory",
-      providerId: agent!.providerId,
-      what: "interruption-notice",
-      at: world.now(),
-    });
-    await endsWithNothingLeft(world, 120);
-    expect(world.compute.launchCount).toBe(2);
-    expect((await world.machines()).map((machine) => machine.reason)).toEqual(["interrupted", "completed"]);
-  });
+  it.each(["interruption-notice", "at-risk"] as const)(
+    "ends on %s, and another one takes the job",
+    async (what) => {
+      const world = new World();
+      world.github.queueJob();
+      await world.runUntil(() => world.anyAgent((agent) => agent.state === "connecting"));
+      const [agent] = [...world.agents.values()];
+      agent!.frozen = true;
+      await world.lifecycle.send({
+        kind: "cloud",
+        compute: "memory",
+        providerId: agent!.providerId,
+        what,
+        at: world.now(),
+      });
+      await endsWithNothingLeft(world, 120);
+      expect(world.compute.launchCount).toBe(2);
+      expect((await world.machines()).map((machine) => machine.reason)).toEqual(["interrupted", "completed"]);
+    },
+  );
 });
 
 describe("a busy machine", () => {
@@ -130,6 +133,21 @@ describe("a busy machine", () => {
     await endsWithNothingLeft(world);
     expect(await world.onlyMachine()).toMatchObject({ reason: "interrupted" });
     expect([...world.github.jobs.values()][0]?.conclusion).toBe("failure");
+  });
+
+  it("is left alone when it may be taken but nobody says that it will be", async () => {
+    const { world, agent } = await busyMachine();
+    const { providerId } = agent;
+    await world.lifecycle.send({
+      kind: "cloud",
+      compute: "memory",
+      providerId,
+      what: "at-risk",
+      at: world.now(),
+    });
+    await endsWithNothingLeft(world);
+    expect(await world.onlyMachine()).toMatchObject({ reason: "completed" });
+    expect([...world.github.jobs.values()][0]?.conclusion).toBe("success");
   });
 
   it("is terminated when its job passes the limit and the agent does not end it", async () => {
