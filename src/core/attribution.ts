@@ -29,18 +29,16 @@ export function jobAttributed(ledger: Ledger, runner: Machine | undefined, event
   if (runner === undefined) return undefined;
   const others = ledger.jobs.filter((job) => job.state === "queued" && job.id !== event.id);
   const own = others.find((job) => isPresumedOf(job, runner));
-  const presumed = others.filter((job) => job !== own && isPresumedRunning(job));
-  const unnamed = ledger.machines.filter((machine) => machine.id !== runner.id && runsUnnamedJob(machine));
-  const nameless = unnamed.find((machine) => !presumed.some((job) => isPresumedOf(job, machine)));
-  if (nameless === undefined || unnamed.length <= presumed.length) {
-    return own === undefined ? undefined : freed(own);
-  }
+  const taken = others.filter((job) => job !== own && isPresumedRunning(job));
+  const unnamed = ledger.machines.filter((machine) => machine.id !== runner.id).flatMap(withUnnamedJob);
+  const nameless = unnamed.find(({ machine }) => !taken.some((job) => isPresumedOf(job, machine)));
+  const free = own === undefined ? undefined : freed(own);
+  if (nameless === undefined || unnamed.length <= taken.length) return free;
   // Its own start was not reported: while it was free, it counted as the machine of another job.
   const jobs = ledger.jobs.filter((entry) => entry.id !== event.id);
-  const job = own ?? leftOver({ ...ledger, jobs }, runner);
-  const heir = job !== undefined && canServe(nameless, job) ? job : undefined;
-  if (heir !== undefined) return { ...heir, presumedAt: nameless.times.started ?? event.receivedAt };
-  return own === undefined ? undefined : freed(own);
+  const heir = own ?? leftOver({ ...ledger, jobs }, runner);
+  if (heir === undefined || !canServe(nameless.machine, heir)) return free;
+  return presumed(heir, nameless.machine, nameless.since);
 }
 
 /** When a runner listens, the job that its machine claimed notes it: GitHub's part of the wait begins there. */
@@ -70,7 +68,7 @@ function jobOfRunner(ledger: Ledger, machine: Machine, event: MachineEvent, at: 
   const claimed = ledger.jobs.find((entry) => entry.id === machine.binding?.jobId);
   const isFree = claimed?.state === "queued" && !isPresumedRunning(claimed);
   const job = isFree ? claimed : leftOver(ledger, machine);
-  return job === undefined ? undefined : { ...job, presumedAt: at };
+  return job === undefined ? undefined : presumed(job, machine, at);
 }
 
 /** The job that had a machine as long as this one was free, and has none now. */
@@ -83,17 +81,22 @@ function leftOver(ledger: Ledger, taken: Machine): Job | undefined {
   );
 }
 
-/** On whose account a job is presumed to run: several machines may have claimed it, and one has said that it runs. */
-function isPresumedOf({ presumedAt }: Job, { times }: Machine): boolean {
-  return presumedAt !== undefined && (presumedAt === times.started || presumedAt === times.finished);
+/** On whose account a job is presumed to run: that need not be the machine that claimed it. */
+function isPresumedOf(job: Job, machine: Machine): boolean {
+  return job.presumedOn === machine.id;
 }
 
-/** It has said that it runs a job, and GitHub has not said which. */
-function runsUnnamedJob({ jobId, times }: Machine): boolean {
-  return jobId === undefined && times.started !== undefined && times.finished === undefined;
+/** The machine, if it has said that it runs or ran a job and GitHub has not said which. */
+function withUnnamedJob(machine: Machine): readonly { readonly machine: Machine; readonly since: Instant }[] {
+  const since = machine.times.started ?? machine.times.finished;
+  return machine.jobId === undefined && since !== undefined ? [{ machine, since }] : [];
+}
+
+function presumed(job: Job, machine: Machine, at: Instant): Job {
+  return { ...job, presumedAt: at, presumedOn: machine.id };
 }
 
 function freed(job: Job): Job {
-  const { presumedAt: _, ...free } = job;
+  const { presumedAt: _, presumedOn: __, ...free } = job;
   return free;
 }

@@ -229,6 +229,8 @@ export interface Job {
   readonly checkedAt?: Instant;
   /** When the machine that claimed it said that it runs or ran a job, while GitHub has not said which. */
   readonly presumedAt?: Instant;
+  /** The machine that said so. */
+  readonly presumedOn?: MachineId;
   /** How often in a row GitHub refused to register a runner for it. */
   readonly mintRefusals?: number;
 }
