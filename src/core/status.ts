@@ -513,11 +513,11 @@ function mostAlive(machines: readonly Machine[], from: Instant): readonly number
 }
 
 /** An approval that somebody had to give is nobody's wait for a machine. */
-function waitBegan(job: Job): Instant {
+export function waitBegan(job: Job): Instant {
   return job.times.queued ?? job.times.created;
 }
 
-function secondsBetween(from: Instant, until: Instant | undefined): number {
+export function secondsBetween(from: Instant, until: Instant | undefined): number {
   return Math.max(0, (until ?? from) - from) / 1000;
 }
 
