@@ -1,4 +1,4 @@
-import type { Architecture, FleetSpec, Instant, Job, Machine } from "./model.ts";
+import type { Architecture, FleetSpec, Instant, Job, Machine, Purchase } from "./model.ts";
 
 /**
  * What things cost, in US dollars. Prices of machines are noted on the machine when it is launched; the tables here
@@ -32,8 +32,8 @@ const githubHostedPerMinuteUsd: Readonly<Record<Architecture, readonly (readonly
 
 /** EC2 on-demand per vCPU and hour: c7i.large and c7g.large in us-east-1, 2026-07-20. */
 const ec2OnDemandPerCpuHourUsd: Readonly<Record<Architecture, number>> = { x86_64: 0.044625, arm64: 0.03625 };
-/** What spot costs of that; 60 to 65 % off is typical for these types in 2026. */
-const spotFraction = 0.38;
+/** What spot costs of on-demand; 60 to 65 % off is typical for these types in 2026. */
+export const spotFraction = 0.38;
 const assumedCpu = 2;
 
 export interface Size {
@@ -50,8 +50,13 @@ export function githubHostedPriceUsd(size: Size, runSeconds: number): number {
 }
 
 export function ec2SpotPriceUsd(size: Size, machineSeconds: number): number {
-  const perHour = ec2OnDemandPerCpuHourUsd[size.architecture] * (size.cpu ?? assumedCpu) * spotFraction;
-  return (perHour / 3600) * machineSeconds;
+  return (typicalPricePerHourUsd(size, "spot") / 3600) * machineSeconds;
+}
+
+/** What a machine of this size costs an hour on EC2, typically: for comparison, and where no price is known. */
+export function typicalPricePerHourUsd(size: Size, purchase: Purchase): number {
+  const onDemand = ec2OnDemandPerCpuHourUsd[size.architecture] * (size.cpu ?? assumedCpu);
+  return purchase === "spot" ? onDemand * spotFraction : onDemand;
 }
 
 /** For how long a machine has cost something, between two instants. */

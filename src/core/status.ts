@@ -26,6 +26,7 @@ import {
   type Preset,
   type RefusalReason,
 } from "./model.ts";
+import { mostAtOnce } from "./most-at-once.ts";
 
 /**
  * The documents that people and programs read: the page, the CLI and `--json`. Fields are only ever added.
@@ -477,7 +478,8 @@ function minutes(
     const index = Math.floor((job.times.started ?? 0) / minuteMilliseconds) - first;
     if (index >= 0 && index < 60) started[index] = (started[index] ?? 0) + 1;
   }
-  const alive = mostAlive(machines, first * minuteMilliseconds);
+  const lives = machines.map(({ times }) => ({ from: times.requested, until: times.ended }));
+  const alive = mostAtOnce(lives, { from: first * minuteMilliseconds, step: minuteMilliseconds, count: 60 });
   return started.map((jobs, index) => ({
     at: iso((first + index) * minuteMilliseconds),
     started: jobs,
@@ -486,31 +488,6 @@ function minutes(
 }
 
 const minuteMilliseconds = 60_000;
-
-/** The most machines alive at once in each of the sixty minutes from `from` on. */
-function mostAlive(machines: readonly Machine[], from: Instant): readonly number[] {
-  const steps: { readonly at: Instant; readonly change: 1 | -1 }[] = [];
-  for (const { times } of machines) {
-    if ((times.ended ?? from) < from) continue;
-    steps.push({ at: Math.max(times.requested, from), change: 1 });
-    if (times.ended !== undefined) steps.push({ at: times.ended, change: -1 });
-  }
-  // One that ended and one that was requested at the same instant were not there together.
-  steps.sort((left, right) => left.at - right.at || left.change - right.change);
-  const most: number[] = [];
-  let alive = 0;
-  let next = 0;
-  for (let minute = 0; minute < 60; minute++) {
-    let highest = alive;
-    const end = from + (minute + 1) * minuteMilliseconds;
-    for (let step = steps[next]; step !== undefined && step.at < end; step = steps[++next]) {
-      alive += step.change;
-      highest = Math.max(highest, alive);
-    }
-    most.push(highest);
-  }
-  return most;
-}
 
 /** An approval that somebody had to give is nobody's wait for a machine. */
 export function waitBegan(job: Job): Instant {

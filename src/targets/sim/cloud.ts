@@ -292,7 +292,7 @@ function launched(machine: CloudMachine): LaunchOutcome {
     providerId,
     pool: pool.name,
     purchase: pool.purchase,
-    pricePerHourUsd: pool.pricePerHourUsd,
+    ...(pool.pricePerHourUsd !== undefined && { pricePerHourUsd: pool.pricePerHourUsd }),
   };
 }
 

@@ -26,7 +26,8 @@ export interface Pool {
   readonly name: string;
   readonly purchase: Purchase;
   readonly capacity: number;
-  readonly pricePerHourUsd: number;
+  /** Absent: the prices of the world say what its machines cost. */
+  readonly pricePerHourUsd?: number;
 }
 
 export interface Arrivals {

@@ -11,6 +11,7 @@ import { webhookHeaders, webhookPayload } from "../../emulator/webhook-payload.t
 import { readStatus } from "../../flow/status.ts";
 import { receiveDelivery } from "../../flow/webhook.ts";
 import type { Ports } from "../../ports/ports.ts";
+import type { Prices } from "../../ports/prices.ts";
 import type { Random } from "../../ports/random.ts";
 import type { Store } from "../../ports/store.ts";
 import { machineRoutes } from "../routes/machine-routes.ts";
@@ -31,6 +32,8 @@ export interface WorldOptions {
   readonly trace: Trace;
   /** A planted bug, for tests of the checks. */
   readonly sabotage?: Sabotage;
+  /** What machines cost; without it, what their preset says. */
+  readonly prices?: Prices;
 }
 
 export interface Sabotage {
@@ -84,7 +87,7 @@ export class World implements WorldView {
   readonly #identity: Ports["identity"];
   #modelDueAt = Number.POSITIVE_INFINITY;
 
-  constructor({ scenario, trace, sabotage }: WorldOptions) {
+  constructor({ scenario, trace, sabotage, prices }: WorldOptions) {
     const { seed } = scenario;
     this.scenario = scenario;
     this.policy = scenario.policy;
@@ -102,7 +105,7 @@ export class World implements WorldView {
     this.cloud = this.#createCloud();
     this.store = this.#watchedStore(createMemoryStore({ changesPerCommit: scenario.changesPerCommit }));
     this.#identity = createDerivedTokenIdentity(new Secret(machineKey));
-    this.processes = this.#createProcesses(sabotage);
+    this.processes = this.#createProcesses(sabotage, prices ?? createFixedPrices(scenario.policy.presets));
   }
 
   get now(): number {
@@ -400,7 +403,7 @@ export class World implements WorldView {
 
   #lifecycleQueue: SimQueue<LifecycleEvent> | undefined;
 
-  #createProcesses(sabotage: Sabotage | undefined): readonly Process[] {
+  #createProcesses(sabotage: Sabotage | undefined, prices: Prices): readonly Process[] {
     const { scenario, scheduler, model, store, settleModel } = this;
     const { seed } = scenario;
     const faults = (): Faults => this.faults;
@@ -426,7 +429,7 @@ export class World implements WorldView {
         fixed: {
           identity: this.#identity,
           secrets: { read: async () => [new Secret(webhookSecret)] },
-          prices: createFixedPrices(scenario.policy.presets),
+          prices,
         },
         rebalanceSeconds: scenario.rebalanceSeconds,
         scaledownSeconds: scenario.scaledownSeconds,
