@@ -70,10 +70,11 @@ function documentedCodes(): readonly string[] {
   return [...page.matchAll(/^\| `([A-Z][A-Z0-9_]*_(?:[A-Z0-9_]+|<\w+>))` \|/gm)].map(([, code = ""]) => code);
 }
 
-/** What can reach an operator: neither tests, nor the emulator, the simulator and the memory adapters. */
+/** What can reach an operator: neither tests, nor the emulator, the simulator without its replay, and the memory adapters. */
 function sourceFiles(folder: string): readonly string[] {
   return readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
     .filter((name) => name.endsWith(".ts") && !name.endsWith(".test.ts") && !name.endsWith("/memory.ts"))
-    .filter((name) => !name.startsWith("emulator/") && !name.startsWith("targets/sim/"))
+    .filter((name) => !name.startsWith("emulator/"))
+    .filter((name) => !name.startsWith("targets/sim/") || name === "targets/sim/replay.ts")
     .map((name) => join(root, folder, name));
 }

@@ -161,15 +161,7 @@ function addDeveloping(program: Command, terminal: Terminal, run: Run): void {
     .action((file, options) =>
       run(async () => (await import("./receive.ts")).receiveCommand(file, options, terminal)),
     );
-  program
-    .command("simulate")
-    .description("the whole flow in virtual time, with faults drawn from seeds; exit code 1 on any violation")
-    .option("--seeds <number>", "how many seeds to simulate (default: 100, or 1 with --seed)", positiveNumber)
-    .option("--seed <seed>", "this seed, or the first of --seeds")
-    .option("--hours <number>", "how long things happen and go wrong, in each seed", positiveNumber, 24)
-    .option("--verbose", "every event, on standard error")
-    .addOption(jsonOption("the summary as JSON"))
-    .action((options) => run(async () => (await import("./simulate.ts")).simulateCommand(options, terminal)));
+  addSimulate(program, terminal, run);
   const emulate = program.command("emulate").description("stand-ins for development");
   emulate
     .command("github")
@@ -185,6 +177,31 @@ function addDeveloping(program: Command, terminal: Terminal, run: Run): void {
     .addOption(jsonOption())
     .action((options) =>
       run(async () => (await import("./emulate-github.ts")).emulateGithubCommand(options, terminal)),
+    );
+}
+
+function addSimulate(program: Command, terminal: Terminal, run: Run): void {
+  program
+    .command("simulate")
+    .description("the whole flow in virtual time, with faults drawn from seeds; exit code 1 on any violation")
+    .option("--seeds <number>", "how many seeds to simulate (default: 100, or 1 with --seed)", positiveNumber)
+    .option("--seed <seed>", "this seed, or the first of --seeds")
+    .option("--hours <number>", "how long things happen and go wrong, in each seed", positiveNumber, 24)
+    .option("--verbose", "every event, on standard error")
+    .option("--trace <file>", "what if: replay these jobs instead, and say what they waited and cost")
+    .option("--config <file>", "what if: with this configuration (default: MAYFLY_CONFIG, or mayfly.yaml)")
+    .option("--against <file>", "what if: beside it, with this one")
+    .option("--chart <file>", "what if: write machines and waiting jobs over time, as SVG")
+    .option("--boot-seconds <number>", "what if: from launch to claim (default: 25)", positiveNumber)
+    .option("--interruptions <percent>", "what if: spot machines taken back within an hour", percentage)
+    .addOption(jsonOption("the summary as JSON"))
+    .action((options) =>
+      run(async () => {
+        const { checkSimulateOptions, whatIfCommand } = await import("./what-if.ts");
+        checkSimulateOptions(options);
+        if (options.trace !== undefined) return whatIfCommand(options, terminal);
+        return (await import("./simulate.ts")).simulateCommand(options, terminal);
+      }),
     );
 }
 
@@ -228,6 +245,12 @@ function positiveNumber(text: string): number {
   const number = Number(text);
   if (/^\d{1,7}$/.test(text) && number > 0) return number;
   throw new InvalidArgumentError("It must be a whole number above 0.");
+}
+
+function percentage(text: string): number {
+  const number = Number(text);
+  if (/^\d{1,2}(\.\d+)?$/.test(text) && number < 100) return number;
+  throw new InvalidArgumentError("It must be a number from 0 to less than 100.");
 }
 
 function portNumber(text: string): number {

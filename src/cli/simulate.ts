@@ -3,7 +3,7 @@ import type { ViolationReport } from "../targets/sim/simulate.ts";
 import { elapsed } from "../targets/sim/trace.ts";
 import { simulationStart } from "../targets/sim/world.ts";
 import { type ExitCode, exitCodes } from "./failure.ts";
-import { paint, type Terminal } from "./terminal.ts";
+import { paint, progressBar, type Terminal } from "./terminal.ts";
 
 export interface SimulateOptions {
   readonly seeds?: number;
@@ -33,7 +33,7 @@ export async function simulateCommand(options: SimulateOptions, terminal: Termin
     },
   });
   process.off("SIGINT", stop);
-  if (terminal.interactive) process.stderr.write("\n");
+  terminal.progress("");
   if (options.json === true) terminal.printJson(summary);
   else terminal.print(summaryText(summary, terminal));
   return summary.ok ? exitCodes.ok : exitCodes.failed;
@@ -47,16 +47,12 @@ function seedsOf({ seeds, seed }: SimulateOptions): readonly string[] {
   return Array.from({ length: seeds ?? defaultSeeds }, (_, index) => String(first + index));
 }
 
-const barColumns = 30;
-
 function showProgress(terminal: Terminal, summary: RunSummary, total: number): void {
-  if (!terminal.interactive || total === 1) return;
-  const filled = Math.round((summary.seeds / total) * barColumns);
-  const bar = `${"█".repeat(filled)}${"░".repeat(barColumns - filled)}`;
+  if (total === 1) return;
   const { violations, seeds, machineHours, seconds } = summary;
   const speed = Math.round(machineHours / Math.max(seconds, 0.1));
-  process.stderr.write(
-    `\r${bar} ${seeds} of ${total} seeds, ${violations.length} violations, ${speed} machine-hours/s `,
+  terminal.progress(
+    `${progressBar(seeds / total)} ${seeds} of ${total} seeds, ${violations.length} violations, ${speed} machine-hours/s`,
   );
 }
 

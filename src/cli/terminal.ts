@@ -24,6 +24,8 @@ export interface Terminal {
   printJson(document: unknown): void;
   /** On standard error: what is not the result. */
   note(text: string): void;
+  /** On standard error, where a person sits: takes the place of the line before. An empty text leaves none. */
+  progress(text: string): void;
   /** Asks on standard error; only a word that begins with y is a yes. */
   confirm(question: string): Promise<boolean>;
 }
@@ -45,16 +47,18 @@ export function paint(screen: Pick<Screen, "colours">, style: Style | undefined,
 /** The terminal of this process. Colours follow NO_COLOR, FORCE_COLOR and what the terminal can do. */
 export function processTerminal(): Terminal {
   const { stdin, stdout, stderr } = process;
+  const interactive = stdin.isTTY === true && stderr.isTTY === true;
   return {
     screen: {
       ...(stdout.isTTY && { widthColumns: stdout.columns }),
       colours: wantsColours(stdout),
       now: Date.now(),
     },
-    interactive: stdin.isTTY === true && stderr.isTTY === true,
+    interactive,
     print: (text) => void stdout.write(`${text}\n`),
     printJson: (document) => void stdout.write(`${JSON.stringify(document, null, 2)}\n`),
     note: (text) => void stderr.write(`${text}\n`),
+    progress: (text) => void (interactive && stderr.write(`\r\x1b[K${text}`)),
     async confirm(question) {
       const reader = createInterface({ input: stdin, output: stderr });
       // Ctrl-C and Ctrl-D close the reader without an answer, which is no yes.
@@ -69,4 +73,12 @@ export function processTerminal(): Terminal {
 /** `hasColors` reads NO_COLOR itself; FORCE_COLOR cannot make a pipe coloured. */
 export function wantsColours(stream: NodeJS.WriteStream): boolean {
   return stream.isTTY === true && stream.hasColors();
+}
+
+const barColumns = 30;
+
+/** `███████░░░░░░░░`, for a part from 0 to 1. */
+export function progressBar(part: number): string {
+  const filled = Math.round(Math.min(Math.max(part, 0), 1) * barColumns);
+  return `${"█".repeat(filled)}${"░".repeat(barColumns - filled)}`;
 }
