@@ -6,13 +6,13 @@
 # Needs a POSIX shell, the POSIX tools, mktemp and curl. The protocol that it speaks and every variable that it
 # reads are described in docs/reference/machine-protocol.md.
 #
-# The credential and the JIT config never appear in an argument, because everybody on a machine may read the
-# arguments of everybody else, and never in a file. curl receives the credential on its standard input; the
+# Credentials and the JIT config never appear in an argument, because everybody on a machine may read the
+# arguments of everybody else, and never in a file. curl receives credentials on its standard input; the
 # listener receives the JIT config in the one variable that it reads and removes by itself.
 
 set -u
 # A variable that arrived exported would stay exported when it is assigned, and so reach the job.
-unset credential jit_config answer original_umask
+unset credential jit_config answer original_umask metadata metadata_token
 
 main() {
   take_credential
@@ -21,6 +21,7 @@ main() {
   trap 'finish' EXIT
   trap 'on_signal' TERM INT HUP
   read_settings
+  [ "$identity" != ec2 ] || become_instance
   prepare_directory
   claim
   prepare_hook
@@ -65,12 +66,14 @@ read_settings() {
   control_plane=${control_plane%/}
   machine=${MAYFLY_MACHINE_ID:-}
   identity=${MAYFLY_IDENTITY:-token}
+  region=${MAYFLY_REGION:-}
   runner_directory=${MAYFLY_RUNNER_DIRECTORY:-}
   runner_user=${MAYFLY_RUNNER_USER:-}
   boot_timeout=${MAYFLY_BOOT_TIMEOUT_SECONDS:-300}
   job_timeout=${MAYFLY_JOB_TIMEOUT_SECONDS:-21600}
   idle_timeout=0
   spot_notice=${MAYFLY_SPOT_NOTICE:-}
+  notice_grace=${MAYFLY_NOTICE_GRACE_SECONDS:-70}
   stop_grace=${MAYFLY_STOP_GRACE_SECONDS:-40}
   # How long a second is when the script sleeps. Only tests change it.
   unit=${MAYFLY_SECOND_MILLISECONDS:-1000}
@@ -80,21 +83,27 @@ read_settings() {
     http://?* | https://?*) ;;
     *) die "MAYFLY_URL is not an http or https address." ;;
   esac
-  case $machine in
-    '' | *[!a-z0-9-]*) die "MAYFLY_MACHINE_ID is missing or holds more than small letters, digits and dashes." ;;
+  case $identity:$machine in
+    ec2:*) ;;
+    *: | *:*[!a-z0-9-]*) die "MAYFLY_MACHINE_ID is missing or holds more than small letters, digits and dashes." ;;
   esac
   case $runner_user in
     *[!a-z0-9_-]* | -*) die "MAYFLY_RUNNER_USER is not the name of a user." ;;
   esac
   is_number "$boot_timeout" || die "MAYFLY_BOOT_TIMEOUT_SECONDS is not a whole number."
   is_number "$job_timeout" || die "MAYFLY_JOB_TIMEOUT_SECONDS is not a whole number."
+  is_number "$notice_grace" || die "MAYFLY_NOTICE_GRACE_SECONDS is not a whole number."
   is_number "$stop_grace" || die "MAYFLY_STOP_GRACE_SECONDS is not a whole number."
   is_number "$unit" || die "MAYFLY_SECOND_MILLISECONDS is not a whole number."
   command -v curl >/dev/null 2>&1 || die "There is no curl on this machine; install it in the image."
   if [ ! -x "$runner_directory/bin/Runner.Listener" ] && [ ! -x "$runner_directory/run.sh" ]; then
     die "MAYFLY_RUNNER_DIRECTORY ($runner_directory) holds neither bin/Runner.Listener nor run.sh."
   fi
-  proof POST "$control_plane" >/dev/null || die "MAYFLY_IDENTITY ($identity) is unknown, or its proof is missing."
+  case $identity in
+    ec2) ;;
+    token) proof >/dev/null || die "MAYFLY_IDENTITY is token, and its proof is missing." ;;
+    *) die "MAYFLY_IDENTITY ($identity) is unknown." ;;
+  esac
 }
 
 # The log holds what the agent says and what the listener prints. The folder `job` is the only place where the
@@ -117,35 +126,152 @@ is_number() {
   esac
 }
 
+# ------------------------------------------------------------------------------------------- EC2 instances
+
+# An instance is called what EC2 calls it, and its role proves that: nothing of its own was given to it.
+become_instance() {
+  case $region in
+    '' | *[!a-z0-9-]*) die "MAYFLY_REGION is missing or is not the name of a region." ;;
+  esac
+  require_signing_curl
+  attempt=0
+  until metadata instance-id && role_is_known; do
+    [ "$attempt" -lt 8 ] || die "The metadata service does not tell the instance's id and role; it needs IMDSv2 and a role."
+    back_off
+  done
+  spot_notice=${spot_notice:-metadata}
+}
+
+# Sets `machine` and `role`.
+role_is_known() {
+  case $metadata in
+    i-*[!a-z0-9-]*) return 1 ;;
+    i-?*) machine=ec2/$metadata ;;
+    *) return 1 ;;
+  esac
+  metadata iam/security-credentials/ || return 1
+  role=${metadata%%"$newline"*}
+  case $role in
+    '' | *[!A-Za-z0-9+=,.@_-]*) return 1 ;;
+  esac
+}
+
+# Before 7.86.0, curl signed neither the session token nor any other header that it was given.
+require_signing_curl() {
+  version=$(curl -q --version 2>/dev/null)
+  version=${version#*libcurl/}
+  version=${version%%[!0-9.]*}
+  minor=${version#*.}
+  minor=${minor%%.*}
+  if ! is_number "${version%%.*}" || ! is_number "$minor"; then
+    die "The version of curl in this image cannot be told; it must be 7.86.0 or newer."
+  fi
+  [ "$((${version%%.*} * 1000 + minor))" -ge 7086 ] ||
+    die "The curl of this image ($version) cannot sign a request with a session token; install 7.86.0 or newer."
+}
+
+# Sets `metadata` to an entry of the instance's metadata. IMDSv2 only: each answer needs a session token, which is
+# renewed when it is no longer taken. 1: there is no such entry. 2: the service does not answer.
+# metadata <path>
+metadata() {
+  for _ in 1 2; do
+    [ -n "${metadata_token:-}" ] || renew_metadata_token || return 2
+    metadata=$(metadata_request "meta-data/$1" <<EOF
+header = "X-aws-ec2-metadata-token: $metadata_token"
+EOF
+    )
+    found=${metadata##*"$newline"}
+    metadata=${metadata%"$newline"*}
+    case $found in
+      200) return 0 ;;
+      404) return 1 ;;
+      401) metadata_token= ;;
+      *) return 2 ;;
+    esac
+  done
+  return 2
+}
+
+renew_metadata_token() {
+  metadata_token=$(metadata_request api/token --request PUT <<EOF
+header = "X-aws-ec2-metadata-token-ttl-seconds: 21600"
+EOF
+  )
+  found=${metadata_token##*"$newline"}
+  metadata_token=${metadata_token%"$newline"*}
+  case $found:$metadata_token in
+    200: | 200:*[!A-Za-z0-9+/=_-]*) ;;
+    200:*) return 0 ;;
+  esac
+  metadata_token=
+  return 1
+}
+
+# Reads a curl config from standard input. The service is on this very host, so no proxy has a part in it.
+# metadata_request <path> <curl options>
+metadata_request() {
+  address=http://169.254.169.254/latest/$1
+  shift
+  curl -q --config - --silent --noproxy '*' --connect-timeout 2 --max-time 5 --write-out '\n%{http_code}' \
+    "$@" "$address" 2>/dev/null | head -c 65536
+}
+
+# Prints a text of the JSON object in `metadata`.
+# text_of <name>
+text_of() {
+  sed -n "s/.*\"$1\"[[:space:]]*:[[:space:]]*\"\([^\"]*\)\".*/\1/p" <<EOF
+$metadata
+EOF
+}
+
 # ------------------------------------------------------------------------------------------------- requests
 
 # Prints what proves to the control plane that this machine asks, as lines of a curl config file. The one place
-# that knows kinds of proof; the method and the address are there for proofs that sign the request.
-# proof <method> <address>
+# that knows kinds of proof.
 proof() {
   case $identity in
     token)
-      # Anything else could end the quoted text and add options.
-      case $credential in
-        '' | *[!A-Za-z0-9._~+/=-]*) return 1 ;;
-      esac
+      is_plain "$credential" || return 1
       cat <<EOF
 header = "Authorization: Bearer $credential"
+EOF
+      ;;
+    ec2)
+      # Asked for each time: a role's credentials are replaced while a job runs.
+      metadata "iam/security-credentials/$role" || return 1
+      access_key=$(text_of AccessKeyId)
+      secret_key=$(text_of SecretAccessKey)
+      session_token=$(text_of Token)
+      is_plain "$access_key" && is_plain "$secret_key" && is_plain "$session_token" || return 1
+      cat <<EOF
+aws-sigv4 = "aws:amz:$region:execute-api"
+user = "$access_key:$secret_key"
+header = "x-amz-security-token: $session_token"
 EOF
       ;;
     *) return 1 ;;
   esac
 }
 
+# Anything else could end the quoted text of a config file and add options.
+is_plain() {
+  case $1 in
+    '' | *[!A-Za-z0-9._~+/=-]*) return 1 ;;
+  esac
+}
+
 # Prints the body of the answer and then, on its own line, the status; 000 when there was no answer. `-q` comes
-# first: a ~/.curlrc that a job left behind must not be read.
+# first: a ~/.curlrc that a job left behind must not be read. Nothing is asked without a proof: the refusal would
+# be taken for the control plane's word.
 # request <claim|report> <curl options that make the body>
 request() {
   address=$control_plane/v1/machines/$machine/$1
   shift
-  proof POST "$address" |
-    curl -q --config - --silent --show-error --globoff --proto '=http,https' --request POST \
-      --connect-timeout 10 --max-time 30 --write-out '\n%{http_code}' "$@" "$address" 2>>"$log" |
+  evidence=$(proof) || return 0
+  curl -q --config - --silent --show-error --globoff --proto '=http,https' --request POST \
+    --connect-timeout 10 --max-time 30 --write-out '\n%{http_code}' "$@" "$address" 2>>"$log" <<EOF |
+$evidence
+EOF
     head -c 65536
 }
 
@@ -183,13 +309,23 @@ claim() {
         fi
         say "The answer to the claim cannot be understood; asking again."
         ;;
-      401 | 403 | 404 | 409) die "The control plane refuses the claim with status $status." ;;
+      401 | 403 | 404 | 409) refused ;;
       *) say "The claim was not answered (status ${status:-000}); asking again." ;;
     esac
     now
     [ "$now" -lt "$claim_until" ] || die "No claim succeeded within $boot_timeout seconds."
     back_off
   done
+}
+
+# What the control plane says itself is final. A gateway in front of it that verifies signatures answers with 403, also
+# to those of a role that is too young, or while the clock of a machine that boots is not right yet.
+refused() {
+  [ "$identity:$status" != ec2:403 ] || {
+    say "The signature of the claim was refused (status 403); asking again."
+    return 0
+  }
+  die "The control plane refuses the claim with status $status."
 }
 
 # Reads `key=value` lines. Keys that are not known are left alone, so that the protocol can grow.
@@ -286,9 +422,9 @@ start_listener() {
     # Without it, a version that GitHub no longer serves would look like any other failure.
     export ACTIONS_RUNNER_RETURN_VERSION_DEPRECATED_EXIT_CODE=1
     # The machine's id and folder stay: they are how leftovers of a job are found.
-    unset MAYFLY_URL MAYFLY_IDENTITY MAYFLY_POWER_OFF MAYFLY_RUNNER_USER MAYFLY_SPOT_NOTICE MAYFLY_LOG \
-      MAYFLY_SHELL MAYFLY_SECOND_MILLISECONDS MAYFLY_BOOT_TIMEOUT_SECONDS MAYFLY_JOB_TIMEOUT_SECONDS \
-      MAYFLY_STOP_GRACE_SECONDS
+    unset MAYFLY_URL MAYFLY_IDENTITY MAYFLY_REGION MAYFLY_POWER_OFF MAYFLY_RUNNER_USER MAYFLY_SPOT_NOTICE \
+      MAYFLY_LOG MAYFLY_SHELL MAYFLY_SECOND_MILLISECONDS MAYFLY_BOOT_TIMEOUT_SECONDS MAYFLY_JOB_TIMEOUT_SECONDS \
+      MAYFLY_STOP_GRACE_SECONDS MAYFLY_NOTICE_GRACE_SECONDS
     if [ -x bin/Runner.Listener ]; then
       set -- ./bin/Runner.Listener run --startuptype service
     else
@@ -409,6 +545,8 @@ watch_over() {
   trap 'exit 0' USR1
   stop_since=
   started_at=
+  noticed_at=
+  ticks=0
   while :; do
     nap 1
     now
@@ -440,11 +578,18 @@ notice_progress() {
 }
 
 notice_interruption() {
-  [ ! -e "$directory/told-interrupted" ] || return 0
-  interruption_notice || return 0
-  tell interrupted "$notice"
-  # A running job may still end in time; a listener without one would only catch a job that cannot.
-  [ -e "$directory/job/started" ] || request_stop "The machine will be taken: $notice"
+  ticks=$((ticks + 1))
+  # The metadata service is asked every five seconds, as its maker recommends.
+  [ "$((ticks % 5))" -eq 1 ] || [ "$spot_notice" != metadata ] || return 0
+  if [ ! -e "$directory/told-interrupted" ] && interruption_notice; then
+    noticed_at=$now
+    tell interrupted "$notice"
+    # A running job may still end in time; a listener without one would only catch a job that cannot.
+    [ -e "$directory/job/started" ] || request_stop "The machine will be taken: $notice"
+  elif [ ! -e "$directory/told-at-risk" ] && risk_notice; then
+    tell at-risk "$notice"
+    [ -e "$directory/job/started" ] || request_stop "The machine may be taken: $notice"
+  fi
 }
 
 notice_limits() {
@@ -457,6 +602,9 @@ notice_limits() {
   elif [ -n "$started_at" ]; then
     [ "$((now - started_at))" -lt "$job_timeout" ] ||
       request_stop "The job has reached its limit of $job_timeout seconds."
+    # Stopped, the job fails at once, with its log; cut off, GitHub waits for its runner for ten minutes.
+    [ -z "$noticed_at" ] || [ "$((now - noticed_at))" -lt "$notice_grace" ] ||
+      request_stop "The machine will be taken, and the job has not ended $notice_grace seconds after the notice."
   elif [ "$idle_timeout" -gt 0 ] && [ "$((now - begun_at))" -ge "$idle_timeout" ]; then
     request_stop "No job came within $idle_timeout seconds."
   fi
@@ -469,8 +617,7 @@ request_stop() {
   signal_listener TERM
 }
 
-# Sets `notice` when the machine will be taken away. The one place that knows where such notices appear; the
-# metadata services of the clouds belong here.
+# Sets `notice` when the machine will be taken away. The one place that knows where such notices appear.
 interruption_notice() {
   case $spot_notice in
     file:*)
@@ -479,8 +626,20 @@ interruption_notice() {
       IFS= read -r notice <"${spot_notice#file:}" || :
       notice=$(printf '%.200s' "${notice:-no detail}")
       ;;
+    metadata)
+      metadata spot/instance-action || return 1
+      notice="EC2 takes the instance back: $(text_of action) at $(text_of time)"
+      notice=$(printf '%.200s' "$notice")
+      ;;
     *) return 1 ;;
   esac
+}
+
+# Sets `notice` when the machine is more likely than others to be taken away. It may never be.
+risk_notice() {
+  [ "$spot_notice" = metadata ] || return 1
+  metadata events/recommendations/rebalance || return 1
+  notice=$(printf '%.200s' "EC2 recommends to move away from the instance since $(text_of noticeTime)")
 }
 
 # For a machine that has not claimed yet: it has nothing to lose.

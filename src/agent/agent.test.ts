@@ -5,7 +5,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
+import { type MetadataService, startMetadataService } from "../../test/support/metadata-service.ts";
+import { verifySignature } from "../../test/support/signature-verifier.ts";
 import {
+  type MachineRequest,
   runAnswer,
   type StubAnswer,
   type StubControlPlane,
@@ -321,12 +324,171 @@ describe("reports", () => {
   });
 });
 
+for (const shell of shells) {
+  describe(`the agent on an EC2 instance, in ${shell}`, () => {
+    it("claims and reports under the instance's id, each request signed with the role, token and all", async () => {
+      const run = await runAgent({ shell, listener: listeners.crash, instance: true, watchArguments: true });
+      expect(run.steps).toEqual(["exited"]);
+      // The log went up too: its signature covers the body.
+      expect(run.exited?.log).toContain("Unhandled exception");
+      expect(run.controlPlane.requests.map((one) => one.machineId)).toEqual(
+        run.controlPlane.requests.map(() => `ec2/${instanceId}`),
+      );
+      for (const request of run.controlPlane.requests) {
+        expect(verdictOn(request, run.metadata)).toMatchObject({
+          kind: "valid",
+          signedHeaders: expect.arrayContaining(["host", "x-amz-date", "x-amz-security-token"]),
+        });
+      }
+      // A control: the watch saw the requests.
+      expect(run.arguments).toContain("/v1/machines/ec2/");
+      const seen = [run.arguments, run.output, run.exited?.log ?? ""].join("\n");
+      expect(seen).not.toContain(run.metadata?.credentials.secretAccessKey);
+      expect(seen).not.toContain(run.metadata?.credentials.sessionToken.slice(0, 40));
+    });
+
+    it("goes on with new credentials and a new metadata token when the old ones end", async () => {
+      const run = await runAgent({
+        shell,
+        listener: `${startJob} while [ ! -e "$HOME/finish" ]; do sleep 0.05; done; exit 0`,
+        instance: true,
+        during: async ({ controlPlane, metadata, home }) => {
+          await until(() => controlPlane.steps().includes("job-started"));
+          metadata?.replaceCredentials();
+          metadata?.expireTokens();
+          await writeFile(join(home, "finish"), "");
+        },
+      });
+      expect(run.steps).toEqual(["listening", "job-started", "exited"]);
+      const keys = run.controlPlane.requests.map((request) => {
+        const verdict = verdictOn(request, run.metadata);
+        return verdict.kind === "valid" ? verdict.accessKeyId : verdict.because;
+      });
+      expect(new Set(keys)).toEqual(new Set(Object.keys(run.metadata?.credentialsByKey() ?? {})));
+      expect(keys.at(-1)).toBe(run.metadata?.credentials.accessKeyId);
+    });
+
+    it("hears of an interruption from the metadata service, and stops the listener that has no job", async () => {
+      const run = await runAgent({
+        shell,
+        listener: listeners.idle,
+        instance: true,
+        during: async ({ controlPlane, metadata }) => {
+          await until(() => controlPlane.steps().includes("listening"));
+          metadata?.announceInterruption("2026-11-21T08:22:00Z");
+        },
+      });
+      expect(run.steps).toEqual(["listening", "interrupted", "exited"]);
+      expect(run.controlPlane.lastReport("interrupted")?.detail).toBe(
+        "EC2 takes the instance back: terminate at 2026-11-21T08:22:00Z",
+      );
+    });
+  });
+}
+
+describe("on an EC2 instance", () => {
+  it("a job that has not ended when the instance is about to be taken is stopped, so that it fails at once", async () => {
+    const run = await runAgent({
+      listener: listeners.longJob,
+      instance: true,
+      environment: { MAYFLY_NOTICE_GRACE_SECONDS: "1" },
+      during: async ({ controlPlane, metadata }) => {
+        await until(() => controlPlane.steps().includes("job-started"));
+        metadata?.announceInterruption("2026-11-21T08:22:00Z");
+      },
+    });
+    expect(run.steps).toEqual(["listening", "job-started", "interrupted", "exited"]);
+    expect(run.exited).toMatchObject({ "exit-code": "143", "ran-job": "true" });
+    expect(run.exited?.log).toContain("has not ended 1 seconds after the notice");
+  });
+
+  it("a recommendation to move away stops an idle listener, and leaves a job alone", async () => {
+    const idle = await runAgent({
+      listener: listeners.idle,
+      instance: true,
+      during: async ({ controlPlane, metadata }) => {
+        await until(() => controlPlane.steps().includes("listening"));
+        metadata?.recommendRebalance("2026-11-21T08:20:00Z");
+      },
+    });
+    expect(idle.steps).toEqual(["listening", "at-risk", "exited"]);
+    expect(idle.controlPlane.lastReport("at-risk")?.detail).toContain("2026-11-21T08:20:00Z");
+    const busy = await runAgent({
+      listener: `${startJob} while [ ! -e "$HOME/finish" ]; do sleep 0.05; done; exit 0`,
+      instance: true,
+      environment: { MAYFLY_NOTICE_GRACE_SECONDS: "0" },
+      during: async ({ controlPlane, metadata, home }) => {
+        await until(() => controlPlane.steps().includes("job-started"));
+        metadata?.recommendRebalance("2026-11-21T08:20:00Z");
+        await until(() => controlPlane.steps().includes("at-risk"));
+        await writeFile(join(home, "finish"), "");
+      },
+    });
+    expect(busy.exited).toMatchObject({ "exit-code": "0", "ran-job": "true" });
+  });
+
+  it("a machine that is not known yet, or whose signature is refused, asks again; another refusal is final", async () => {
+    const run = await runAgent({
+      listener: listeners.normalJob,
+      instance: true,
+      claims: [{ status: 503 }, { status: 403 }, runAnswer()],
+    });
+    expect(run.steps.at(-1)).toBe("exited");
+    const refused = await runAgent({
+      listener: listeners.normalJob,
+      instance: true,
+      claims: [{ status: 401 }],
+    });
+    expect(refused.output).toContain("refuses the claim with status 401");
+  });
+
+  it("nothing is sent without a signature while the metadata service is silent", async () => {
+    const run = await runAgent({
+      listener: listeners.normalJob,
+      instance: true,
+      claims: [{ status: 503 }, runAnswer()],
+      during: async ({ controlPlane, metadata }) => {
+        await until(() => controlPlane.requests.length === 1);
+        metadata?.silence(true);
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        metadata?.silence(false);
+      },
+    });
+    expect(run.controlPlane.requests.map((one) => verdictOn(one, run.metadata).kind)).not.toContain(
+      "invalid",
+    );
+    expect(run.steps.at(-1)).toBe("exited");
+  });
+
+  it.each(["7.81.0", "7.85.0"])(
+    "an image with curl %s is refused, as its requests would be",
+    async (version) => {
+      const run = await runAgent({ listener: listeners.normalJob, instance: true, curlVersion: version });
+      expect(run.status).toBe(1);
+      expect(run.output).toContain(`The curl of this image (${version}) cannot sign`);
+      expect(run.controlPlane.requests).toEqual([]);
+    },
+  );
+
+  it.each(["7.86.0", "8.5.0", "10.0.1"])("an image with curl %s is taken", async (version) => {
+    const run = await runAgent({ listener: listeners.normalJob, instance: true, curlVersion: version });
+    expect(run.steps.at(-1)).toBe("exited");
+  });
+
+  it("an instance without a role ends, and says so", async () => {
+    const run = await runAgent({ listener: listeners.normalJob, instance: "without-role" });
+    expect(run.status).toBe(1);
+    expect(run.output).toContain("does not tell the instance's id and role");
+  });
+});
+
 describe("settings that are wrong", () => {
   it.each([
     ["MAYFLY_URL", "ftp://example.com", "not an http or https address"],
     ["MAYFLY_URL", 'http://example.com/"', "character that no address needs"],
     ["MAYFLY_MACHINE_ID", "../etc", "MAYFLY_MACHINE_ID"],
-    ["MAYFLY_CREDENTIAL", 'a"b', "MAYFLY_IDENTITY"],
+    ["MAYFLY_CREDENTIAL", 'a"b', "its proof is missing"],
+    ["MAYFLY_NOTICE_GRACE_SECONDS", "1m", "not a whole number"],
     ["MAYFLY_IDENTITY", "stars", "MAYFLY_IDENTITY (stars)"],
     ["MAYFLY_RUNNER_DIRECTORY", "/nowhere", "neither bin/Runner.Listener nor run.sh"],
     ["MAYFLY_RUNNER_USER", "$(reboot)", "not the name of a user"],
@@ -369,6 +531,18 @@ it.skipIf(!isInstalled("shellcheck"))("passes shellcheck", () => {
 
 // ------------------------------------------------------------------------------------------------ harness
 
+const instanceId = "i-0abc1234def567890";
+const region = "eu-west-1";
+
+function verdictOn(request: MachineRequest, metadata: MetadataService | undefined) {
+  return verifySignature(request, {
+    service: "execute-api",
+    region,
+    now: Date.now(),
+    credentials: metadata?.credentialsByKey() ?? {},
+  });
+}
+
 interface AgentOptions {
   readonly listener: string;
   readonly shell?: string;
@@ -380,6 +554,10 @@ interface AgentOptions {
   readonly hookIn?: ".env";
   readonly watchArguments?: boolean;
   readonly openToAll?: boolean;
+  /** It runs on an EC2 instance: with a metadata service, and nothing that was given to it. */
+  readonly instance?: true | "without-role";
+  /** What `curl --version` says. */
+  readonly curlVersion?: string;
   readonly during?: (running: RunningAgent) => Promise<void>;
 }
 
@@ -387,6 +565,7 @@ interface RunningAgent {
   readonly process: ChildProcess;
   readonly controlPlane: StubControlPlane;
   readonly home: string;
+  readonly metadata: MetadataService | undefined;
   notice(text: string): Promise<void>;
 }
 
@@ -400,6 +579,7 @@ async function runAgent(options: AgentOptions) {
     ...(options.reports === undefined ? {} : { reports: options.reports }),
   });
   cleanUps.push(() => controlPlane.close());
+  const instance = options.instance === undefined ? undefined : await startInstance(root, options);
   const [command = "sh", ...before] = shell.split(" ");
   const child = spawn(command, [...before, agent], {
     env: {
@@ -417,6 +597,7 @@ async function runAgent(options: AgentOptions) {
       MAYFLY_SHELL: shell,
       MAYFLY_SECOND_MILLISECONDS: "20",
       ...places.environment,
+      ...instance?.environment,
       ...options.environment,
     },
     stdio: ["ignore", "pipe", "pipe"],
@@ -431,11 +612,13 @@ async function runAgent(options: AgentOptions) {
     process: child,
     controlPlane,
     home: places.home,
+    metadata: instance?.metadata,
     notice: (text) => writeFile(places.notice, text),
   });
   const status = await ended;
   return {
     ...places,
+    metadata: instance?.metadata,
     status,
     output,
     controlPlane,
@@ -465,6 +648,34 @@ async function prepareFolders(root: string, options: AgentOptions) {
     else environment.ACTIONS_RUNNER_HOOK_JOB_STARTED = hook;
   }
   return { runnerDirectory, home, temporaryDirectory, environment, notice: join(root, "notice") };
+}
+
+/** The address of the metadata service is the same everywhere, so a `curl` that comes first leads to this one. */
+async function startInstance(root: string, options: AgentOptions) {
+  const metadata = await startMetadataService({
+    instanceId,
+    region,
+    ...(options.instance === true && { role: "mayfly-machine" }),
+  });
+  cleanUps.push(() => metadata.close());
+  const folder = join(root, "programs");
+  await mkdir(folder);
+  const version =
+    options.curlVersion === undefined
+      ? ""
+      : `case "$*" in *--version) echo "curl ${options.curlVersion} (test) libcurl/${options.curlVersion} X/1"; exit ;; esac`;
+  const curl = execFileSync("which", ["curl"], { encoding: "utf8" }).trim();
+  const script = `#!/bin/sh\n${version}\nexec ${curl} "$@" --connect-to 169.254.169.254:80:127.0.0.1:${metadata.port}\n`;
+  await writeFile(join(folder, "curl"), script, { mode: 0o755 });
+  const environment = {
+    PATH: `${folder}:${process.env.PATH}`,
+    MAYFLY_IDENTITY: "ec2",
+    MAYFLY_REGION: region,
+    MAYFLY_MACHINE_ID: "",
+    MAYFLY_CREDENTIAL: "",
+    MAYFLY_SPOT_NOTICE: "",
+  };
+  return { metadata, environment };
 }
 
 function newDirectory(): string {

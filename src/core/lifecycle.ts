@@ -200,6 +200,9 @@ export function eventOfReport(report: MachineReport): MachineEvent {
       return { kind: "job-started" };
     case "interrupted":
       return { kind: "interrupted", detail: report.detail };
+    case "at-risk":
+      // It may never be taken: by this event of the table a job goes on, and none is begun.
+      return { kind: "retire", because: "interrupted", detail: report.detail };
     case "exited":
       return { kind: "exited", exitCode: report.exitCode, ranJob: report.ranJob };
   }

@@ -410,6 +410,7 @@ export type MachineReport =
   | { readonly step: "listening" }
   | { readonly step: "job-started" }
   | { readonly step: "interrupted"; readonly detail: string }
+  | { readonly step: "at-risk"; readonly detail: string }
   | { readonly step: "exited"; readonly exitCode: number; readonly ranJob: boolean; readonly log?: string };
 
 /** What happened outside, as it travels through the lifecycle queue. */

@@ -8,6 +8,7 @@ import {
   type LaunchRefusal,
   marketRefusal,
   poolsToAvoid,
+  rememberInterruption,
   rememberRefusal,
 } from "./retry.ts";
 
@@ -34,6 +35,16 @@ it("waits double so long with every failure, up to the limit", () => {
 });
 
 describe("the memory of refusals", () => {
+  it("skips the pool from which a machine is taken back, and no other, for longer each time", () => {
+    const taken = { purchase: "spot", pool: "a", detail: "It is taken back." } as const;
+    const once = rememberInterruption([], taken, start, timing);
+    expect(poolsToAvoid(once, "spot", start + 59_999)).toEqual(["a"]);
+    expect(poolsToAvoid(once, "spot", start + 60_000)).toEqual([]);
+    expect(marketRefusal(once, "spot", start)).toBeUndefined();
+    const twice = rememberInterruption(once, taken, start + 60_000, timing);
+    expect(poolsToAvoid(twice, "spot", start + 179_999)).toEqual(["a"]);
+  });
+
   it("skips the market and each pool for a while", () => {
     const memory = rememberRefusal([], refusal, start, timing);
     expect(marketRefusal(memory, "spot", start + 59_999)).toMatchObject({ pool: everyPool, code: "NO" });

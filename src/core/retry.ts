@@ -30,11 +30,46 @@ export function rememberRefusal(
   refusals: readonly PoolRefusal[],
   refusal: LaunchRefusal,
   now: Instant,
-  timing: { readonly capacityBackoffSeconds: number; readonly capacityBackoffLimitSeconds: number },
+  timing: Backoff,
+): readonly PoolRefusal[] {
+  return rememberPools(refusals, { ...refusal, pools: [everyPool, ...refusal.pools] }, now, timing);
+}
+
+/**
+ * The capacity memory after a machine that the provider takes back, or recommends to move away from: its pool is
+ * short, and the next machine there would meet the same. It says nothing of other pools.
+ */
+export function rememberInterruption(
+  refusals: readonly PoolRefusal[],
+  taken: { readonly purchase: Purchase; readonly pool: string; readonly detail: string },
+  now: Instant,
+  timing: Backoff,
+): readonly PoolRefusal[] {
+  const { purchase, pool, detail } = taken;
+  const refusal = {
+    purchase,
+    kind: "capacity",
+    code: "INTERRUPTED",
+    message: detail,
+    pools: [pool],
+  } as const;
+  return rememberPools(refusals, refusal, now, timing);
+}
+
+interface Backoff {
+  readonly capacityBackoffSeconds: number;
+  readonly capacityBackoffLimitSeconds: number;
+}
+
+function rememberPools(
+  refusals: readonly PoolRefusal[],
+  refusal: LaunchRefusal,
+  now: Instant,
+  timing: Backoff,
 ): readonly PoolRefusal[] {
   const kept = refusals.filter((entry) => entry.until + timing.capacityBackoffLimitSeconds * 1000 > now);
   const next = new Map(kept.map((entry) => [keyOf(entry.pool, entry.purchase), entry]));
-  for (const pool of new Set([everyPool, ...refusal.pools])) {
+  for (const pool of new Set(refusal.pools)) {
     const key = keyOf(pool, refusal.purchase);
     const before = next.get(key);
     // Several machines of one launch are refused at the same instant: that is one refusal, not a row of them.
@@ -67,7 +102,7 @@ export function rememberEarlyEnd(
   refusals: readonly PoolRefusal[],
   ended: { readonly purchase: Purchase; readonly detail: string },
   now: Instant,
-  timing: { readonly capacityBackoffSeconds: number; readonly capacityBackoffLimitSeconds: number },
+  timing: Backoff,
 ): readonly PoolRefusal[] {
   const isRow = (entry: PoolRefusal): boolean =>
     entry.pool === earlyEnds && entry.purchase === ended.purchase;

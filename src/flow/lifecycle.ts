@@ -13,7 +13,7 @@ import type {
   MachineReport,
   Policy,
 } from "../core/model.ts";
-import { forgetEarlyEnds, rememberEarlyEnd } from "../core/retry.ts";
+import { forgetEarlyEnds, rememberEarlyEnd, rememberInterruption } from "../core/retry.ts";
 import { admit, routeJob } from "../core/route.ts";
 import type { Ports } from "../ports/ports.ts";
 import { commitFleet, type Outcome } from "./commit-fleet.ts";
@@ -85,12 +85,21 @@ function recordAfter(
   const { purchase, detail = "" } = after;
   const wasOfUse = after.times.online !== undefined || after.times.started !== undefined;
   const lost = before.reason === undefined && after.reason === "lost";
-  const refusals = wasOfUse
+  const known = wasOfUse
     ? forgetEarlyEnds(record.refusals, purchase)
     : lost
       ? rememberEarlyEnd(record.refusals, { purchase, detail }, clock.now(), timing)
       : record.refusals;
+  const { pool } = after;
+  const refusals =
+    pool !== undefined && isTakenBack(after) && !isTakenBack(before)
+      ? rememberInterruption(known, { purchase, pool, detail }, clock.now(), timing)
+      : known;
   return refusals === record.refusals ? undefined : { ...record, refusals };
+}
+
+function isTakenBack(machine: Machine): boolean {
+  return machine.interruptedAt !== undefined || machine.reason === "interrupted";
 }
 
 interface Touched {

@@ -100,9 +100,9 @@ describe("an idle machine", () => {
   );
 
   it.each(["interruption-notice", "at-risk"] as const)(
-    "ends on %s, and another one takes the job",
+    "ends at the event %s, and one in another pool takes the job",
     async (what) => {
-      const world = new World();
+      const world = new World({ pools: ["a", "b"] });
       world.github.queueJob();
       await world.runUntil(() => world.anyAgent((agent) => agent.state === "connecting"));
       const [agent] = [...world.agents.values()];
@@ -116,7 +116,11 @@ describe("an idle machine", () => {
       });
       await endsWithNothingLeft(world, 120);
       expect(world.compute.launchCount).toBe(2);
-      expect((await world.machines()).map((machine) => machine.reason)).toEqual(["interrupted", "completed"]);
+      const machines = await world.machines();
+      expect(machines.map(({ reason, pool }) => [reason, pool])).toEqual([
+        ["interrupted", "a"],
+        ["completed", "b"],
+      ]);
     },
   );
 });

@@ -1,10 +1,12 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
+import type { SignedRequest } from "./signature-verifier.ts";
 
 /** What one request of a machine is answered with. `hang-up` closes the connection without an answer. */
 export type StubAnswer = { readonly status: number; readonly body?: string } | "hang-up";
 
-export interface MachineRequest {
+export interface MachineRequest extends SignedRequest {
+  /** What the machine calls itself: its id, or its compute and provider id. */
   readonly machineId: string;
   readonly what: string;
   readonly authorization: string | undefined;
@@ -35,8 +37,13 @@ export async function startStubControlPlane(script: StubScript): Promise<StubCon
   const server = createServer(async (request, response) => {
     let body = "";
     for await (const chunk of request) body += chunk;
-    const [, machineId = "", what = ""] = /^\/v1\/machines\/([^/]+)\/(\w+)$/.exec(request.url ?? "") ?? [];
+    const [, machineId = "", what = ""] = /^\/v1\/machines\/(.+)\/(\w+)$/.exec(request.url ?? "") ?? [];
     const seen: MachineRequest = {
+      method: request.method ?? "",
+      path: request.url ?? "",
+      query: "",
+      headers: joined(request.headersDistinct),
+      body,
       machineId,
       what,
       authorization: request.headers.authorization,
@@ -67,6 +74,10 @@ export async function startStubControlPlane(script: StubScript): Promise<StubCon
         server.close(() => resolve());
       }),
   };
+}
+
+function joined(headers: NodeJS.Dict<string[]>): Readonly<Record<string, string | undefined>> {
+  return Object.fromEntries(Object.entries(headers).map(([name, values]) => [name, values?.join(",")]));
 }
 
 function answerTo(

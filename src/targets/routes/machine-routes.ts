@@ -71,17 +71,19 @@ const logLengthLimit = 16 * 1024;
 /** The report, or a sentence that says what is wrong with it. */
 function parseReport(body: string): MachineReport | string {
   const form = new URLSearchParams(body);
-  switch (form.get("step")) {
+  const step = form.get("step");
+  switch (step) {
     case "listening":
       return { step: "listening" };
     case "job-started":
       return { step: "job-started" };
     case "interrupted":
-      return { step: "interrupted", detail: (form.get("detail") ?? "").slice(0, detailLengthLimit) };
+    case "at-risk":
+      return { step, detail: (form.get("detail") ?? "").slice(0, detailLengthLimit) };
     case "exited":
       return parseExit(form);
     default:
-      return "The field step is none of listening, job-started, interrupted and exited.";
+      return "The field step is none of listening, job-started, interrupted, at-risk and exited.";
   }
 }
 

@@ -47,7 +47,7 @@ export type AgentState =
   | "dead";
 
 const pausesSeconds = [1, 2, 4, 8, 15];
-const reportTries = { listening: 4, "job-started": 4, interrupted: 4, exited: 10 } as const;
+const reportTries = { listening: 4, "job-started": 4, interrupted: 4, "at-risk": 4, exited: 10 } as const;
 
 /**
  * A machine from boot to power off, by the rules of docs/reference/machine-protocol.md: claim, listen, run one job,
@@ -341,7 +341,7 @@ export class Agent {
 
 function formOf(report: MachineReport): string {
   const form = new URLSearchParams({ step: report.step });
-  if (report.step === "interrupted") form.set("detail", report.detail);
+  if ("detail" in report) form.set("detail", report.detail);
   if (report.step === "exited") {
     form.set("exit-code", String(report.exitCode));
     form.set("ran-job", String(report.ranJob));
