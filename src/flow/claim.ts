@@ -19,11 +19,13 @@ import {
 import type { Secret } from "../core/secret.ts";
 import type { MintResult } from "../ports/github.ts";
 import type { Proof } from "../ports/identity.ts";
-import type { Ports } from "../ports/ports.ts";
+import type { Ports as AllPorts } from "../ports/ports.ts";
 import { askingMachine, type Turned } from "./asking-machine.ts";
 import { commitFleet, type Outcome } from "./commit-fleet.ts";
 import { sayGivenUp } from "./give-up.ts";
 import { poke } from "./pokes.ts";
+
+type Ports = Pick<AllPorts, "identity" | "store" | "github" | "work" | "log" | "clock">;
 
 /**
  * What a machine is told. `refused` has an HTTP status: 401 unproven, 404 unknown, 409 had its answer, 503 not known

@@ -1,6 +1,8 @@
 import { scopeName, scopeOf } from "../core/demand.ts";
 import type { Machine, Policy, Scope } from "../core/model.ts";
-import type { Ports } from "../ports/ports.ts";
+import type { Ports as AllPorts } from "../ports/ports.ts";
+
+type Ports = Pick<AllPorts, "github">;
 
 /**
  * Where a machine's runner is registered. `none`: GitHub knows none of this name, so no job runs on the machine.

@@ -15,9 +15,11 @@ import type {
 } from "../core/model.ts";
 import { forgetEarlyEnds, rememberEarlyEnd, rememberInterruption } from "../core/retry.ts";
 import { admit, routeJob } from "../core/route.ts";
-import type { Ports } from "../ports/ports.ts";
+import type { Ports as AllPorts } from "../ports/ports.ts";
 import { commitFleet, type Outcome } from "./commit-fleet.ts";
 import { poke, pokeAllFleets } from "./pokes.ts";
+
+type Ports = Pick<AllPorts, "store" | "work" | "log" | "clock">;
 
 /**
  * Stage **lifecycle**: what happened outside, put through the state tables. Any event may come twice, late, early
@@ -201,7 +203,7 @@ function log(ports: Ports, machine: Machine | undefined, event: MachineEvent): v
 
 /** Stage **lifecycle**, from the machine's side: what it reports of itself, once it has proved who it is. */
 export async function receiveReport(
-  ports: Ports,
+  ports: Pick<AllPorts, "lifecycle" | "log" | "clock">,
   machineId: MachineId,
   report: MachineReport,
 ): Promise<void> {

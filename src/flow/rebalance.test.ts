@@ -2,6 +2,9 @@ import { describe, expect, it } from "vitest";
 import { policy, preset, repository } from "../../test/builders.ts";
 import { World } from "../../test/support/world.ts";
 import { MayflyError } from "../core/errors.ts";
+import type { Poke } from "../core/model.ts";
+import type { Github } from "../ports/github.ts";
+import type { Ports } from "../ports/ports.ts";
 import { rebalance } from "./rebalance.ts";
 
 const goneForGood = new MayflyError({
@@ -33,6 +36,40 @@ describe("rebalance", () => {
     await rebalance(world.ports, world.policy);
     expect(await world.store.findJob(job.id)).toMatchObject({ state: "queued" });
     await endsWithNothingLeft(world);
+  });
+
+  it("asks GitHub nothing more when its time is up, and every repository has its turn in some round", async () => {
+    const names = ["a", "b", "c", "d", "e"];
+    const world = new World();
+    for (const name of names) world.github.queueJob({ repository: repository({ name }), runSeconds: 1 });
+    await world.runUntilQuiet();
+    world.github.queueJob({ runSeconds: 3_000 });
+    await world.run(5);
+    const asked = new Set<string>();
+    const pokes: Poke[] = [];
+    let elapsed = 0;
+    const github: Partial<Github> = {
+      listDeliveries: async () => [],
+      async listQueuedJobs({ name }) {
+        asked.add(name);
+        elapsed += 20_000;
+        return [];
+      },
+    };
+    const ports: Ports = {
+      ...world.ports,
+      clock: { ...world.ports.clock, now: () => world.now() + elapsed },
+      github: Object.assign(Object.create(world.ports.github) as Github, github),
+      work: { send: async (poke) => void pokes.push(poke) },
+    };
+    await rebalance(ports, world.policy, { until: ports.clock.now() + 30_000 });
+    expect(asked.size).toBe(2);
+    expect(pokes).toMatchObject([{ stage: "scaleup" }]);
+    for (let round = 0; round < 10; round++) {
+      elapsed += 60_000;
+      await rebalance(ports, world.policy, { until: ports.clock.now() + 30_000 });
+    }
+    expect([...asked].sort()).toEqual(["a", "app", "b", "c", "d", "e"]);
   });
 
   it("finds a job that was let go, of which no delivery told", async () => {

@@ -1,7 +1,7 @@
 import { scopeName } from "../core/demand.ts";
 import { MayflyError } from "../core/errors.ts";
 import { jobAfter, jobGivenUp } from "../core/lifecycle.ts";
-import type { Job, JobEvent, JobId, Ledger, Machine, Policy, Scope } from "../core/model.ts";
+import type { Instant, Job, JobEvent, JobId, Ledger, Machine, Policy, Scope } from "../core/model.ts";
 import {
   believedQueued,
   deliveriesToRedeliver,
@@ -11,12 +11,21 @@ import {
 } from "../core/rebalance.ts";
 import { fleetIdOf, resolveSpec } from "../core/route.ts";
 import type { RepositoryAddress, Runner } from "../ports/github.ts";
-import type { Ports } from "../ports/ports.ts";
+import type { Ports as AllPorts } from "../ports/ports.ts";
 import { commitFleet } from "./commit-fleet.ts";
 import { sayGivenUp } from "./give-up.ts";
 import { applyJobEvent, applyMachineEvent } from "./lifecycle.ts";
 import { poke } from "./pokes.ts";
 import { recordDemand } from "./webhook.ts";
+
+type Ports = Pick<AllPorts, "github" | "store" | "work" | "log" | "clock">;
+
+/** The ports of one round, which may have only so much time. */
+interface Round extends Ports {
+  readonly until: Instant | undefined;
+  /** What there was no time for. */
+  skipped: number;
+}
 
 const deliveryLookbackSeconds = 60 * 60;
 const deliverySettleSeconds = 20;
@@ -32,23 +41,31 @@ const runnerSettleSeconds = 60;
  * Stage **rebalance**: demand that nobody told us about, and events that were lost. Its sources are independent of
  * one another: one that fails is reported and tried again in the next round, and the others go on. `isFirst`: nothing
  * was asked since the process started, so that a ledger which knows no repository asks where the App is installed.
+ * `until`: after it GitHub is asked nothing more, and the round ends soon; the next one begins somewhere else.
  */
 export async function rebalance(
   ports: Ports,
   policy: Policy,
-  options: { readonly isFirst?: boolean } = {},
+  options: { readonly isFirst?: boolean; readonly until?: Instant } = {},
 ): Promise<void> {
+  const round: Round = { ...ports, until: options.until, skipped: 0 };
   const listed = new Set<JobId>();
-  await attempt(ports, "Failed deliveries could not be sent again.", () => redeliver(ports));
-  await attempt(ports, "Queued jobs could not be listed.", () =>
-    sweepRepositories(ports, policy, options.isFirst === true, listed),
+  await attempt(round, "Failed deliveries could not be sent again.", () => redeliver(round));
+  await attempt(round, "Queued jobs could not be listed.", () =>
+    sweepRepositories(round, policy, options.isFirst === true, listed),
   );
-  await attempt(ports, "Warm machines could not be prepared.", () => prepareWarmFleets(ports, policy));
+  await attempt(round, "Warm machines could not be prepared.", () => prepareWarmFleets(round, policy));
   const ledgers = await loadActive(ports);
-  await attempt(ports, "Jobs could not be checked at GitHub.", () =>
-    checkJobs(ports, policy, ledgers, listed),
+  await attempt(round, "Jobs could not be checked at GitHub.", () =>
+    checkJobs(round, policy, ledgers, listed),
   );
-  await attempt(ports, "Runners could not be compared with GitHub.", () => compareRunners(ports, ledgers));
+  await attempt(round, "Runners could not be compared with GitHub.", () => compareRunners(round, ledgers));
+  if (round.skipped > 0) {
+    ports.log.warn("A round of rebalance had no time for everything.", {
+      stage: "rebalance",
+      skipped: round.skipped,
+    });
+  }
   for (const { fleet, machines } of ledgers) {
     await poke(ports, "scaleup", fleet);
     if (machines.some((machine) => machine.state === "retiring")) await poke(ports, "scaledown", fleet);
@@ -62,15 +79,19 @@ async function loadActive(ports: Ports): Promise<readonly Ledger[]> {
   return ledgers;
 }
 
-async function attempt(ports: Ports, sentence: string, work: () => Promise<void>): Promise<void> {
+async function attempt(round: Round, sentence: string, work: () => Promise<void>): Promise<void> {
+  if (round.until !== undefined && round.clock.now() >= round.until) {
+    round.skipped += 1;
+    return;
+  }
   try {
     await work();
   } catch (error) {
-    ports.log.warn(sentence, { stage: "rebalance", error });
+    round.log.warn(sentence, { stage: "rebalance", error });
   }
 }
 
-async function redeliver(ports: Ports): Promise<void> {
+async function redeliver(ports: Round): Promise<void> {
   const now = ports.clock.now();
   const attempts = await ports.github.listDeliveries(now - deliveryLookbackSeconds * 1000);
   const due = deliveriesToRedeliver(attempts, now, deliverySettleSeconds).slice(0, redeliveriesPerRound);
@@ -84,7 +105,7 @@ async function redeliver(ports: Ports): Promise<void> {
 
 /** `listed` gets the jobs of which GitHub has said in this round that they still wait. */
 async function sweepRepositories(
-  ports: Ports,
+  ports: Round,
   policy: Policy,
   isFirst: boolean,
   listed: Set<JobId>,
@@ -97,7 +118,7 @@ async function sweepRepositories(
   const now = ports.clock.now();
   const believed = ledgers.flatMap((ledger) => believedQueued(ledger, policy, now, isFirst));
   const known = new Map(ledgers.flatMap((ledger) => ledger.jobs.map((job) => [job.id, job])));
-  for (const repository of repositories) {
+  for (const repository of inTurn(repositories, ports)) {
     await attempt(ports, "A repository's queued jobs could not be listed.", async () => {
       const events = await ports.github.listQueuedJobs(repository);
       for (const { id } of events) listed.add(id);
@@ -105,6 +126,14 @@ async function sweepRepositories(
       for (const event of events) await noteListed(ports, policy, event, known.get(event.id));
     });
   }
+}
+
+/** Where the time may not be enough for all, every minute begins with another one, so that each has its turn. */
+function inTurn<Entry>(entries: readonly Entry[], { until, clock }: Round): readonly Entry[] {
+  if (until === undefined || entries.length === 0) return entries;
+  // A prime, so that two rounds in a row begin far from each other.
+  const first = (Math.floor(clock.now() / 60_000) * 7919) % entries.length;
+  return [...entries.slice(first), ...entries.slice(0, first)];
 }
 
 /** Most of what is listed is known, and is listed again every minute: then nothing is read or written for it. */
@@ -139,7 +168,7 @@ async function repositoriesOfInstallations(ports: Ports): Promise<readonly Repos
 }
 
 /** Their events are late or lost, as those that GitHub sent while nobody listened: launch nothing for them. */
-async function askForMissing(ports: Ports, policy: Policy, missing: readonly Job[]): Promise<void> {
+async function askForMissing(ports: Round, policy: Policy, missing: readonly Job[]): Promise<void> {
   for (const job of missing.slice(0, jobChecksPerRound)) {
     await attempt(ports, "A job could not be checked at GitHub.", async () => {
       const repository = { ...job.repository, installationId: job.installationId };
@@ -179,7 +208,7 @@ async function prepareWarmFleets(ports: Ports, policy: Policy): Promise<void> {
 // ----------------------------------------------------------------------------------------- jobs
 
 async function checkJobs(
-  ports: Ports,
+  ports: Round,
   policy: Policy,
   ledgers: readonly Ledger[],
   listed: ReadonlySet<JobId>,
@@ -231,7 +260,7 @@ function vanished(job: Job, now: number): Job {
 // -------------------------------------------------------------------------------------- runners
 
 /** Machines whose runner GitHub has removed, or gave a job that no event told us of. */
-async function compareRunners(ports: Ports, ledgers: readonly Ledger[]): Promise<void> {
+async function compareRunners(ports: Round, ledgers: readonly Ledger[]): Promise<void> {
   const settled = ports.clock.now() - runnerSettleSeconds * 1000;
   const byScope = new Map<string, { readonly scope: Scope; readonly machines: Machine[] }>();
   for (const ledger of ledgers) {

@@ -3,10 +3,12 @@ import { type MachineEvent, machineAfter } from "../core/lifecycle.ts";
 import type { Change, FleetId, Machine, MachineId, Policy } from "../core/model.ts";
 import { compare, type Decision, nextStep, orphanRecord, overdue } from "../core/scaledown.ts";
 import type { Compute, ListedMachine } from "../ports/compute.ts";
-import type { Ports } from "../ports/ports.ts";
+import type { Ports as AllPorts } from "../ports/ports.ts";
 import { commitFleet } from "./commit-fleet.ts";
 import { findItsRunner } from "./find-runner.ts";
 import { poke, pokeAllFleets } from "./pokes.ts";
+
+type Ports = Pick<AllPorts, "store" | "compute" | "github" | "work" | "log" | "clock">;
 
 /** While machines are being destroyed, they are looked at again after so long. */
 const terminatingSeconds = 2;

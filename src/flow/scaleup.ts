@@ -17,11 +17,16 @@ import { everyPool, forgetRefusals, type LaunchRefusal, rememberRefusal } from "
 import { resolveSpec } from "../core/route.ts";
 import { type Command, type Plan, type PlanContext, plan } from "../core/scaleup.ts";
 import type { LaunchOutcome } from "../ports/compute.ts";
-import type { Ports } from "../ports/ports.ts";
+import type { Ports as AllPorts } from "../ports/ports.ts";
 import { commitFleet, type Outcome } from "./commit-fleet.ts";
 import { sayGivenUp } from "./give-up.ts";
 import { machineIdFor } from "./machine-id.ts";
 import { poke, pokeAt } from "./pokes.ts";
+
+type Ports = Pick<
+  AllPorts,
+  "store" | "compute" | "github" | "identity" | "prices" | "random" | "work" | "log" | "clock"
+>;
 
 /**
  * Stage **scaleup**: one look at a fleet. Loads its ledger, plans, records the intents, launches, records what came

@@ -8,14 +8,16 @@ import {
   type WhyDocument,
 } from "../core/status.ts";
 import { whyDocument } from "../core/why.ts";
-import type { Ports } from "../ports/ports.ts";
+import type { Ports as AllPorts } from "../ports/ports.ts";
 import { applyMachineEvent } from "./lifecycle.ts";
+
+type Ports = Pick<AllPorts, "store" | "work" | "log" | "clock">;
 
 const hourMilliseconds = 60 * 60 * 1000;
 
 /** Stage **status**: one document that says what runs, why a job waits and what it cost. It changes nothing. */
 export async function readStatus(
-  ports: Ports,
+  ports: Pick<Ports, "store" | "clock"> & { readonly github: Pick<AllPorts["github"], "budgets"> },
   policy: Policy,
   options: { readonly version: string; readonly problems: readonly string[]; readonly listLimit: number },
 ): Promise<StatusDocument> {
@@ -62,7 +64,7 @@ export async function terminateMachine(
   return "terminating";
 }
 
-async function readLedgers(ports: Ports): Promise<readonly Ledger[]> {
+async function readLedgers(ports: Pick<Ports, "store">): Promise<readonly Ledger[]> {
   const ledgers: Ledger[] = [];
   for (const fleet of await ports.store.activeFleets()) ledgers.push(await ports.store.load(fleet));
   return ledgers;

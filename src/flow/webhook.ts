@@ -2,9 +2,11 @@ import { newJob } from "../core/lifecycle.ts";
 import { fullName, type JobEvent, type Policy } from "../core/model.ts";
 import { admit, refusedFleet, routeJob } from "../core/route.ts";
 import { judgeDelivery, type RawDelivery } from "../core/webhook.ts";
-import type { Ports } from "../ports/ports.ts";
+import type { Ports as AllPorts } from "../ports/ports.ts";
 import { applyJobEvent } from "./lifecycle.ts";
 import { poke } from "./pokes.ts";
+
+type Ports = Pick<AllPorts, "secrets" | "clock" | "log" | "lifecycle" | "store" | "work">;
 
 export interface DeliveryAnswer {
   readonly status: number;
@@ -45,7 +47,11 @@ export async function receiveDelivery(
  * A job that GitHub says is queued or waiting, from whatever source: a delivery, the sweep, a saved file. All of
  * them end here, so merging sources costs nothing. Returns a sentence that says what became of it.
  */
-export async function recordDemand(ports: Ports, policy: Policy, event: JobEvent): Promise<string> {
+export async function recordDemand(
+  ports: Omit<Ports, "secrets" | "lifecycle">,
+  policy: Policy,
+  event: JobEvent,
+): Promise<string> {
   const log = ports.log.with({ stage: "webhook", job: event.id, repository: fullName(event.repository) });
   const route = routeJob(event.labels, policy);
   if (route.kind === "ignored") return `Ignored: ${route.detail}`;

@@ -9,11 +9,11 @@ import { rebalance } from "../../flow/rebalance.ts";
 import { retireMachines, sweep } from "../../flow/scaledown.ts";
 import { scaleUp } from "../../flow/scaleup.ts";
 import { readStatus } from "../../flow/status.ts";
-import { receiveDelivery } from "../../flow/webhook.ts";
 import type { Ports } from "../../ports/ports.ts";
 import type { Queue } from "../../ports/queue.ts";
 import { machineRoutes } from "../routes/machine-routes.ts";
 import { readRoutes } from "../routes/read-routes.ts";
+import { webhookRoute } from "../routes/webhook-route.ts";
 import { shareStatus } from "./shared-status.ts";
 import { startTimer, type Timer } from "./timer.ts";
 import { startWorker, type Worker } from "./worker.ts";
@@ -41,7 +41,6 @@ export interface Box {
   stop(): Promise<void>;
 }
 
-const webhookBodyLimitBytes = 25_000_000;
 const listLimit = 500;
 /** A GitHub that does not answer keeps no job from its machine for longer than this. */
 const catchUpLimitMilliseconds = 10_000;
@@ -99,18 +98,6 @@ async function listen(options: BoxOptions, caughtUp: Promise<void>): Promise<Htt
     log: ports.log,
     limits: { bodyLimitBytes: router.bodyLimitBytes },
   });
-}
-
-function webhookRoute(ports: Ports, policy: Policy): Route {
-  return {
-    method: "POST",
-    path: "/webhook",
-    bodyLimitBytes: webhookBodyLimitBytes,
-    async handle(request) {
-      const { status, text } = await receiveDelivery(ports, policy, request);
-      return { status, headers: { "content-type": "text/plain; charset=utf-8" }, body: `${text}\n` };
-    },
-  };
 }
 
 /** For load balancers and service managers: whether this process can do its work. Says nothing about the work. */

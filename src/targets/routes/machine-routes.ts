@@ -5,7 +5,9 @@ import { askingMachine } from "../../flow/asking-machine.ts";
 import { answerClaim, type ClaimAnswer } from "../../flow/claim.ts";
 import { receiveReport } from "../../flow/lifecycle.ts";
 import type { HttpRequest, HttpResponse } from "../../ports/http.ts";
-import type { Ports } from "../../ports/ports.ts";
+import type { Ports as AllPorts } from "../../ports/ports.ts";
+
+type Ports = Omit<AllPorts, "compute" | "secrets" | "prices" | "random">;
 
 /**
  * The machine protocol: docs/reference/machine-protocol.md. A claim is answered once `caughtUp` has resolved, which

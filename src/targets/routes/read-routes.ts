@@ -14,8 +14,10 @@ import {
 } from "../../core/status.ts";
 import { readMachine, readWhy, terminateMachine } from "../../flow/status.ts";
 import type { HttpHandler, HttpRequest, HttpResponse } from "../../ports/http.ts";
-import type { Ports } from "../../ports/ports.ts";
+import type { Ports as AllPorts } from "../../ports/ports.ts";
 import { metricsText } from "./metrics.ts";
+
+type Ports = Pick<AllPorts, "store" | "work" | "secrets" | "clock" | "log">;
 
 export interface ReadRoutesOptions {
   readonly ports: Ports;
