@@ -48,7 +48,9 @@ async function whatIf(
 describe("a what-if report", () => {
   test("has the totals of the simulator's own ledger", async () => {
     const { replay, report } = await whatIf(morning(120), { cloud: { interruptionsPercent: 60 } });
-    const { jobs, machines } = replay.history;
+    const { jobs } = replay.history;
+    // A launch that is refused, here because its pool has just taken a machine back, makes none.
+    const machines = replay.history.machines.filter((machine) => machine.times.launched !== undefined);
 
     // Summed here from the entries of the ledger, each in its own way.
     let [spotSeconds, onDemandSeconds, spotUsd, onDemandUsd] = [0, 0, 0, 0];
