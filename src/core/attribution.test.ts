@@ -42,7 +42,7 @@ function said(ledger: Ledger, id: string, event: MachineEvent, at: number): Ledg
   return changed(ledger, noted === undefined ? [] : [noted], [after]);
 }
 
-/** The ledger after GitHub said that this job runs, or ran, on this machine. */
+/** The ledger after GitHub said that this job, perhaps of another fleet, runs or ran on this machine. */
 function heard(
   ledger: Ledger,
   action: "in_progress" | "completed",
@@ -52,16 +52,22 @@ function heard(
 ): Ledger {
   const event = jobEvent({ action, id: jobId, runnerName: id, receivedAt: at });
   const runner = ledger.machines.find((entry) => entry.id === id)!;
-  const before = ledger.jobs.find((entry) => entry.id === jobId)!;
+  const jobs = ledger.jobs.filter((entry) => entry.id === jobId).map((entry) => jobAfter(entry, event));
   const other = jobAttributed(ledger, runner, event);
   const kind = action === "in_progress" ? "job-started" : "job-finished";
   const after = machineAfter(runner, { kind, jobId }, at);
-  return changed(ledger, [jobAfter(before, event), ...(other === undefined ? [] : [other])], [after]);
+  return changed(ledger, [...jobs, ...(other === undefined ? [] : [other])], [after]);
 }
 
 function changed(ledger: Ledger, jobs: readonly Job[], machines: readonly Machine[]): Ledger {
-  const put = <T extends { readonly id: unknown }>(list: readonly T[], entries: readonly T[]): readonly T[] =>
-    list.map((old) => entries.find((entry) => entry.id === old.id) ?? old);
+  const put = <T extends { readonly id: unknown }>(
+    list: readonly T[],
+    entries: readonly T[],
+  ): readonly T[] => {
+    for (const entry of entries) expect(list.map((old) => old.id)).toContain(entry.id);
+    expect(new Set(entries.map((entry) => entry.id)).size).toBe(entries.length);
+    return list.map((old) => entries.find((entry) => entry.id === old.id) ?? old);
+  };
   return { ...ledger, jobs: put(ledger.jobs, jobs), machines: put(ledger.machines, machines) };
 }
 
@@ -99,6 +105,22 @@ describe("a machine that says that it runs a job, and not which", () => {
     expect(presumedOn(said(ledger, "m-1", starts, start + 1))).toEqual({ 3: "m-1" });
   });
 
+  it("is presumed to run the one that lost its machine, not one that it could have run before", () => {
+    const small = job({ id: 4, labels: labels.slice(1), times: { created: start - 9_000 } });
+    const ledger = ledgerOf([small, job({ id: 3, labels })], [listening("m-1", 1)]);
+    expect(presumedOn(said(ledger, "m-1", starts, start + 1))).toEqual({ 3: "m-1" });
+    const crossed = heard(claimed(3), "in_progress", "m-3", 2, start + 1);
+    expect(presumedOn(said(crossed, "m-2", starts, start + 2))).toEqual({ 3: "m-2" });
+  });
+
+  it("that claimed none is presumed to run none", () => {
+    const { binding: _, ...unbound } = listening("m-1", 1);
+    const ledger = ledgerOf([job({ id: 1, labels })], [unbound]);
+    for (const event of [starts, exits, { kind: "listening" } as const]) {
+      expect(presumedOn(said(ledger, "m-1", event, start + 1))).toEqual({});
+    }
+  });
+
   it("says nothing when it ran none, or when GitHub has named its job", () => {
     const idle: MachineEvent = { kind: "exited", exitCode: 0, ranJob: false };
     expect(presumedOn(said(claimed(1), "m-1", idle, start + 1))).toEqual({});
@@ -123,6 +145,12 @@ describe("a machine that says which job it runs", () => {
     expect(free.jobs[0]).toEqual(claimed(2).jobs[0]);
     expect(presumedOn(said(ledger, "m-1", named(1), start + 2))).toEqual({ 1: "m-1" });
     expect(presumedOn(said(ledger, "m-2", named(2), start + 2))).toEqual({ 1: "m-1" });
+  });
+
+  it("frees it too when it says so at the end", () => {
+    const ledger = said(claimed(2), "m-1", starts, start + 1);
+    const free = said(ledger, "m-1", { kind: "job-finished", jobId: 9 }, start + 2);
+    expect(free.jobs[0]).toEqual(claimed(2).jobs[0]);
   });
 
   it("frees none that runs by now", () => {
@@ -169,14 +197,54 @@ describe("GitHub's word on one job", () => {
     expect(presumedOn(ended)).toEqual({ 1: "m-2" });
   });
 
-  it("hands it on to no machine whose runner cannot get it", () => {
+  it("hands it on to no machine that has a job, by its name or by presumption", () => {
+    const all = [1, 2, 3].reduce((last, id) => said(last, `m-${id}`, starts, start + id), claimed(3));
+    expect(presumedOn(heard(all, "in_progress", "m-1", 3, start + 9))).toEqual({ 1: "m-3", 2: "m-2" });
+    const named = heard(claimed(3), "in_progress", "m-3", 3, start);
+    const told = heard(said(named, "m-1", starts, start + 1), "in_progress", "m-1", 2, start + 2);
+    expect(presumedOn(told)).toEqual({});
+  });
+
+  it("hands it on to a machine whose presumed job GitHub has since called queued", () => {
+    const both = said(said(claimed(2), "m-1", starts, start + 1), "m-2", starts, start + 2);
+    const asked = { ...both, jobs: both.jobs.map((some) => ({ ...some, checkedAt: start + 3 })) };
+    const third = job({ id: 3, labels });
+    const more = {
+      ...asked,
+      jobs: [...asked.jobs, third],
+      machines: [...asked.machines, listening("m-3", 3)],
+    };
+    const told = heard(said(more, "m-3", starts, start + 4), "in_progress", "m-3", 9, start + 5);
+    expect(told.jobs[2]).toMatchObject({ id: 3, presumedAt: start + 1, presumedOn: "m-1" });
+  });
+
+  it("hands on nothing that runs by now, and not the job that it is about", () => {
+    const told = heard(said(claimed(2), "m-1", starts, start + 1), "in_progress", "m-2", 1, start + 2);
+    const second = jobEvent({ action: "in_progress", id: 2, runnerName: "m-1" });
+    expect(jobAttributed(told, told.machines[0], second)).toBeUndefined();
+    const one = job({ id: 1, labels });
+    const nameless = { ...listening("m-2", 9), times: { requested: start, started: start } };
+    const ledger = ledgerOf([one], [listening("m-1", 1), nameless]);
+    const event = jobEvent({ action: "in_progress", id: 1, runnerName: "m-1" });
+    expect(jobAttributed(ledger, ledger.machines[0], event)).toBeUndefined();
+  });
+
+  it("hands it on to a machine whose runner can get it, and to no other", () => {
     const gpu = job({ id: 1, labels: [...labels, "gpu"] });
-    const before = ledgerOf(
-      [gpu, job({ id: 2, labels })],
-      [listening("m-1", 1, { labels: gpu.labels }), listening("m-2", 2)],
-    );
-    const both = said(said(before, "m-1", starts, start + 1), "m-2", starts, start + 2);
-    expect(presumedOn(heard(both, "in_progress", "m-1", 2, start + 3))).toEqual({});
+    const plain = [2, 3].map((id) => job({ id, labels }));
+    const offers = { labels: gpu.labels };
+    const run = (machines: readonly Machine[]) => {
+      const ledger = ledgerOf([gpu, ...plain], [listening("m-1", 1, offers), ...machines]);
+      const all = ledger.machines.reduce(
+        (last, { id }, index) => said(last, id, starts, start + index),
+        ledger,
+      );
+      // GitHub was asked about the others in the meantime.
+      const jobs = all.jobs.map((some) => (some.id === 1 ? some : { ...some, checkedAt: start + 8 }));
+      return presumedOn(heard({ ...all, jobs }, "in_progress", "m-1", 2, start + 9));
+    };
+    expect(run([listening("m-2", 2)])).toEqual({});
+    expect(run([listening("m-2", 2), listening("m-3", 3, offers)])).toEqual({ 1: "m-3" });
   });
 });
 

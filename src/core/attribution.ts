@@ -23,22 +23,23 @@ export function jobNoted(
  *
  * GitHub gives jobs to runners as it likes, so jobs and machines may be crossed in long chains; they are counted, not
  * followed. As many jobs are presumed to run as machines run a job without a name: when one of these gets its name, the
- * job that was presumed on its account is free again, unless another machine still runs a job that nobody has named.
+ * job that was presumed on its account is free again, unless there is another such machine on whose account none is.
  */
 export function jobAttributed(ledger: Ledger, runner: Machine | undefined, event: JobEvent): Job | undefined {
   if (runner === undefined) return undefined;
   const others = ledger.jobs.filter((job) => job.state === "queued" && job.id !== event.id);
   const own = others.find((job) => isPresumedOf(job, runner));
-  const taken = others.filter((job) => job !== own && isPresumedRunning(job));
-  const unnamed = ledger.machines.filter((machine) => machine.id !== runner.id).flatMap(withUnnamedJob);
-  const nameless = unnamed.find(({ machine }) => !taken.some((job) => isPresumedOf(job, machine)));
   const free = own === undefined ? undefined : freed(own);
-  if (nameless === undefined || unnamed.length <= taken.length) return free;
+  const nameless = ledger.machines
+    .filter((machine) => machine.id !== runner.id)
+    .flatMap(withUnnamedJob)
+    .filter(({ machine }) => !others.some((job) => isPresumedRunning(job) && isPresumedOf(job, machine)));
+  if (nameless.length === 0) return free;
   // Its own start was not reported: while it was free, it counted as the machine of another job.
   const jobs = ledger.jobs.filter((entry) => entry.id !== event.id);
-  const heir = own ?? leftOver({ ...ledger, jobs }, runner);
-  if (heir === undefined || !canServe(nameless.machine, heir)) return free;
-  return presumed(heir, nameless.machine, nameless.since);
+  const job = own ?? leftOver({ ...ledger, jobs }, runner);
+  const heir = nameless.find(({ machine }) => job !== undefined && canServe(machine, job));
+  return job === undefined || heir === undefined ? free : presumed(job, heir.machine, heir.since);
 }
 
 /** When a runner listens, the job that its machine claimed notes it: GitHub's part of the wait begins there. */
@@ -59,7 +60,7 @@ function jobOfListener(ledger: Ledger, machine: Machine, event: MachineEvent, at
  * ```
  */
 function jobOfRunner(ledger: Ledger, machine: Machine, event: MachineEvent, at: Instant): Job | undefined {
-  if (event.kind === "job-started" && event.jobId !== undefined) {
+  if ("jobId" in event && event.jobId !== undefined) {
     const claimed = ledger.jobs.find((job) => job.state === "queued" && isPresumedOf(job, machine));
     return claimed === undefined || claimed.id === event.jobId ? undefined : freed(claimed);
   }
@@ -73,7 +74,6 @@ function jobOfRunner(ledger: Ledger, machine: Machine, event: MachineEvent, at: 
 
 /** The job that had a machine as long as this one was free, and has none now. */
 function leftOver(ledger: Ledger, taken: Machine): Job | undefined {
-  if (ledger.jobs.some((job) => isPresumedOf(job, taken))) return undefined;
   const machines = ledger.machines.filter((machine) => machine.id !== taken.id);
   const before = new Set(demandOf(ledger).unserved.map((job) => job.id));
   return demandOf({ ...ledger, machines }).unserved.find(
