@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { job, jobEvent, machine, start } from "../../test/builders.ts";
 import {
+  eventOfReport,
   isBeforeJobState,
   isBeforeMachineState,
   jobAfter,
@@ -19,6 +20,7 @@ import type {
   JobEvent,
   JobState,
   Machine,
+  MachineReport,
   MachineState,
 } from "./model.ts";
 
@@ -109,6 +111,85 @@ describe("the table of jobs", () => {
     const after = jobAfter(before, event);
     if (says === "–") expect(after).toBe(before);
     else expect(after.state).toBe(says);
+  });
+});
+
+describe("what is noted of a job", () => {
+  it("that is new is all that GitHub said, and when", () => {
+    const { action: _, createdAt, receivedAt, ...said } = jobEvent({ name: "test", runAttempt: 3 });
+    expect(newJob(jobEvent({ name: "test", runAttempt: 3 }), "fleet-b")).toStrictEqual({
+      ...said,
+      fleet: "fleet-b",
+      state: "queued",
+      times: { created: createdAt, received: receivedAt },
+    });
+  });
+
+  it("that is refused is its end, at once", () => {
+    const outcome = { kind: "refused", because: "no-preset", detail: "No preset." } as const;
+    const times = { created: start - 1_000, received: start, completed: start };
+    expect(newJob(jobEvent(), "refused", outcome)).toStrictEqual({
+      ...job({ fleet: "refused", state: "done", outcome }),
+      times,
+    });
+  });
+
+  it("that is given up is when, beside all that was known", () => {
+    const outcome = { kind: "given-up", because: "operator", detail: "Ended." } as const;
+    const before = job({ times: { planned: start } });
+    expect(jobGivenUp(before, outcome, at)).toStrictEqual({
+      ...before,
+      state: "done",
+      outcome,
+      times: { ...before.times, completed: at },
+    });
+  });
+
+  const later = { startedAt: at + 1, completedAt: at + 2, receivedAt: at + 3 };
+  const success = { kind: "completed", conclusion: "success" } as const;
+  const unknown = { kind: "completed", conclusion: "unknown" } as const;
+  it.each<[string, Job, Partial<JobEvent>, Partial<Omit<Job, "times">>, Job["times"] | object]>([
+    ["let go", job({ state: "waiting" }), { action: "queued", receivedAt: at }, {}, { queued: at }],
+    [
+      "started",
+      job(),
+      { action: "in_progress", runnerName: "r", ...later },
+      { runnerName: "r" },
+      { started: at + 1 },
+    ],
+    [
+      "started, GitHub not saying when",
+      job(),
+      { action: "in_progress", runnerName: "r" },
+      { runnerName: "r" },
+      { started: start },
+    ],
+    ["started, GitHub not saying where", job(), { action: "in_progress", ...later }, {}, {}],
+    [
+      "completed, without a start heard of",
+      job(),
+      { action: "completed", runnerName: "r", conclusion: "success", ...later },
+      { outcome: success, runnerName: "r" },
+      { started: at + 1, completed: at + 2 },
+    ],
+    [
+      "completed after a start",
+      job({ state: "running", runnerName: "r", times: { started: at } }),
+      { action: "completed", runnerName: "r", conclusion: "success", ...later },
+      { outcome: success },
+      { completed: at + 2 },
+    ],
+    [
+      "completed, GitHub saying neither when nor how nor where",
+      job(),
+      { action: "completed", startedAt: at },
+      { outcome: unknown },
+      { completed: start },
+    ],
+  ])("that was %s", (_what, before, event, facts, times) => {
+    const after = jobAfter(before, jobEvent(event));
+    const { state } = after;
+    expect(after).toStrictEqual({ ...before, ...facts, state, times: { ...before.times, ...times } });
   });
 });
 
@@ -205,6 +286,264 @@ describe("the table of machines", () => {
       detail: "No job came.",
     });
   });
+});
+
+describe("what an event notes of a machine", () => {
+  const noted = (state: MachineState, facts: Partial<Machine> = {}): Machine => {
+    const before = machineIn(state);
+    return { ...before, ...facts, times: { ...before.times, ...facts.times } };
+  };
+  const registration = { runnerId: 6, scope };
+  const launched = { providerId: "q", pool: "a", purchase: "spot", pricePerHourUsd: 2 } as const;
+  const retiring = { state: "retiring", times: { requested: start, retiring: at } } as const;
+  const ended = { requested: start, ended: at };
+  const lost = { state: "retiring", detail: "gone", missingSince: at } as const;
+  const forced: MachineEvent = { kind: "retire", because: "operator", detail: "end it", forced: true };
+
+  it.each<[string, Machine, MachineEvent, Partial<Machine>]>([
+    [
+      "where and what it is",
+      noted("requested"),
+      { kind: "launched", ...launched },
+      { ...launched, state: "launched", times: { requested: start, launched: at } },
+    ],
+    [
+      "no more than the provider said",
+      noted("requested"),
+      { kind: "launched", providerId: "q" },
+      { state: "launched", providerId: "q", times: { requested: start, launched: at } },
+    ],
+    [
+      "a provider id that comes late",
+      machine({ state: "registered", binding, times: { launched: start } }),
+      { kind: "launched", providerId: "q" },
+      { providerId: "q" },
+    ],
+    ["the first answer of the provider", noted("launched"), { kind: "launched", ...launched }, {}],
+    [
+      "why it was refused",
+      noted("requested"),
+      { kind: "refused", detail: "no" },
+      { state: "ended", reason: "launch-failed", detail: "no", times: ended },
+    ],
+    ["that it asked", noted("launched"), { kind: "contacted" }, { contactedAt: at }],
+    [
+      "its claim",
+      noted("launched"),
+      { kind: "bound", binding },
+      { binding, contactedAt: at, times: { requested: start, claimed: at } },
+    ],
+    [
+      "its first claim's time",
+      noted("launched", { times: { requested: start, claimed: start } }),
+      { kind: "bound", binding },
+      { binding, contactedAt: at },
+    ],
+    ["no claim of a busy one", noted("busy"), { kind: "bound", binding: { ...binding, jobId: 3 } }, {}],
+    [
+      "its registration",
+      noted("launched"),
+      { kind: "minted", registration },
+      { state: "registered", registration, times: { requested: start, registered: at } },
+    ],
+    [
+      "a later registration",
+      noted("busy"),
+      { kind: "minted", registration },
+      { registration, times: { ...machineIn("busy").times, registered: at } },
+    ],
+    [
+      "that its runner listens",
+      noted("registered"),
+      { kind: "listening" },
+      { times: { requested: start, online: at } },
+    ],
+    [
+      "that once",
+      noted("registered", { times: { requested: start, online: start } }),
+      { kind: "listening" },
+      {},
+    ],
+    [
+      "that it runs a job",
+      noted("registered"),
+      { kind: "job-started" },
+      { state: "busy", times: { requested: start, online: at, started: at } },
+    ],
+    [
+      "which one, later",
+      machine({ state: "busy", times: { online: start, started: start } }),
+      { kind: "job-started", jobId: 3 },
+      { jobId: 3 },
+    ],
+    ["no other start", noted("busy"), { kind: "job-started" }, {}],
+    [
+      "that its job ended",
+      noted("busy"),
+      { kind: "job-finished", jobId: 1001 },
+      {
+        ...retiring,
+        reason: "completed",
+        detail: "its job completed",
+        times: { ...machineIn("busy").times, finished: at, retiring: at },
+      },
+    ],
+    [
+      "a job of which only the end was heard",
+      noted("registered"),
+      { kind: "job-finished", jobId: 3 },
+      {
+        ...retiring,
+        jobId: 3,
+        reason: "completed",
+        detail: "its job completed",
+        times: { requested: start, started: at, finished: at, retiring: at },
+      },
+    ],
+    [
+      "that it is told to go",
+      noted("registered"),
+      { kind: "interrupted", detail: "soon" },
+      { ...retiring, interruptedAt: at, reason: "interrupted", detail: "soon" },
+    ],
+    [
+      "that a busy one is told to go",
+      noted("busy"),
+      { kind: "interrupted", detail: "soon" },
+      { interruptedAt: at, detail: "soon" },
+    ],
+    [
+      "why it retires",
+      noted("registered"),
+      { kind: "retire", because: "idle", detail: "idle" },
+      { ...retiring, reason: "idle", detail: "idle" },
+    ],
+    [
+      "that the operator means it",
+      noted("busy"),
+      forced,
+      {
+        ...retiring,
+        forced: true,
+        reason: "operator",
+        detail: "end it",
+        times: { ...machineIn("busy").times, retiring: at },
+      },
+    ],
+    ["that the operator means it by now", noted("retiring"), forced, { forced: true }],
+    ["what the fence said", noted("retiring"), { kind: "fence", answer: "refused" }, { fence: "refused" }],
+    [
+      "what it says by now",
+      noted("retiring", { fence: "refused" }),
+      { kind: "fence", answer: "passed" },
+      { fence: "passed" },
+    ],
+    ["since when it is missing", noted("launched"), { kind: "missing" }, { missingSince: at }],
+    ["not that it is missing still", noted("launched", { missingSince: start }), { kind: "missing" }, {}],
+    [
+      "that it is gone",
+      noted("launched"),
+      { kind: "gone", detail: "gone" },
+      { state: "ended", reason: "lost", detail: "gone", times: ended },
+    ],
+    [
+      "that what was asked for is gone",
+      noted("requested"),
+      { kind: "gone", detail: "gone" },
+      { state: "ended", reason: "launch-failed", detail: "gone", times: ended },
+    ],
+    [
+      "that it was lost",
+      noted("registered"),
+      { kind: "gone", detail: "gone" },
+      { ...retiring, ...lost, reason: "lost" },
+    ],
+    [
+      "since when it was missing before",
+      noted("registered", { missingSince: start }),
+      { kind: "gone", detail: "gone" },
+      { ...retiring, ...lost, reason: "lost", missingSince: start },
+    ],
+    [
+      "that it was taken back",
+      noted("busy", { interruptedAt: start, detail: "soon" }),
+      { kind: "gone", detail: "gone" },
+      { state: "ended", reason: "interrupted", times: { ...machineIn("busy").times, ended: at } },
+    ],
+    [
+      "that a retiring one is gone",
+      noted("retiring"),
+      { kind: "gone", detail: "gone" },
+      { missingSince: at },
+    ],
+    [
+      "why it retired, to the end",
+      noted("retiring", { fence: "passed", detail: "idle" }),
+      { kind: "gone", detail: "gone" },
+      { state: "ended", times: { ...machineIn("retiring").times, ended: at } },
+    ],
+  ])("%s", (_what, before, event, facts) => {
+    const { times = before.times } = facts;
+    expect(machineAfter(before, event, at)).toStrictEqual({ ...before, ...facts, times });
+  });
+
+  it("gives the same object when it notes nothing", () => {
+    const missing = noted("retiring", { missingSince: start });
+    for (const event of [{ kind: "seen" }, { kind: "listening" }, forced] as const) {
+      const once = machineAfter(missing, event, at);
+      expect(machineAfter(once, event, at + 1)).toBe(once);
+    }
+    expect(machineAfter(missing, { kind: "gone", detail: "" }, at)).toBe(missing);
+    const busy = noted("busy");
+    expect(machineAfter(busy, { kind: "job-started" }, at)).toBe(busy);
+  });
+
+  it("forgets since when it is missing once it is seen", () => {
+    expect(machineAfter(noted("busy", { missingSince: start }), { kind: "seen" }, at)).toStrictEqual(
+      noted("busy"),
+    );
+  });
+});
+
+describe("the end of a runner", () => {
+  const exit = (before: Machine, exitCode: number, ranJob: boolean) =>
+    machineAfter(before, { kind: "exited", exitCode, ranJob }, at);
+  const unregistered = machineIn("launched");
+  const registered = machineIn("registered");
+  const busy = machineIn("busy");
+
+  it.each<[string, Machine, number, boolean, EndReason]>([
+    ["that ran a job", registered, 1, true, "completed"],
+    ["that was heard to run one", busy, 1, false, "completed"],
+    ["that was taken back", { ...busy, interruptedAt: start }, 0, true, "interrupted"],
+    ["that failed", registered, 1, false, "lost"],
+    ["that GitHub removed", registered, 0, false, "idle"],
+    ["that was never registered", unregistered, 0, false, "surplus"],
+  ])("%s", (_what, before, exitCode, ranJob, reason) => {
+    const ran = ranJob || before.state === "busy";
+    expect(exit(before, exitCode, ranJob)).toStrictEqual({
+      ...before,
+      state: "retiring",
+      exitCode,
+      reason,
+      detail: `the runner ended with exit code ${exitCode}`,
+      times: { ...before.times, ...(ran && { finished: at }), retiring: at },
+    });
+  });
+
+  it("keeps when GitHub said that its job ended", () => {
+    const finished = machineAfter(busy, events["job-finished"]!, start + 5);
+    expect(exit(finished, 0, true)).toStrictEqual({ ...finished, exitCode: 0 });
+  });
+});
+
+it.each<MachineReport>([
+  { step: "listening" },
+  { step: "job-started" },
+  { step: "interrupted", detail: "soon" },
+  { step: "exited", exitCode: 3, ranJob: true },
+])("the report $step is the event of that name, with what it tells", ({ step, ...facts }) => {
+  expect(eventOfReport({ step, ...facts } as MachineReport)).toStrictEqual({ kind: step, ...facts });
 });
 
 // ------------------------------------------------------------------------------------------ properties

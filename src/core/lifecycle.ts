@@ -216,7 +216,7 @@ export function mayBeRegistered(machine: Machine): boolean {
 }
 
 function afterLaunched(machine: Machine, event: MachineEvent & { kind: "launched" }, at: Instant): Machine {
-  if (machine.providerId !== undefined && machine.state !== "requested") return machine;
+  if (machine.providerId !== undefined) return machine;
   return {
     ...machine,
     state: machine.state === "requested" ? "launched" : machine.state,
@@ -297,10 +297,11 @@ function afterInterrupted(machine: Machine, detail: string, at: Instant): Machin
 const reasonsThatStopAJob: readonly EndReason[] = ["job-timeout", "operator", "lost"];
 
 function afterRetire(machine: Machine, event: MachineEvent & { kind: "retire" }, at: Instant): Machine {
-  const forced = event.forced === true || machine.forced === true;
-  if (machine.state === "retiring") return forced && !machine.forced ? { ...machine, forced: true } : machine;
+  const noted: Machine =
+    event.forced === true && machine.forced !== true ? { ...machine, forced: true } : machine;
+  if (machine.state === "retiring") return noted;
   if (machine.state === "busy" && !reasonsThatStopAJob.includes(event.because)) return machine;
-  return retire({ ...machine, ...(forced && { forced: true as const }) }, event.because, event.detail, at);
+  return retire(noted, event.because, event.detail, at);
 }
 
 function afterSeen(machine: Machine): Machine {
@@ -337,7 +338,7 @@ function retire(machine: Machine, reason: EndReason, detail: string, at: Instant
     state: "retiring",
     reason,
     detail,
-    times: { ...machine.times, retiring: machine.times.retiring ?? at },
+    times: { ...machine.times, retiring: at },
   };
 }
 
@@ -345,8 +346,8 @@ function end(machine: Machine, reason: EndReason, detail: string, at: Instant): 
   return {
     ...machine,
     state: "ended",
-    reason: machine.reason ?? reason,
-    detail: machine.detail ?? detail,
+    reason,
+    detail,
     times: { ...machine.times, ended: at },
   };
 }
