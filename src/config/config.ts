@@ -22,8 +22,8 @@ export interface Config {
     readonly logLevel: "debug" | "info" | "warn" | "error";
   };
   readonly secrets: {
-    readonly webhookSecret: SecretReference;
-    readonly appPrivateKey: SecretReference;
+    readonly webhookSecret?: SecretReference;
+    readonly appPrivateKey?: SecretReference;
     readonly statusToken?: SecretReference;
   };
   readonly docker: { readonly socket: string };
@@ -57,7 +57,7 @@ function configOf(document: ConfigDocument, path: string): Config {
   const folder = dirname(resolve(path));
   const { github, server, secrets, schedule } = document;
   const { host, port } = splitListen(server.listen);
-  const reference = (value: ConfigDocument["secrets"]["webhookSecret"]): SecretReference =>
+  const reference = (value: NonNullable<ConfigDocument["secrets"]["webhookSecret"]>): SecretReference =>
     value.file !== undefined
       ? { file: resolve(folder, value.file) }
       : { environment: value.environment ?? "" };
@@ -77,8 +77,8 @@ function configOf(document: ConfigDocument, path: string): Config {
       logLevel: server.logLevel,
     },
     secrets: {
-      webhookSecret: reference(secrets.webhookSecret),
-      appPrivateKey: reference(secrets.appPrivateKey),
+      ...(secrets.webhookSecret !== undefined && { webhookSecret: reference(secrets.webhookSecret) }),
+      ...(secrets.appPrivateKey !== undefined && { appPrivateKey: reference(secrets.appPrivateKey) }),
       ...(secrets.statusToken !== undefined && { statusToken: reference(secrets.statusToken) }),
     },
     docker: { socket: resolve(folder, document.docker.socket) },

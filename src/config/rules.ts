@@ -56,8 +56,14 @@ function checkServer({ server, secrets, presets }: ConfigDocument): Verdict {
   return { problems, warnings: [] };
 }
 
-function checkSecrets({ secrets }: ConfigDocument): Verdict {
+function checkSecrets({ secrets, presets }: ConfigDocument): Verdict {
   const problems: Finding[] = [];
+  const isBox = Object.values(presets).some(({ compute }) => compute === "local" || compute === "docker");
+  for (const name of ["webhookSecret", "appPrivateKey"] as const) {
+    if (isBox && secrets[name] === undefined) {
+      problems.push({ path: ["secrets", name], sentence: "is missing. A box needs it." });
+    }
+  }
   for (const [name, reference] of Object.entries(secrets)) {
     if (reference === undefined) continue;
     const count = Object.values(reference).filter((value) => value !== undefined).length;

@@ -82,17 +82,18 @@ const server = group("The process `mayfly serve`.", {
     .meta({ description: "The least important kind of log line that is written." }),
 });
 
-const secrets = z
-  .strictObject({
+const secrets = group(
+  "Where a box keeps secrets. They are never in this document. On AWS they are in Secrets Manager, and this is left out.",
+  {
     webhookSecret: secretReference(
       "The secret with which GitHub signs deliveries. Several lines are several secrets, the newest first: for rotation.",
-    ),
-    appPrivateKey: secretReference("The private key of the App, a PEM file as GitHub gives it."),
+    ).optional(),
+    appPrivateKey: secretReference("The private key of the App, a PEM file as GitHub gives it.").optional(),
     statusToken: secretReference(
       "The token for reading the status page and the API. Needed when the server listens on more than loopback.",
     ).optional(),
-  })
-  .meta({ description: "Where secrets are kept. They are never in this document." });
+  },
+);
 
 const preset = z
   .strictObject({

@@ -9,7 +9,7 @@ import type { SecretName, Secrets } from "../../ports/secrets.ts";
 type SecretPlace = { readonly file: string } | { readonly environment: string };
 
 export interface FileSecretsOptions {
-  readonly places: Readonly<Partial<Record<SecretName, SecretPlace>>>;
+  readonly places: Readonly<Partial<Record<SecretName, SecretPlace | undefined>>>;
   /** The value of an environment variable: only the config reads the environment. */
   readonly readEnvironment: (name: string) => string | undefined;
   readonly clock: Clock;

@@ -116,7 +116,7 @@ function secretsOf(config: Config, log: Log): Secrets {
     places: {
       "webhook-secret": webhookSecret,
       "app-private-key": appPrivateKey,
-      ...(statusToken !== undefined && { "status-token": statusToken }),
+      "status-token": statusToken,
     },
     readEnvironment: readEnvironmentVariable,
     clock: createSystemClock(),
