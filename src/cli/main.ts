@@ -108,6 +108,14 @@ function addRunners(program: Command, terminal: Terminal, run: Run): void {
 }
 
 function addConfig(program: Command, terminal: Terminal, run: Run): void {
+  withConfig(program.command("doctor"))
+    .description("look at all that the first job needs, and say how to cure what is wrong; changes nothing")
+    .addOption(jsonOption())
+    .action((options) =>
+      run(async () =>
+        (await import("./doctor.ts")).doctorCommand({ ...options, version: version() }, terminal),
+      ),
+    );
   const config = program.command("config").description("the configuration");
   withConfig(config.command("check"))
     .description("list every problem of the configuration, with its line")

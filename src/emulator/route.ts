@@ -26,6 +26,8 @@ export interface EmulatorContext extends DocumentSource {
   readonly now: () => number;
   /** Another one after `replaceApp`. */
   readonly appPublicKey: KeyObject;
+  /** Where deliveries go. */
+  webhookUrl(): string | undefined;
   /** Codes of manifests that nobody has exchanged yet. */
   readonly manifests: Map<string, AcceptedManifest>;
   /** The App is another one from now on, with this key; deliveries are signed with this secret and, with `url`, go there. */

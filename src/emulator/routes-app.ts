@@ -42,6 +42,7 @@ export const appRoutes: readonly Route[] = [
     access: "app",
     handle: getRepositoryInstallation,
   },
+  { method: "GET", path: "/app/hook/config", access: "app", handle: getHookConfig },
   { method: "GET", path: "/app/hook/deliveries", access: "app", handle: listDeliveries },
   { method: "GET", path: "/app/hook/deliveries/{delivery_id}", access: "app", handle: getDelivery },
   {
@@ -63,6 +64,16 @@ export const appRoutes: readonly Route[] = [
 
 function getApp(call: Call): Reply {
   return { status: 200, body: appDocument(call.context, call.context.state.app) };
+}
+
+function getHookConfig(call: Call): Reply {
+  const url = call.context.webhookUrl();
+  const body = {
+    content_type: "json",
+    insecure_ssl: "0",
+    ...(url !== undefined && { url, secret: "********" }),
+  };
+  return { status: 200, body };
 }
 
 function listInstallations(call: Call): Reply {

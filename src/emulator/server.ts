@@ -112,6 +112,7 @@ class EmulatorServer implements GithubEmulator {
       get appPublicKey() {
         return publicKey();
       },
+      webhookUrl: () => this.#webhook?.url,
       manifests: new Map(),
       replaceApp: (app, key, webhook) => {
         this.model.state.app = app;

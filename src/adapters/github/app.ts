@@ -4,8 +4,8 @@ import type { Log } from "../../ports/log.ts";
 import type { Secrets } from "../../ports/secrets.ts";
 import { apiUrlOf, isHostedByGithub } from "./api-url.ts";
 import { createAppKey } from "./app-key.ts";
-import { type BudgetLimits, createRequestBudget } from "./budget.ts";
-import { createGithubClient } from "./client.ts";
+import { type BudgetLimits, createRequestBudget, type RequestBudget } from "./budget.ts";
+import { createGithubClient, type GithubClient } from "./client.ts";
 import { createDeliveryRequests } from "./deliveries.ts";
 import { createJobRequests } from "./jobs.ts";
 import { createRepositoryRequests } from "./repositories.ts";
@@ -35,10 +35,24 @@ export interface GithubAppOptions {
  * before the first call. An address that cannot be used is an error at once.
  */
 export function createGithubApp(options: GithubAppOptions): Github {
+  const { client, budget } = createGithubAppClient(options);
+  return {
+    ...createRunnerRequests(client, options.clock),
+    ...createJobRequests(client, options.clock),
+    ...createDeliveryRequests(client),
+    ...createRepositoryRequests(client),
+    budgets: () => budget.report(),
+  };
+}
+
+/** Requests with the App's credentials, for what is not in the port. */
+export function createGithubAppClient(options: GithubAppOptions): {
+  readonly client: GithubClient;
+  readonly budget: RequestBudget;
+} {
   const { clock, log, secrets, appId } = options;
-  const apiUrl = apiUrlOf(options.server, options.apiUrl);
   const transport = createTransport({
-    apiUrl,
+    apiUrl: apiUrlOf(options.server, options.apiUrl),
     userAgent: `mayfly/${options.version}`,
     log,
     timeoutSeconds: options.requestTimeoutSeconds ?? 10,
@@ -50,12 +64,5 @@ export function createGithubApp(options: GithubAppOptions): Github {
     ...(options.budget !== undefined && { limits: options.budget }),
   });
   const key = createAppKey({ appId, secrets, clock });
-  const client = createGithubClient({ transport, budget, key, clock, log });
-  return {
-    ...createRunnerRequests(client, clock),
-    ...createJobRequests(client, clock),
-    ...createDeliveryRequests(client),
-    ...createRepositoryRequests(client),
-    budgets: () => budget.report(),
-  };
+  return { client: createGithubClient({ transport, budget, key, clock, log }), budget };
 }

@@ -50,7 +50,7 @@ export async function openBox(
   try {
     const key = await readOrCreateKey(join(config.server.dataDirectory, "machine-token.key"), random);
     const lifecycle = await createSqliteQueue<LifecycleEvent>(database, "lifecycle", clock);
-    const compute = createComputes(config, { log, clock, onGone: goneReporter(lifecycle, clock, log) });
+    const compute = createBoxComputes(config, { log, clock, onGone: goneReporter(lifecycle, clock, log) });
     opened.unshift(...compute.values());
     const ports: BoxOptions["ports"] = {
       store: createSqliteStore(database),
@@ -110,7 +110,8 @@ async function closeAll(opened: readonly { close(): Promise<void> | void }[]): P
   for (const resource of opened) await resource.close();
 }
 
-function secretsOf(config: Config, log: Log): Secrets {
+/** The secrets where the configuration says that they are. */
+export function secretsOf(config: Config, log: Log): Secrets {
   const { webhookSecret, appPrivateKey, statusToken } = config.secrets;
   return createFileSecrets({
     places: {
@@ -153,7 +154,8 @@ interface ComputeContext {
   readonly onGone: (compute: string) => (providerId: string) => void;
 }
 
-function createComputes(config: Config, context: ComputeContext): ReadonlyMap<string, Compute> {
+/** The compute adapters that the presets name. */
+export function createBoxComputes(config: Config, context: ComputeContext): ReadonlyMap<string, Compute> {
   const computes = new Map<string, Compute>();
   for (const [preset, { compute }] of Object.entries(config.compute)) {
     if (computes.has(compute)) continue;
