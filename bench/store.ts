@@ -92,17 +92,18 @@ async function longHistory(database: Database, print: Print): Promise<void> {
   for (let first = 0; first < ended; first += store.changesPerCommit) {
     const changes = Array.from({ length: store.changesPerCommit }, (_, index): Change => {
       const id = first + index;
-      return { put: "job", job: job({ id, state: "done", times: { completed: id } }) };
+      return { put: "job", job: job({ id, state: "done", times: { started: id, completed: id } }) };
     });
     await store.commit("fleet-a", first / store.changesPerCommit, changes);
   }
   await store.addJob(fleetRecord(), job({ id: ended }));
   const history = await measure(100, () => store.history(0, 100));
+  const usage = await measure(100, () => store.usage(0));
   const repositories = await measure(100, () => store.recentRepositories(0));
   const counters = await measure(100, () => store.counters());
   const fleets = await measure(100, () => store.activeFleets());
   print(
-    `history of ${ended} jobs: newest 100 ${history} ms, repositories ${repositories} ms, counters ${counters} ms, active fleets ${fleets} ms`,
+    `history of ${ended} jobs: newest 100 ${history} ms, sums of all ${usage} ms, repositories ${repositories} ms, counters ${counters} ms, active fleets ${fleets} ms`,
   );
   await database.close();
   const reopen = await measure(1, async () => openDatabase(database.path).close());

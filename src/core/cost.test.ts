@@ -3,27 +3,32 @@ import { job, machine, start } from "../../test/builders.ts";
 import {
   ec2SpotPriceUsd,
   githubHostedPriceUsd,
+  hostedMinutes,
   machineCostUsd,
   machineSeconds,
   runSeconds,
   sizeOf,
   spentTodayUsd,
   startOfDay,
+  typicalPricePerHourUsd,
 } from "./cost.ts";
 
 const hour = 3_600_000;
 const priced = machine({ pricePerHourUsd: 0.5, times: { launched: start + hour, ended: start + 3 * hour } });
 
 it("GitHub-hosted minutes are rounded up, on the smallest runner that is large enough", () => {
-  expect(githubHostedPriceUsd({ architecture: "x86_64", cpu: 2 }, 61)).toBeCloseTo(0.012);
+  expect([0, 1, 60, 61].map(hostedMinutes)).toEqual([1, 1, 1, 2]);
+  expect(githubHostedPriceUsd({ architecture: "x86_64", cpu: 2 }, 2)).toBeCloseTo(0.012);
   expect(githubHostedPriceUsd({ architecture: "x86_64", cpu: 3 }, 1)).toBeCloseTo(0.012);
-  expect(githubHostedPriceUsd({ architecture: "arm64", cpu: 1_000 }, 60)).toBeCloseTo(0.098);
-  expect(githubHostedPriceUsd({ architecture: "x86_64" }, 0)).toBeCloseTo(0.006);
+  expect(githubHostedPriceUsd({ architecture: "arm64", cpu: 1_000 }, 1)).toBeCloseTo(0.098);
+  expect(githubHostedPriceUsd({ architecture: "x86_64" }, 1)).toBeCloseTo(0.006);
 });
 
 it("spot costs a part of on-demand", () => {
   expect(ec2SpotPriceUsd({ architecture: "x86_64", cpu: 2 }, 3_600)).toBeCloseTo(0.0339, 3);
   expect(ec2SpotPriceUsd(sizeOf(undefined), 0)).toBe(0);
+  expect(typicalPricePerHourUsd({ architecture: "arm64", cpu: 4 }, "on-demand")).toBeCloseTo(0.145);
+  expect(typicalPricePerHourUsd({ architecture: "arm64", cpu: 4 }, "spot")).toBeCloseTo(0.0551);
 });
 
 it("a machine costs from its launch to its end, and only what lies in between the two instants", () => {
@@ -39,8 +44,10 @@ it("a machine costs from its launch to its end, and only what lies in between th
 
 it("the day begins at midnight UTC", () => {
   expect(startOfDay(start + 5 * hour)).toBe(start);
-  expect(spentTodayUsd([priced, priced], start + 2 * hour)).toBeCloseTo(1);
-  expect(spentTodayUsd([priced], start + 25 * hour)).toBe(0);
+  expect(spentTodayUsd([priced, priced], [], start + 2 * hour)).toBeCloseTo(1);
+  expect(spentTodayUsd([priced], [], start + 25 * hour)).toBe(0);
+  const ended = { fleet: "fleet-a", hostedMinutes: 0, machineSeconds: 60, costUsd: 3 };
+  expect(spentTodayUsd([priced], [ended, ended], start + 2 * hour)).toBeCloseTo(6.5);
 });
 
 it("a job runs from its start to its end, or until now", () => {

@@ -1,4 +1,4 @@
-import type { Architecture, FleetSpec, Instant, Job, Machine, Purchase } from "./model.ts";
+import type { Architecture, FleetId, FleetSpec, Instant, Job, Machine, Purchase } from "./model.ts";
 
 /**
  * What things cost, in US dollars. Prices of machines are noted on the machine when it is launched; the tables here
@@ -41,12 +41,17 @@ export interface Size {
   readonly cpu?: number;
 }
 
-/** The price of the smallest GitHub-hosted Linux runner that has at least as many vCPUs; of the largest beyond. */
-export function githubHostedPriceUsd(size: Size, runSeconds: number): number {
+/** What so many minutes cost on the smallest GitHub-hosted Linux runner that has at least as many vCPUs; on the largest beyond. */
+export function githubHostedPriceUsd(size: Size, minutes: number): number {
   const table = githubHostedPerMinuteUsd[size.architecture];
   const cpu = size.cpu ?? assumedCpu;
   const row = table.find(([cores]) => cores >= cpu) ?? table.at(-1);
-  return Math.max(1, Math.ceil(runSeconds / 60)) * (row?.[1] ?? 0);
+  return minutes * (row?.[1] ?? 0);
+}
+
+/** The minutes of a job that ran so long, as GitHub counts them. */
+export function hostedMinutes(runSeconds: number): number {
+  return Math.max(1, Math.ceil(runSeconds / 60));
 }
 
 export function ec2SpotPriceUsd(size: Size, machineSeconds: number): number {
@@ -72,11 +77,22 @@ export function machineCostUsd(machine: Machine, from: Instant, until: Instant):
   return ((machine.pricePerHourUsd ?? 0) / 3600) * machineSeconds(machine, from, until);
 }
 
-/** What all these machines have cost since midnight UTC. */
-export function spentTodayUsd(machines: readonly Machine[], now: Instant): number {
+/** What those of one fleet have used that are over: sums since an instant, as `Store.usage` gives them. */
+export interface FleetUsage {
+  readonly fleet: FleetId;
+  /** Of jobs that ran: whole minutes of each, from its start. */
+  readonly hostedMinutes: number;
+  /** Of machines: from the instant, or from their launch. */
+  readonly machineSeconds: number;
+  readonly costUsd: number;
+}
+
+/** What these machines, which are alive, and those that `ended` have cost since midnight UTC. */
+export function spentTodayUsd(alive: readonly Machine[], ended: readonly FleetUsage[], now: Instant): number {
   const midnight = startOfDay(now);
   let sum = 0;
-  for (const machine of machines) sum += machineCostUsd(machine, midnight, now);
+  for (const machine of alive) sum += machineCostUsd(machine, midnight, now);
+  for (const usage of ended) sum += usage.costUsd;
   return sum;
 }
 

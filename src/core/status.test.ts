@@ -32,6 +32,7 @@ function documentOf(overrides: Partial<StatusInput> = {}) {
     policy: policy(),
     ledgers: [],
     history: { jobs: [], machines: [] },
+    usage: [],
     budgets: [],
     problems: [],
     listLimit: 10,
@@ -113,11 +114,13 @@ describe("the status document", () => {
   });
 
   it("adds up what the day has cost", () => {
-    const paid = machine({ state: "ended", pricePerHourUsd: 6, times: { launched: start, ended: now } });
-    const cost = documentOf({ history: { jobs: [ran(1, 0)], machines: [paid] } }).cost;
-    expect(cost.todayUsd).toBeCloseTo(1);
-    expect(cost.githubHostedTodayUsd).toBeCloseTo(5 * 0.006);
-    expect(cost.ec2SpotTodayUsd).toBeGreaterThan(0);
+    const paid = machine({ state: "busy", pricePerHourUsd: 6, times: { launched: start } });
+    const running = job({ state: "running", times: { started: now - 61_000 } });
+    const usage = [{ fleet: "fleet-a", hostedMinutes: 5, machineSeconds: 3_600, costUsd: 2 }];
+    const { cost } = documentOf({ usage, ledgers: [ledger([running], [paid])] });
+    expect(cost.todayUsd).toBeCloseTo(2 + 1);
+    expect(cost.githubHostedTodayUsd).toBeCloseTo((5 + 2) * 0.006);
+    expect(cost.ec2SpotTodayUsd).toBeCloseTo(((3_600 + 600) / 3_600) * 0.0339, 3);
   });
 });
 

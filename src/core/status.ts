@@ -1,6 +1,8 @@
 import {
   ec2SpotPriceUsd,
+  type FleetUsage,
   githubHostedPriceUsd,
+  hostedMinutes,
   machineCostUsd,
   machineSeconds,
   runSeconds,
@@ -186,13 +188,16 @@ export interface WhyStep {
 
 // ------------------------------------------------------------------------------------------- building
 
-/** What a status document is made from. `history` reaches back at least to midnight UTC and one hour. */
+/** What a status document is made from: what is alive, the whole last hour and something before it, and sums. */
 export interface StatusInput {
   readonly version: string;
   readonly now: Instant;
   readonly policy: Policy;
   readonly ledgers: readonly Ledger[];
+  /** Newest first. */
   readonly history: { readonly jobs: readonly Job[]; readonly machines: readonly Machine[] };
+  /** Of what has ended since midnight UTC. */
+  readonly usage: readonly FleetUsage[];
   readonly budgets: readonly {
     readonly installationId: number;
     readonly limit: number;
@@ -397,25 +402,27 @@ function costSummary(
   jobs: readonly Job[],
   machines: readonly Machine[],
 ): CostSummary {
-  const { now, history, policy } = input;
+  const { now, usage, policy } = input;
   const midnight = startOfDay(now);
-  const sizes = (preset: string, fleet: string): Size => {
-    const spec = specs.get(fleet) ?? policy.presets.find((entry) => entry.name === preset);
-    return sizeOf(spec);
+  const sizeOfFleet = (fleet: string): Size => {
+    const preset = fleet.split("/")[0];
+    return sizeOf(specs.get(fleet) ?? policy.presets.find((entry) => entry.name === preset));
   };
   let hosted = 0;
-  for (const job of [...jobs, ...history.jobs]) {
-    const { started, completed } = job.times;
-    if (started === undefined || (completed ?? now) < midnight) continue;
-    hosted += githubHostedPriceUsd(sizes(job.fleet.split("/")[0] ?? "", job.fleet), runSeconds(job, now));
-  }
-  const all = [...machines, ...history.machines];
   let spot = 0;
-  for (const machine of all) {
-    spot += ec2SpotPriceUsd(sizes(machine.preset, machine.fleet), machineSeconds(machine, midnight, now));
+  for (const { fleet, hostedMinutes: minutes, machineSeconds: seconds } of usage) {
+    hosted += githubHostedPriceUsd(sizeOfFleet(fleet), minutes);
+    spot += ec2SpotPriceUsd(sizeOfFleet(fleet), seconds);
+  }
+  for (const job of jobs) {
+    if (job.times.started === undefined) continue;
+    hosted += githubHostedPriceUsd(sizeOfFleet(job.fleet), hostedMinutes(runSeconds(job, now)));
+  }
+  for (const machine of machines) {
+    spot += ec2SpotPriceUsd(sizeOfFleet(machine.fleet), machineSeconds(machine, midnight, now));
   }
   return {
-    todayUsd: spentTodayUsd(all, now),
+    todayUsd: spentTodayUsd(machines, usage, now),
     githubHostedTodayUsd: hosted,
     ec2SpotTodayUsd: spot,
     dailyBudgetUsd: policy.limits.dailyBudgetUsd ?? null,

@@ -84,12 +84,12 @@ async function readContext(ports: Ports, policy: Policy): Promise<PlanContext> {
   const counters = await ports.store.counters();
   if (policy.limits.dailyBudgetUsd === undefined) return { counters, spentTodayUsd: 0 };
   const now = ports.clock.now();
-  const { machines } = await ports.store.history(startOfDay(now), Number.MAX_SAFE_INTEGER);
-  const active: Machine[] = [];
+  const ended = await ports.store.usage(startOfDay(now));
+  const alive: Machine[] = [];
   for (const fleet of await ports.store.activeFleets()) {
-    active.push(...(await ports.store.load(fleet)).machines);
+    alive.push(...(await ports.store.load(fleet)).machines);
   }
-  return { counters, spentTodayUsd: spentTodayUsd([...machines, ...active], now) };
+  return { counters, spentTodayUsd: spentTodayUsd(alive, ended, now) };
 }
 
 /** New machines follow the config of today; the record keeps that of the last launch when the preset is gone. */

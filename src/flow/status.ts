@@ -23,9 +23,18 @@ export async function readStatus(
 ): Promise<StatusDocument> {
   const now = ports.clock.now();
   const ledgers = await readLedgers(ports);
-  const since = Math.min(startOfDay(now), now - hourMilliseconds);
-  const history = await ports.store.history(since, Number.MAX_SAFE_INTEGER);
-  return statusDocument({ ...options, now, policy, ledgers, history, budgets: ports.github.budgets() });
+  const today = startOfDay(now);
+  const hourAgo = now - hourMilliseconds;
+  // The last hour is counted; of what is older, as much is read as is listed.
+  const lastHour = await ports.store.history(hourAgo, Number.MAX_SAFE_INTEGER);
+  const older = await ports.store.history(Math.min(today, hourAgo), options.listLimit, hourAgo);
+  const history = {
+    jobs: [...lastHour.jobs, ...older.jobs],
+    machines: [...lastHour.machines, ...older.machines],
+  };
+  const usage = await ports.store.usage(today);
+  const budgets = ports.github.budgets();
+  return statusDocument({ ...options, now, policy, ledgers, history, usage, budgets });
 }
 
 /** What happened to one job and what comes next; undefined when no such job is known. */

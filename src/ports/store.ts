@@ -1,3 +1,4 @@
+import type { FleetUsage } from "../core/cost.ts";
 import type { CounterLimit } from "../core/counters.ts";
 import type {
   Change,
@@ -64,8 +65,17 @@ export interface Store {
   /** Current sums of all counters that are not zero. */
   counters(): Promise<Readonly<Record<string, number>>>;
 
-  /** Jobs completed or given up, and machines ended, at or after `since`; newest first, `limit` of each at most. */
-  history(since: Instant, limit: number): Promise<History>;
+  /**
+   * Jobs completed or given up, and machines ended, at or after `since` and before `before`, which is never unless it
+   * is given; newest first, `limit` of each at most.
+   */
+  history(since: Instant, limit: number, before?: Instant): Promise<History>;
+
+  /**
+   * What the jobs that were completed and the machines that ended at or after `since` have used, by fleet. Cheap, also
+   * when they are ten thousands: every look at a fleet asks for it where there is a daily budget.
+   */
+  usage(since: Instant): Promise<readonly FleetUsage[]>;
 
   /** Repositories of which a job was received at or after `since`, most recent first. */
   recentRepositories(since: Instant): Promise<readonly SeenRepository[]>;

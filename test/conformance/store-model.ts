@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { expect } from "vitest";
+import type { FleetUsage } from "../../src/core/cost.ts";
 import { type CounterLimit, countersOf, totalCounter } from "../../src/core/counters.ts";
 import { type Change, fullName, type Job, type Ledger, type Machine } from "../../src/core/model.ts";
 import type { CommitResult, Store } from "../../src/ports/store.ts";
@@ -33,15 +34,19 @@ function jobsOf(fleet: string): fc.Arbitrary<Job> {
       state: fc.constantFrom("waiting", "queued", "running", "done"),
       name: fc.constantFrom(...repositories),
       received: instant,
+      started: fc.option(instant, { nil: undefined }),
       completed: instant,
     })
-    .map(({ id, state, name, received, completed }) =>
+    .map(({ id, state, name, received, started, completed }) =>
       job({
         id,
         fleet,
         state,
         repository: repository({ name }),
-        times: state === "done" ? { received, completed } : { received },
+        times:
+          state === "done"
+            ? { received, completed, ...(started !== undefined && { started }) }
+            : { received },
       }),
     );
 }
@@ -54,9 +59,11 @@ function machinesOf(fleet: string): fc.Arbitrary<Machine> {
       state: fc.constantFrom("requested", "launched", "registered", "ended"),
       preset: fc.constantFrom("linux-x64", "linux-arm64"),
       bound: fc.option(fc.constantFrom(...repositories), { nil: undefined }),
+      price: fc.option(fc.nat(9), { nil: undefined }),
+      launched: fc.option(instant, { nil: undefined }),
       ended: instant,
     })
-    .map(({ id, state, preset, bound, ended }) =>
+    .map(({ id, state, preset, bound, price, launched, ended }) =>
       machine({
         id,
         fleet,
@@ -66,7 +73,11 @@ function machinesOf(fleet: string): fc.Arbitrary<Machine> {
         ...(bound === undefined
           ? {}
           : { binding: { jobId: 1, repository: `acme/${bound}`, scope, labels: [] } }),
-        times: state === "ended" ? { ended } : {},
+        ...(price !== undefined && { pricePerHourUsd: price }),
+        times: {
+          ...(launched !== undefined && { launched }),
+          ...(state === "ended" && { ended }),
+        },
       }),
     );
 }
@@ -253,6 +264,7 @@ async function lookAt(store: Store) {
     activeFleets: [...(await store.activeFleets())].sort(),
     counters: await store.counters(),
     history: { jobs: byId(jobs), machines: byId(machines) },
+    usage: rounded(await store.usage(start + 5)),
     recent: byId((await store.recentRepositories(start + 5)).map((each) => ({ ...each, id: each.name }))),
   };
 }
@@ -278,8 +290,38 @@ function lookAtModel(model: Model): Awaited<ReturnType<typeof lookAt>> {
     ),
     counters: sums(model),
     history: { jobs: byId(jobs.filter(isDone)), machines: byId(machines.filter(isEnded)) },
+    usage: rounded(fleets.flatMap((fleet) => usageOf(model, fleet, start + 5))),
     recent: byId(recentRepositories(model, start + 5).map((each) => ({ ...each, id: each.name }))),
   };
+}
+
+function usageOf(model: Model, fleet: string, since: number): readonly FleetUsage[] {
+  const jobs = [...model.jobs.values()].filter(
+    ({ fleet: own, state, times }) =>
+      own === fleet && state === "done" && times.started !== undefined && times.completed! >= since,
+  );
+  const machines = [...model.machines.values()].filter(
+    ({ fleet: own, state, times }) =>
+      own === fleet && state === "ended" && times.launched !== undefined && times.ended! >= since,
+  );
+  if (jobs.length + machines.length === 0) return [];
+  let [machineSeconds, costUsd] = [0, 0];
+  for (const { times, pricePerHourUsd = 0 } of machines) {
+    const seconds = Math.max(0, times.ended! - Math.max(times.launched!, since)) / 1_000;
+    machineSeconds += seconds;
+    costUsd += (seconds * pricePerHourUsd) / 3_600;
+  }
+  // All jobs of this model take less than a minute.
+  return [{ fleet, hostedMinutes: jobs.length, machineSeconds, costUsd }];
+}
+
+/** Sums in another order differ in their last digit. */
+function rounded(usages: readonly FleetUsage[]): readonly FleetUsage[] {
+  return usages.map((usage) => ({
+    ...usage,
+    machineSeconds: Math.round(usage.machineSeconds * 1e6),
+    costUsd: Math.round(usage.costUsd * 1e9),
+  }));
 }
 
 function recentRepositories(model: Model, since: number) {

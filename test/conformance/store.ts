@@ -215,6 +215,64 @@ export function describeStore(name: string, makeHarness: () => Promise<StoreHarn
         ]);
       });
 
+      it("lists only what ended before an instant, when one is given", async () => {
+        const jobs = [10, 20, 30, 40].map((at) =>
+          job({ id: at, state: "done", times: { completed: start + at } }),
+        );
+        const machines = jobs.map(({ id }) =>
+          machine({ id: `mayfly-${id}`, state: "ended", times: { ended: start + id } }),
+        );
+        await put("fleet-a", ...jobs.map(putJob), ...machines.map(putMachine));
+        const ids = async (since: number, limit: number, before: number) => {
+          const found = await store.history(start + since, limit, start + before);
+          expect(found.machines.map((each) => each.id)).toEqual(found.jobs.map(({ id }) => `mayfly-${id}`));
+          return found.jobs.map((each) => each.id);
+        };
+        expect(await ids(20, 10, 40)).toEqual([30, 20]);
+        expect(await ids(0, 1, 40)).toEqual([30]);
+        expect(await ids(0, 10, 10)).toEqual([]);
+        expect(await ids(40, 10, 20)).toEqual([]);
+      });
+
+      it("sums what has ended since an instant has used, by fleet", async () => {
+        const hour = 3_600_000;
+        const ran = (id: number, seconds: number, completed: number, fleet = "fleet-a") =>
+          job({ id, fleet, state: "done", times: { started: completed - seconds * 1_000, completed } });
+        const lived = (id: string, launched: number | undefined, ended: number, pricePerHourUsd?: number) =>
+          machine({
+            id,
+            state: "ended",
+            times: { ended, ...(launched !== undefined && { launched }) },
+            ...(pricePerHourUsd !== undefined && { pricePerHourUsd }),
+          });
+        const since = start + 24 * hour;
+        await put(
+          "fleet-a",
+          ...[
+            ran(1, 61, since),
+            ran(2, 60, since + hour),
+            ran(3, 0, since + hour),
+            ran(4, 600, since - 1),
+          ].map(putJob),
+          putJob(job({ id: 5, state: "done", times: { completed: since + hour } })),
+          putJob(job({ id: 6, state: "running", times: { started: since } })),
+          putMachine(lived("mayfly-1", since - 5 * hour, since + hour, 0.5)),
+          putMachine(lived("mayfly-2", since + hour, since + 2 * hour)),
+          putMachine(lived("mayfly-3", since, since + hour / 2, 4)),
+          putMachine(lived("mayfly-4", since - 5 * hour, since - 1, 9)),
+          putMachine(lived("mayfly-5", undefined, since + hour, 9)),
+          putMachine(
+            machine({ id: "mayfly-6", state: "launched", pricePerHourUsd: 9, times: { launched: since } }),
+          ),
+        );
+        await put("fleet-b", putJob(ran(7, 3_600, since + hour, "fleet-b")));
+        expect(await store.usage(since)).toEqual([
+          { fleet: "fleet-a", hostedMinutes: 4, machineSeconds: 2.5 * 3_600, costUsd: 2.5 },
+          { fleet: "fleet-b", hostedMinutes: 60, machineSeconds: 0, costUsd: 0 },
+        ]);
+        expect(await store.usage(since + 9 * hour)).toEqual([]);
+      });
+
       it("purges what ended before an instant, and only that", async () => {
         const old = job({ id: 1, state: "done", times: { completed: start + 8 } });
         const active = job({ id: 2, times: { received: start - 99 } });

@@ -87,6 +87,7 @@ function statusOf(jobs: readonly Job[], machines: readonly Machine[], record: Fl
     policy: policy({ presets: [preset({ max: 1 })] }),
     ledgers: [ledgerOf(jobs, machines, record)],
     history: { jobs: [], machines: [] },
+    usage: [],
     budgets: [{ installationId: 7, limit: 5000, remaining: 4987, resetAt: now + 600_000 }],
     problems: [],
     listLimit: 100,

@@ -64,4 +64,19 @@ export const migrations: readonly string[] = [
   CREATE INDEX messages_key ON messages (queue, key) WHERE dead = 0 AND key IS NOT NULL;
   CREATE INDEX messages_dead ON messages (queue) WHERE dead = 1
   `,
+  // What has ended is summed from the indexes alone.
+  `
+  ALTER TABLE jobs ADD COLUMN started_at INTEGER;
+  UPDATE jobs SET started_at = document ->> '$.times.started';
+  DROP INDEX jobs_ended;
+  CREATE INDEX jobs_ended ON jobs (ended_at, id, fleet, started_at) WHERE ended_at IS NOT NULL;
+
+  ALTER TABLE machines ADD COLUMN launched_at INTEGER;
+  ALTER TABLE machines ADD COLUMN price_per_hour_usd REAL;
+  UPDATE machines SET launched_at = document ->> '$.times.launched',
+    price_per_hour_usd = document ->> '$.pricePerHourUsd';
+  DROP INDEX machines_ended;
+  CREATE INDEX machines_ended ON machines (ended_at, id, fleet, launched_at, price_per_hour_usd)
+    WHERE ended_at IS NOT NULL
+  `,
 ];

@@ -7,8 +7,8 @@ export interface EndedList<Entry> {
   add(entry: Entry): void;
   /** Does nothing with an entry that is not in the list. */
   remove(entry: Entry): void;
-  /** Entries that ended at or after `since`, newest first. */
-  newest(since: Instant, limit: number): readonly Entry[];
+  /** Entries that ended at or after `since` and before `before`, newest first. */
+  newest(since: Instant, limit: number, before?: Instant): readonly Entry[];
   /** Entries that ended before this, oldest first. */
   endedBefore(before: Instant): readonly Entry[];
 }
@@ -49,9 +49,10 @@ export function createEndedList<Entry extends { readonly id: string | number }>(
       const index = place(end, entry.id);
       if (entries[index]?.id === entry.id) entries.splice(index, 1);
     },
-    newest(since, limit) {
+    newest(since, limit, before) {
       const found: Entry[] = [];
-      for (let index = entries.length - 1; index >= 0 && found.length < limit; index -= 1) {
+      const end = before === undefined ? entries.length : countBefore(before);
+      for (let index = end - 1; index >= 0 && found.length < limit; index -= 1) {
         const entry = entries[index] as Entry;
         if ((endOf(entry) ?? 0) < since) break;
         found.push(entry);

@@ -20,6 +20,7 @@ import {
   passedLimit,
   repositoryKey,
   seenRepository,
+  usageOf,
   type Writes,
 } from "./rules.ts";
 
@@ -57,10 +58,14 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): Store {
         .map((fleet) => fleet.id)
         .sort(inOrder),
     counters: async () => Object.fromEntries(state.counters),
-    history: async (since, limit) => ({
-      jobs: state.endedJobs.newest(since, limit),
-      machines: state.endedMachines.newest(since, limit),
+    history: async (since, limit, before) => ({
+      jobs: state.endedJobs.newest(since, limit, before),
+      machines: state.endedMachines.newest(since, limit, before),
     }),
+    usage: async (since) => {
+      const { endedJobs, endedMachines } = state;
+      return usageOf(endedJobs.newest(since, noLimit), endedMachines.newest(since, noLimit), since);
+    },
     recentRepositories: async (since) =>
       [...state.repositories.entries()]
         .filter(([, seen]) => seen.lastSeenAt >= since)
@@ -73,6 +78,8 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): Store {
     purge: async (before) => purge(state, before),
   };
 }
+
+const noLimit = Number.MAX_SAFE_INTEGER;
 
 interface State {
   readonly fleets: Map<FleetId, ActiveFleet>;

@@ -1,3 +1,4 @@
+import { type FleetUsage, hostedMinutes, machineCostUsd, machineSeconds } from "../../core/cost.ts";
 import { type CounterLimit, countersOf } from "../../core/counters.ts";
 import { MayflyError } from "../../core/errors.ts";
 import {
@@ -77,6 +78,43 @@ export function jobEndedAt(job: Job): Instant | undefined {
 export function machineEndedAt(machine: Machine): Instant | undefined {
   if (machine.state !== "ended") return undefined;
   return machine.times.ended ?? latest(machine.times);
+}
+
+/** What ended entries have used since an instant. */
+export function usageOf(
+  jobs: readonly Job[],
+  machines: readonly Machine[],
+  since: Instant,
+): readonly FleetUsage[] {
+  const ofJobs = jobs.flatMap((job) => {
+    const { fleet, times } = job;
+    if (times.started === undefined) return [];
+    const seconds = ((jobEndedAt(job) ?? 0) - times.started) / 1000;
+    return [{ fleet, hostedMinutes: hostedMinutes(seconds), machineSeconds: 0, costUsd: 0 }];
+  });
+  const ofMachines = machines.flatMap((machine) => {
+    const { fleet, times } = machine;
+    if (times.launched === undefined) return [];
+    const end = machineEndedAt(machine) ?? 0;
+    const costUsd = machineCostUsd(machine, since, end);
+    return [{ fleet, hostedMinutes: 0, machineSeconds: machineSeconds(machine, since, end), costUsd }];
+  });
+  return sumByFleet([...ofJobs, ...ofMachines]);
+}
+
+/** One entry for each fleet, in the order of the fleets. */
+export function sumByFleet(usages: readonly FleetUsage[]): readonly FleetUsage[] {
+  const sums = new Map<FleetId, FleetUsage>();
+  for (const { fleet, ...usage } of usages) {
+    const sum = sums.get(fleet) ?? { hostedMinutes: 0, machineSeconds: 0, costUsd: 0 };
+    sums.set(fleet, {
+      fleet,
+      hostedMinutes: sum.hostedMinutes + usage.hostedMinutes,
+      machineSeconds: sum.machineSeconds + usage.machineSeconds,
+      costUsd: sum.costUsd + usage.costUsd,
+    });
+  }
+  return [...sums.values()].sort((left, right) => inOrder(left.fleet, right.fleet));
 }
 
 function latest(times: object): Instant {

@@ -1,3 +1,4 @@
+import type { FleetUsage } from "../../core/cost.ts";
 import type { CounterLimit } from "../../core/counters.ts";
 import type { FleetId, FleetRecord, Instant, Job, Ledger, Machine } from "../../core/model.ts";
 import type { CommitResult, History, SeenRepository, Store } from "../../ports/store.ts";
@@ -21,6 +22,7 @@ import {
   passedLimit,
   repositoryKey,
   seenRepository,
+  sumByFleet,
   type Writes,
 } from "./rules.ts";
 
@@ -67,7 +69,9 @@ export function createSqliteStore(database: Database): Store {
       database.read(() =>
         Object.fromEntries(state.statements.counters.all().map((row) => [row.name, row.value])),
       ),
-    history: (since, limit) => database.read(() => history(state, since, limit)),
+    history: (since, limit, before = Number.MAX_SAFE_INTEGER) =>
+      database.read(() => history(state, since, limit, before)),
+    usage: (since) => database.read(() => usage(state, since)),
     recentRepositories: (since) =>
       database.read(() => decodeAll<SeenRepository>(state, state.statements.repositories.all(since))),
     purge: (before) => purge(database, state, before),
@@ -111,11 +115,17 @@ function remember(state: State, fleet: ActiveFleet): void {
   else state.fleets.set(fleet.id, fleet);
 }
 
-function history(state: State, since: Instant, limit: number): History {
+function history(state: State, since: Instant, limit: number, before: Instant): History {
+  const { endedJobs, endedMachines } = state.statements;
   return {
-    jobs: decodeAll<Job>(state, state.statements.endedJobs.all(since, limit)),
-    machines: decodeAll<Machine>(state, state.statements.endedMachines.all(since, limit)),
+    jobs: decodeAll<Job>(state, endedJobs.all(since, before, limit)),
+    machines: decodeAll<Machine>(state, endedMachines.all(since, before, limit)),
   };
+}
+
+/** From the columns alone: a day of a busy box is ten thousand documents. */
+function usage({ statements }: State, since: Instant): readonly FleetUsage[] {
+  return sumByFleet([...statements.jobUsage.all(since), ...statements.machineUsage.all(since, since)]);
 }
 
 interface DocumentRow {
@@ -194,7 +204,8 @@ function addJob(state: State, record: FleetRecord, job: Job): "added" | "exists"
 }
 
 function putJob(statements: Statements, job: Job): void {
-  statements.putJob.run(job.id, job.fleet, jobEndedAt(job) ?? null, JSON.stringify(job));
+  const { started = null } = job.times;
+  statements.putJob.run(job.id, job.fleet, jobEndedAt(job) ?? null, started, JSON.stringify(job));
   const seen = seenRepository(job);
   statements.putRepository.run(repositoryKey(job.repository), seen.lastSeenAt, JSON.stringify(seen));
 }
@@ -206,6 +217,8 @@ function putMachine(statements: Statements, machine: Machine): void {
     machine.compute,
     machine.providerId ?? null,
     machineEndedAt(machine) ?? null,
+    machine.times.launched ?? null,
+    machine.pricePerHourUsd ?? null,
     JSON.stringify(machine),
   );
 }
@@ -245,6 +258,8 @@ interface Statements {
   readonly counters: Statement<{ readonly name: string; readonly value: number }>;
   readonly endedJobs: Statement<DocumentRow>;
   readonly endedMachines: Statement<DocumentRow>;
+  readonly jobUsage: Statement<FleetUsage>;
+  readonly machineUsage: Statement<FleetUsage>;
   readonly repositories: Statement<DocumentRow>;
   readonly putFleet: Statement<never>;
   readonly putJob: Statement<never>;
@@ -262,7 +277,7 @@ function prepareStatements(database: Database): Statements {
 
 function prepareReads(database: Database) {
   const ended = (table: string): string =>
-    `SELECT document FROM ${table} WHERE ended_at >= ? ORDER BY ended_at DESC, id DESC LIMIT ?`;
+    `SELECT document FROM ${table} WHERE ended_at >= ? AND ended_at < ? ORDER BY ended_at DESC, id DESC LIMIT ?`;
   const active = (table: string): string =>
     `SELECT document FROM ${table} WHERE fleet = ? AND ended_at IS NULL ORDER BY rowid`;
   return {
@@ -284,6 +299,17 @@ function prepareReads(database: Database) {
     counters: database.prepare<{ name: string; value: number }>("SELECT name, value FROM counters"),
     endedJobs: database.prepare<DocumentRow>(ended("jobs")),
     endedMachines: database.prepare<DocumentRow>(ended("machines")),
+    jobUsage: database.prepare<FleetUsage>(`
+      SELECT fleet, sum(max(1, (ended_at - started_at + 59999) / 60000)) AS hostedMinutes, 0 AS machineSeconds,
+        0 AS costUsd
+      FROM jobs WHERE ended_at >= ? AND started_at IS NOT NULL GROUP BY fleet`),
+    machineUsage: database.prepare<FleetUsage>(`
+      SELECT fleet, 0 AS hostedMinutes, sum(milliseconds) / 1000.0 AS machineSeconds,
+        total(milliseconds * price_per_hour_usd) / 3600000 AS costUsd
+      FROM (
+        SELECT fleet, price_per_hour_usd, max(0, ended_at - max(launched_at, ?)) AS milliseconds
+        FROM machines WHERE ended_at >= ? AND launched_at IS NOT NULL
+      ) GROUP BY fleet`),
     repositories: database.prepare<DocumentRow>(
       "SELECT document FROM repositories WHERE last_seen_at >= ? ORDER BY last_seen_at DESC, key",
     ),
@@ -298,12 +324,16 @@ function prepareWrites(database: Database) {
       INSERT INTO fleets (id, version, record) VALUES (?, ?, ?)
       ON CONFLICT (id) DO UPDATE SET version = excluded.version, record = coalesce(excluded.record, record)`),
     putJob: database.prepare(`
-      INSERT INTO jobs (id, fleet, ended_at, document) VALUES (?, ?, ?, ?)
-      ON CONFLICT (id) DO UPDATE SET ended_at = excluded.ended_at, document = excluded.document`),
+      INSERT INTO jobs (id, fleet, ended_at, started_at, document) VALUES (?, ?, ?, ?, ?)
+      ON CONFLICT (id) DO UPDATE SET ended_at = excluded.ended_at, started_at = excluded.started_at,
+        document = excluded.document`),
     putMachine: database.prepare(`
-      INSERT INTO machines (id, fleet, compute, provider_id, ended_at, document) VALUES (?, ?, ?, ?, ?, ?)
+      INSERT INTO machines
+        (id, fleet, compute, provider_id, ended_at, launched_at, price_per_hour_usd, document)
+      VALUES (?, ?, ?, ?, ?, ?, ?, ?)
       ON CONFLICT (id) DO UPDATE SET compute = excluded.compute, provider_id = excluded.provider_id,
-        ended_at = excluded.ended_at, document = excluded.document`),
+        ended_at = excluded.ended_at, launched_at = excluded.launched_at,
+        price_per_hour_usd = excluded.price_per_hour_usd, document = excluded.document`),
     putRepository: database.prepare(`
       INSERT INTO repositories (key, last_seen_at, document) VALUES (?, ?, ?)
       ON CONFLICT (key) DO UPDATE SET last_seen_at = excluded.last_seen_at, document = excluded.document

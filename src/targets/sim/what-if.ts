@@ -1,4 +1,11 @@
-import { githubHostedPriceUsd, machineCostUsd, machineSeconds, runSeconds, sizeOf } from "../../core/cost.ts";
+import {
+  githubHostedPriceUsd,
+  hostedMinutes,
+  machineCostUsd,
+  machineSeconds,
+  runSeconds,
+  sizeOf,
+} from "../../core/cost.ts";
 import type { TracedJob } from "../../core/job-trace.ts";
 import type { FleetSpec, Job, Machine, Policy } from "../../core/model.ts";
 import { mostAtOnce, type Span } from "../../core/most-at-once.ts";
@@ -187,7 +194,9 @@ function costOf(
     spotUsd: spotUsd ?? 0,
     onDemandUsd: onDemandUsd ?? 0,
     totalUsd: (spotUsd ?? 0) + (onDemandUsd ?? 0),
-    githubHostedUsd: sum(ran, (job) => githubHostedPriceUsd(sizeOf(specOf(job)), runSeconds(job, 0))),
+    githubHostedUsd: sum(ran, (job) =>
+      githubHostedPriceUsd(sizeOf(specOf(job)), hostedMinutes(runSeconds(job, 0))),
+    ),
   };
 }
 
