@@ -1,6 +1,7 @@
 import {
   type Binding,
   fullName,
+  type Instant,
   type Job,
   type Ledger,
   type Machine,
@@ -69,7 +70,7 @@ function isOffered(machine: Machine): machine is Machine & { binding: Binding } 
  * GitHub's event is late or lost. It is not served a second time until GitHub was asked, even when the machine has
  * ended long since.
  */
-export function isPresumedRunning(job: Job): boolean {
+export function isPresumedRunning(job: Job): job is Job & { readonly presumedAt: Instant } {
   return job.state === "queued" && job.presumedAt !== undefined && (job.checkedAt ?? 0) <= job.presumedAt;
 }
 

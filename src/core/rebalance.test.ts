@@ -1,7 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { fleetRecord, job, machine, policy, start } from "../../test/builders.ts";
+import { fleetRecord, job, machine, policy, repository, start } from "../../test/builders.ts";
 import type { Job, Machine } from "./model.ts";
-import { believedQueued, type DeliveryAttempt, deliveriesToRedeliver, jobsToCheck } from "./rebalance.ts";
+import {
+  believedQueued,
+  type DeliveryAttempt,
+  deliveriesToRedeliver,
+  jobChecked,
+  jobsToCheck,
+  missingJobs,
+} from "./rebalance.ts";
 
 const now = start + 3_600_000;
 
@@ -30,6 +37,7 @@ describe("deliveries that are sent again", () => {
     expect(due([attempt({ deliveredAt: now - 20_000 })])).toEqual([1]);
     expect(due([attempt({ event: "push" })])).toEqual([]);
     expect(due([1, 2, 3, 4].map((id) => attempt({ id })))).toEqual([]);
+    expect(due([attempt({ id: 2 }), attempt({ id: 1 })])).toEqual([2]);
     expect(due([1, 2, 3].map((id) => attempt({ id, deliveredAt: start + id })))).toEqual([3]);
   });
 });
@@ -52,6 +60,10 @@ describe("jobs that GitHub is asked about", () => {
     expect(checked([job({ id: 3 }), presumed])).toEqual([2]);
     expect(checked([job({ id: 3 }), presumed], [], start + 300_000)).toEqual([2, 3]);
     expect(checked([{ ...presumed, checkedAt: start + 55_000 }])).toEqual([]);
+    expect(checked([presumed], [], start + 59_999)).toEqual([]);
+    const earlier = { ...job({ id: 4 }), presumedAt: start, checkedAt: start - 1 };
+    const unasked = { ...job({ id: 5 }), presumedAt: start };
+    expect(checked([earlier, unasked])).toEqual([5, 4]);
   });
 
   it("are those that run on no machine that we know, after half a minute", () => {
@@ -88,6 +100,7 @@ describe("jobs that GitHub is asked about", () => {
     const presumed = { ...job({ id: 4 }), presumedAt: start + 50_000 };
     const jobs = [running, job({ id: 2 }), job({ id: 3 }), presumed];
     expect(checked(jobs, [], start + 400_000, new Set([1, 3, 4]))).toEqual([1, 4, 2]);
+    expect(checked(jobs, [machine({ jobId: 1 })], start + 400_000, new Set([1, 3, 4]))).toEqual([4, 1, 2]);
   });
 });
 
@@ -103,4 +116,18 @@ it("a job that was asked about a short while ago is left out, but not in the fir
   };
   expect(believedQueued(ledger, policy(), now, false)).toEqual([]);
   expect(believedQueued(ledger, policy(), now, true)).toEqual([asked]);
+  const due = [job({ id: 3 }), job({ id: 4, checkedAt: now - 300_000 })];
+  expect(believedQueued({ ...ledger, jobs: [...due, asked] }, policy(), now, false)).toEqual(due);
+});
+
+it("a job is missing when GitHub's list of its repository lacks it", () => {
+  const [first, second] = [job({ id: 1 }), job({ id: 2 })];
+  const other = job({ id: 3, repository: repository({ name: "other" }) });
+  const believed = [first, second, other];
+  expect(missingJobs(believed, { owner: "Acme", name: "App" }, [{ id: 2 }])).toEqual([first]);
+  expect(missingJobs(believed, { owner: "acme", name: "other" }, [])).toEqual([other]);
+});
+
+it("a job that was asked about is as it was, but for when", () => {
+  expect(jobChecked(job(), now)).toStrictEqual({ ...job(), checkedAt: now });
 });

@@ -59,10 +59,8 @@ export function jobsToCheck(
   const urgent: Job[] = [];
   const stale: Job[] = [];
   for (const ledger of ledgers) {
-    const busy = new Set<number>();
-    for (const machine of ledger.machines) {
-      if (machine.jobId !== undefined && machine.times.finished === undefined) busy.add(machine.jobId);
-    }
+    const machines = ledger.machines.filter((machine) => machine.times.finished === undefined);
+    const busy = new Set(machines.map((machine) => machine.jobId));
     for (const job of ledger.jobs) {
       if (isPressing(job, busy.has(job.id), now)) urgent.push(job);
       else if (isStale(job, policy, now) && !(listed.has(job.id) && job.state !== "running")) stale.push(job);
@@ -73,7 +71,7 @@ export function jobsToCheck(
 
 function isPressing(job: Job, hasMachine: boolean, now: Instant): boolean {
   // GitHub's own event is on its way. To ask before it would free a job that another machine may be running.
-  if (isPresumedRunning(job)) return (job.presumedAt ?? 0) + eventMilliseconds <= now;
+  if (isPresumedRunning(job)) return job.presumedAt + eventMilliseconds <= now;
   return job.state === "running" && !hasMachine && heardAt(job) + urgentMilliseconds <= now;
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { fleetRecord, machine, policy, start } from "../../test/builders.ts";
+import { fleetRecord, machine, policy, preset, start } from "../../test/builders.ts";
 import { machineAfter } from "./lifecycle.ts";
 import type { Binding, Machine } from "./model.ts";
 import { compare, nextStep, orphanRecord, overdue } from "./scaledown.ts";
@@ -20,14 +20,20 @@ describe("a machine is overdue", () => {
       now,
     ).map(({ event }) => event);
   const busy = machine({ ...claimed, state: "busy", times: { started: start } });
+  const says = (sentence: RegExp): string => expect.stringMatching(sentence);
 
   it.each<[string, Machine, number, object]>([
-    ["when its launch was never answered", machine(), 300, { kind: "refused" }],
+    [
+      "when its launch was never answered",
+      machine(),
+      300,
+      { kind: "refused", detail: says(/never answered/) },
+    ],
     [
       "when it never asked for a job",
       machine({ state: "launched", times: { launched: start } }),
       300,
-      { because: "boot-timeout" },
+      { because: "boot-timeout", detail: says(/did not ask/) },
     ],
     [
       "when it asks no more",
@@ -39,9 +45,14 @@ describe("a machine is overdue", () => {
       "when GitHub gives its runner no job",
       machine({ ...claimed, state: "registered", times: { registered: start } }),
       300,
-      { because: "idle" },
+      { because: "idle", detail: says(/no job in time/) },
     ],
-    ["when its job runs too long", busy, 3_660, { because: "job-timeout", forced: true }],
+    [
+      "when its job runs too long",
+      busy,
+      3_660,
+      { because: "job-timeout", forced: true, detail: says(/longer than the 3600 s/) },
+    ],
     [
       "when its job runs too long while it retires",
       machine({
@@ -107,7 +118,12 @@ describe("what the provider lists is compared", () => {
     expect(decide(known, nothing, 119)).toEqual([]);
     expect(decide(known, nothing, 120)).toEqual([{ kind: "missing" }]);
     expect(decide({ ...known, missingSince: at(120) }, nothing, 239)).toEqual([]);
-    expect(decide({ ...known, missingSince: at(120) }, nothing, 240)).toMatchObject([{ kind: "gone" }]);
+    expect(decide({ ...known, missingSince: at(120) }, nothing, 240)).toEqual([
+      { kind: "gone", detail: "The provider no longer lists it." },
+    ]);
+    const late = { ...known, times: { requested: start, launched: at(60) } };
+    expect(decide(late, nothing, 179)).toEqual([]);
+    expect(decide(late, nothing, 180)).toEqual([{ kind: "missing" }]);
   });
 
   it("a launch that was not answered is not missed: its own limit decides", () => {
@@ -137,6 +153,8 @@ describe("a retiring machine", () => {
     expect(nextStep(done, at(9))).toEqual({ kind: "wait", until: at(10) });
     expect(nextStep(done, at(10)).kind).toBe("terminate");
     expect(nextStep({ ...done, exitCode: 0 }, at(1)).kind).toBe("terminate");
+    expect(nextStep({ ...done, missingSince: start }, at(1)).kind).toBe("terminate");
+    expect(nextStep({ ...done, reason: "operator" }, at(1)).kind).toBe("terminate");
   });
 });
 
@@ -149,24 +167,38 @@ it("an orphan enters the ledger retiring, to be fenced first: it may run a job",
     launchedAt: start,
   };
   const orphan = orphanRecord(listed, "memory", at(200));
-  expect(orphan).toMatchObject({ id: "m", state: "retiring", reason: "orphan", providerId: "p" });
+  expect(orphan).toStrictEqual({
+    id: "m",
+    fleet: "fleet-a",
+    preset: "linux-x64",
+    compute: "memory",
+    state: "retiring",
+    purchase: "on-demand",
+    launchToken: "m",
+    launchAttempts: 0,
+    providerId: "p",
+    reason: "orphan",
+    detail: "It exists at the provider and the ledger does not know it.",
+    times: { requested: start, launched: start, retiring: at(200) },
+  });
   expect(nextStep(orphan, at(200)).kind).toBe("fence");
   expect(nextStep({ ...orphan, fence: "passed" }, at(200)).kind).toBe("terminate");
 });
 
-it("an orphan of a fleet without a record ends when the longest limits of all presets have passed", () => {
-  const orphan = machine({
-    state: "retiring",
-    reason: "orphan",
-    times: { requested: start, retiring: start },
+describe("the machines of a fleet without a record", () => {
+  const presets = [
+    preset({ jobTimeoutSeconds: 1_000, bootTimeoutSeconds: 20, idleTimeoutSeconds: 3 }),
+    preset({ jobTimeoutSeconds: 100, bootTimeoutSeconds: 200, idleTimeoutSeconds: 30 }),
+  ];
+  const retiring = { requested: start, retiring: start };
+
+  it.each<[string, Machine, number]>([
+    ["an orphan", machine({ state: "retiring", reason: "orphan", times: retiring }), 30 + 1_000 + 60],
+    ["one that boots", machine({ state: "launched", times: { launched: start } }), 200],
+    ["one that idles", machine({ state: "registered", times: { registered: start } }), 30],
+  ])("end when the longest limit of all presets has passed: %s", (_what, some, seconds) => {
+    const unknown = { fleet: some.fleet, version: 1, record: undefined, jobs: [], machines: [some] };
+    expect(overdue(unknown, policy({ presets }), at(seconds) - 1)).toEqual([]);
+    expect(overdue(unknown, policy({ presets }), at(seconds))).toMatchObject([{ event: { kind: "retire" } }]);
   });
-  const unknown = { fleet: orphan.fleet, version: 1, record: undefined, jobs: [], machines: [orphan] };
-  const config = policy();
-  const longest = Math.max(
-    ...config.presets.map((entry) => entry.jobTimeoutSeconds + entry.idleTimeoutSeconds),
-  );
-  expect(overdue(unknown, config, at(longest))).toEqual([]);
-  expect(overdue(unknown, config, at(longest + 60))).toMatchObject([
-    { event: { kind: "retire", because: "job-timeout", forced: true } },
-  ]);
 });

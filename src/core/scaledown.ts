@@ -53,7 +53,7 @@ function overdueEvent(
 ): MachineEvent | undefined {
   const { times } = machine;
   const passed = (since: Instant | undefined, seconds: number): boolean =>
-    since !== undefined && since + seconds * 1000 <= now;
+    (since ?? Number.POSITIVE_INFINITY) + seconds * 1000 <= now;
   switch (machine.state) {
     case "requested":
       if (!passed(times.requested, policy.timing.launchLimitSeconds)) return undefined;
