@@ -1,13 +1,16 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { start } from "../../test/builders.ts";
+import type { PoolRefusal } from "./model.ts";
 import {
   backoffSeconds,
   everyPool,
+  forgetEarlyEnds,
   forgetRefusals,
   type LaunchRefusal,
   marketRefusal,
   poolsToAvoid,
+  rememberEarlyEnd,
   rememberInterruption,
   rememberRefusal,
 } from "./retry.ts";
@@ -47,10 +50,11 @@ describe("the memory of refusals", () => {
 
   it("skips the market and each pool for a while", () => {
     const memory = rememberRefusal([], refusal, start, timing);
-    expect(marketRefusal(memory, "spot", start + 59_999)).toMatchObject({ pool: everyPool, code: "NO" });
+    expect(marketRefusal(memory, "spot", start + 59_999)).toMatchObject({ pool: "*", code: "NO" });
     expect(marketRefusal(memory, "spot", start + 60_000)).toBeUndefined();
     expect(marketRefusal(memory, "on-demand", start)).toBeUndefined();
-    expect(poolsToAvoid(memory, "spot", start)).toEqual(["a", "b"]);
+    expect(poolsToAvoid(memory, "spot", start + 59_999)).toEqual(["a", "b"]);
+    expect(poolsToAvoid(memory, "spot", start + 60_000)).toEqual([]);
     expect(poolsToAvoid(memory, "on-demand", start)).toEqual([]);
   });
 
@@ -67,9 +71,76 @@ describe("the memory of refusals", () => {
 
   it("forgets what is long past, and what has worked since", () => {
     const memory = rememberRefusal([], refusal, start, timing);
+    const again = rememberRefusal(memory, refusal, start + 60_000 + 1_799_999, timing);
+    expect(again.map((entry) => entry.inARow)).toEqual([2, 2, 2]);
     const later = rememberRefusal(memory, { ...refusal, pools: [] }, start + 60_000 + 1_800_000, timing);
     expect(later).toMatchObject([{ pool: everyPool, inARow: 1 }]);
     expect(forgetRefusals(memory, "a", "spot").map((entry) => entry.pool)).toEqual(["b"]);
     expect(forgetRefusals(memory, "a", "on-demand")).toHaveLength(3);
+  });
+});
+
+describe("the memory of machines that end before they are of use", () => {
+  const broken = { purchase: "spot", detail: "No route to GitHub" } as const;
+  const first = rememberEarlyEnd([], broken, start, timing);
+  const second = rememberEarlyEnd(first, broken, start + 1, timing);
+  const waits = (memory: readonly PoolRefusal[], now: number) => marketRefusal(memory, "spot", now)?.until;
+
+  it("replaces the first at once, and waits longer and longer from the second in a row on", () => {
+    expect(waits(first, start)).toBeUndefined();
+    expect(waits(second, start + 1)).toBe(start + 60_001);
+    expect(waits(second, start + 60_001)).toBeUndefined();
+    const third = rememberEarlyEnd(second, broken, start + 60_001, timing);
+    expect(waits(third, start + 60_001)).toBe(start + 180_001);
+  });
+
+  it("says what is wrong, with what the last machine said, in a form that is kept across versions", () => {
+    expect(second).toStrictEqual([
+      {
+        pool: "early-ends",
+        purchase: "spot",
+        kind: "configuration",
+        code: "MACHINES_END_EARLY",
+        message: "Machines end before their runner listens. The last one: No route to GitHub.",
+        at: start + 1,
+        until: start + 60_001,
+        inARow: 2,
+      },
+    ]);
+    const sentences = rememberEarlyEnd([], { ...broken, detail: "Curl failed. No route." }, start, timing);
+    expect(sentences[0]?.message).toMatch(/one: Curl failed\. No route\.$/);
+  });
+
+  it("counts those that end while there is a wait as one", () => {
+    expect(rememberEarlyEnd(second, broken, start + 60_000, timing)).toBe(second);
+    expect(rememberEarlyEnd(second, broken, start + 60_001, timing)).not.toBe(second);
+  });
+
+  it("begins a new row when the last is long past", () => {
+    const until = start + 60_001;
+    expect(rememberEarlyEnd(second, broken, until + 1_799_999, timing)[0]?.inARow).toBe(3);
+    expect(rememberEarlyEnd(second, broken, until + 1_800_000, timing)[0]?.inARow).toBe(1);
+  });
+
+  it("is of one market, and beside the refusals of pools", () => {
+    const onDemand = { ...broken, purchase: "on-demand" } as const;
+    const other = rememberEarlyEnd(second, onDemand, start + 2, timing);
+    expect(other.map(({ purchase, inARow }) => [purchase, inARow])).toEqual([
+      ["spot", 2],
+      ["on-demand", 1],
+    ]);
+    const refused = rememberRefusal([], refusal, start, timing);
+    const both = rememberEarlyEnd(refused, broken, start, timing);
+    expect(both.slice(0, 3)).toEqual(refused);
+    expect(both[3]).toMatchObject({ pool: "early-ends", inARow: 1 });
+    expect(poolsToAvoid([...refused, ...second], "spot", start)).toEqual(["a", "b"]);
+  });
+
+  it("is forgotten once a runner of that market listened, and nothing else is", () => {
+    const refused = rememberRefusal([], refusal, start, timing);
+    const onDemand = rememberEarlyEnd([], { ...broken, purchase: "on-demand" }, start, timing);
+    const all = [...refused, ...second, ...onDemand];
+    expect(forgetEarlyEnds(all, "spot")).toEqual([...refused, ...onDemand]);
+    expect(forgetEarlyEnds(refused, "spot")).toBe(refused);
   });
 });
