@@ -117,7 +117,7 @@ describe("a machine that says that it runs a job, and not which", () => {
     const { binding: _, ...unbound } = listening("m-1", 1);
     const ledger = ledgerOf([job({ id: 1, labels })], [unbound]);
     for (const event of [starts, exits, { kind: "listening" } as const]) {
-      expect(presumedOn(said(ledger, "m-1", event, start + 1))).toEqual({});
+      expect(jobNoted(ledger, unbound, event, start + 1)).toBeUndefined();
     }
   });
 
@@ -183,6 +183,9 @@ describe("GitHub's word on one job", () => {
     const ledger = said(claimed(2), "m-1", starts, start + 1);
     const free = heard(ledger, "in_progress", "m-1", 2, start + 2);
     expect(free.jobs[0]).toEqual(claimed(2).jobs[0]);
+    const jobs = ledger.jobs.map((some) => ({ ...some, checkedAt: start + 2 }));
+    const asked = heard({ ...ledger, jobs }, "in_progress", "m-1", 2, start + 3);
+    expect(asked.jobs[0]?.presumedAt).toBeUndefined();
   });
 
   it("hands it on to the machine that runs a job without a name, since when it does", () => {

@@ -38,8 +38,9 @@ export function jobAttributed(ledger: Ledger, runner: Machine | undefined, event
   // Its own start was not reported: while it was free, it counted as the machine of another job.
   const jobs = ledger.jobs.filter((entry) => entry.id !== event.id);
   const job = own ?? leftOver({ ...ledger, jobs }, runner);
-  const heir = nameless.find(({ machine }) => job !== undefined && canServe(machine, job));
-  return job === undefined || heir === undefined ? free : presumed(job, heir.machine, heir.since);
+  if (job === undefined) return undefined;
+  const heir = nameless.find(({ machine }) => canServe(machine, job));
+  return heir === undefined ? free : presumed(job, heir.machine, heir.since);
 }
 
 /** When a runner listens, the job that its machine claimed notes it: GitHub's part of the wait begins there. */
@@ -60,7 +61,7 @@ function jobOfListener(ledger: Ledger, machine: Machine, event: MachineEvent, at
  * ```
  */
 function jobOfRunner(ledger: Ledger, machine: Machine, event: MachineEvent, at: Instant): Job | undefined {
-  if ("jobId" in event && event.jobId !== undefined) {
+  if ("jobId" in event) {
     const claimed = ledger.jobs.find((job) => job.state === "queued" && isPresumedOf(job, machine));
     return claimed === undefined || claimed.id === event.jobId ? undefined : freed(claimed);
   }
