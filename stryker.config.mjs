@@ -13,7 +13,7 @@ export default {
   incrementalFile: ".stryker/incremental.json",
   tempDirName: ".stryker/sandboxes",
   // Not in the copy that is mutated. Stryker would rewrite tsconfig.json with an API that TypeScript 7 no longer has.
-  ignorePatterns: ["bench", "coverage", "dist", "docs", "examples", "infra", "tsconfig*.json"],
+  ignorePatterns: [".stryker", "bench", "coverage", "dist", "docs", "examples", "infra", "tsconfig*.json"],
   reporters: ["clear-text", "json"],
   jsonReporter: { fileName: ".stryker/report.json" },
   clearTextReporter: { reportTests: false, allowColor: false },

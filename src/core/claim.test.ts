@@ -2,14 +2,19 @@ import { describe, expect, it } from "vitest";
 import { fleetRecord, job, machine, policy, preset, repository, start } from "../../test/builders.ts";
 import { decideClaim, jobClaimedBy } from "./claim.ts";
 import { countersOf } from "./counters.ts";
-import type { Binding, Job, Ledger, Machine, MachineState, Policy } from "./model.ts";
+import type { Binding, FleetRecord, Job, Ledger, Machine, MachineState, Policy } from "./model.ts";
 
 const scope = { kind: "organization", installationId: 7, owner: "acme" } as const;
 
-function decide(jobs: readonly Job[], machines: readonly Machine[], rules: Policy = policy()) {
+function decide(
+  jobs: readonly Job[],
+  machines: readonly Machine[],
+  rules: Policy = policy(),
+  record: FleetRecord | undefined = fleetRecord(),
+) {
   const asking = machines[0];
   if (asking === undefined) throw new Error("No machine asks.");
-  const ledger: Ledger = { fleet: "fleet-a", version: 1, record: fleetRecord(), jobs, machines };
+  const ledger: Ledger = { fleet: "fleet-a", version: 1, record, jobs, machines };
   const counters: Record<string, number> = {};
   for (const counter of machines.flatMap(countersOf)) counters[counter] = (counters[counter] ?? 0) + 1;
   return decideClaim(ledger, asking, rules, counters);
@@ -65,16 +70,33 @@ describe("a machine that asks what it is for", () => {
   it("waits while its repositories have all their machines, and takes another one's job", () => {
     const rules = policy({ limits: { machines: 9, perRepository: 1 } });
     const busy = machine({ id: "b", state: "busy", binding: bindingFor(jobOf(1)), jobId: 1 });
-    expect(decide([jobOf(2)], [launched("a"), busy], rules)).toMatchObject({ kind: "wait", afterSeconds: 5 });
+    expect(decide([jobOf(2)], [launched("a"), busy], rules)).toEqual({
+      kind: "wait",
+      afterSeconds: 5,
+      because: "Every waiting repository has all of its machines.",
+    });
     expect(decide([jobOf(2), jobOf(3, "other")], [launched("a"), busy], rules)).toMatchObject({
       job: { id: 3 },
     });
   });
 
+  it("may use the place that it holds itself, from an earlier claim", () => {
+    const rules = policy({ limits: { machines: 9, perRepository: 1 } });
+    const again = launched("a", { binding: bindingFor(jobOf(1)) });
+    expect(decide([jobOf(2)], [again], rules)).toMatchObject({ kind: "bind", job: { id: 2 }, earlier: true });
+    const busy = machine({ id: "b", state: "busy", binding: bindingFor(jobOf(3, "other")), jobId: 3 });
+    expect(decide([jobOf(2, "other")], [again, busy], rules)).toMatchObject({ kind: "wait" });
+  });
+
   it("shuts down when nothing needs it, unless it is kept warm", () => {
     const warm = policy({ presets: [preset({ warm: 1 })] });
-    expect(decide([], [launched("a")])).toMatchObject({ kind: "shut-down" });
-    expect(decide([], [launched("a")], warm)).toMatchObject({ kind: "wait", afterSeconds: 15 });
+    const shutDown = { kind: "shut-down", because: "No queued job needs it any more." };
+    expect(decide([], [launched("a")])).toEqual(shutDown);
+    expect(decide([], [launched("a")], warm)).toEqual({
+      kind: "wait",
+      afterSeconds: 15,
+      because: "It is kept warm for the next job.",
+    });
     expect(decide([], [launched("a"), launched("b")], warm)).toMatchObject({ kind: "shut-down" });
     const claimed = launched("a", { binding: bindingFor(jobOf(1)) });
     expect(decide([], [claimed], warm)).toMatchObject({ kind: "shut-down" });
@@ -92,6 +114,14 @@ describe("a machine that asks what it is for", () => {
       because: expect.stringMatching(/\.$/),
     });
   });
+
+  it("is told why it is refused", () => {
+    const says = (facts: Partial<Machine>) => decide([], [machine({ state: "retiring", ...facts })]);
+    expect(says({ reason: "idle" })).toMatchObject({ because: "The machine is retiring: idle." });
+    expect(says({ reason: "idle", detail: "no job" })).toMatchObject({
+      because: "The machine is retiring: no job.",
+    });
+  });
 });
 
 it("a claimed job knows its machine and when that was running", () => {
@@ -103,5 +133,13 @@ it("a claimed job knows its machine and when that was running", () => {
   expect(claimed).toMatchObject({
     machineId: "a",
     times: { launched: start + 1, running: start + 2, claimed: start + 9 },
+  });
+});
+
+it("a job keeps since when a machine was asked for; of its machine only what is known", () => {
+  const claimed = jobClaimedBy(job({ times: { launched: start } }), machine({ id: "a" }), start + 9);
+  expect(claimed).toStrictEqual({
+    ...job({ machineId: "a" }),
+    times: { ...job().times, launched: start, running: start + 9, claimed: start + 9 },
   });
 });

@@ -1,5 +1,5 @@
 import { repositoryCounter } from "./counters.ts";
-import { demandOf, scopeOf } from "./demand.ts";
+import { demandOf, scopeOf, warmTargetOf } from "./demand.ts";
 import {
   type Binding,
   fullName,
@@ -79,10 +79,9 @@ function neediest(
   counters: Readonly<Record<string, number>>,
 ): Job | undefined {
   const own = asking.binding && repositoryCounter(asking.binding.repository);
-  const served = new Map<string, number>();
-  for (const machine of ledger.machines) {
-    const repository = machine.binding?.repository;
-    if (repository !== undefined) served.set(repository, (served.get(repository) ?? 0) + 1);
+  const served = new Map<string | undefined, number>();
+  for (const { binding } of ledger.machines) {
+    served.set(binding?.repository, (served.get(binding?.repository) ?? 0) + 1);
   }
   let best: Job | undefined;
   let fewest = Number.POSITIVE_INFINITY;
@@ -107,11 +106,6 @@ function bindingOf(job: Job, policy: Policy): Binding {
     scope: scopeOf(job, policy),
     labels: job.labels,
   };
-}
-
-function warmTargetOf(ledger: Ledger, policy: Policy): number {
-  if (ledger.record === undefined || Object.keys(ledger.record.options).length > 0) return 0;
-  return policy.presets.find((preset) => preset.name === ledger.record?.spec.preset)?.warm ?? 0;
 }
 
 /** The job's times once a machine has claimed it. What happened to the machine before is part of the job's wait. */

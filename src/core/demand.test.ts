@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { fleetRecord, job, machine, policy, repository, start } from "../../test/builders.ts";
-import { canServe, demandOf, isPresumedRunning, scopeName, scopeOf } from "./demand.ts";
-import type { Job, Ledger, Machine, MachineState, Scope } from "./model.ts";
+import { fleetRecord, job, machine, policy, preset, repository, start } from "../../test/builders.ts";
+import { canServe, demandOf, isPresumedRunning, scopeName, scopeOf, warmTargetOf } from "./demand.ts";
+import type { FleetRecord, Job, Ledger, Machine, MachineState, Scope } from "./model.ts";
 
 const organization: Scope = { kind: "organization", installationId: 7, owner: "acme" };
 const ofRepository: Scope = { kind: "repository", installationId: 7, owner: "acme", name: "app" };
@@ -108,6 +108,16 @@ it("labels that look alike when they are joined are not the same", () => {
   const machines = [bound("m", organization, ["a b", "c"])];
   expect(demandOf(ledger([job({ labels: ["a", "bc"] })], machines)).unserved).toHaveLength(1);
   expect(demandOf(ledger([job({ labels: ["a bc"] })], machines)).unserved).toHaveLength(1);
+});
+
+it("machines are kept warm for a fleet without options, as its preset says", () => {
+  const rules = policy({ presets: [preset({ name: "other", warm: 5 }), preset({ warm: 2 })] });
+  const warm = (record: FleetRecord | undefined, of = rules) =>
+    warmTargetOf({ ...ledger([], []), record }, of);
+  expect(warm(fleetRecord())).toBe(2);
+  expect(warm(fleetRecord({ options: { cpu: 4 } }))).toBe(0);
+  expect(warm(fleetRecord(), policy({ presets: [] }))).toBe(0);
+  expect(warm(undefined)).toBe(0);
 });
 
 it("a runner is registered where the policy says", () => {

@@ -42,6 +42,12 @@ export function demandOf(ledger: Ledger): Demand {
   return { unserved, surplus, unclaimed };
 }
 
+/** So many machines are kept, unclaimed, beside the demand: for a fleet without options only. */
+export function warmTargetOf({ record }: Ledger, policy: Policy): number {
+  if (record === undefined || Object.keys(record.options).length > 0) return 0;
+  return policy.presets.find((preset) => preset.name === record.spec.preset)?.warm ?? 0;
+}
+
 /** The scope in which a runner for this job is registered. */
 export function scopeOf(job: Pick<Job, "repository" | "installationId">, policy: Policy): Scope {
   const { owner, name } = job.repository;

@@ -82,12 +82,13 @@ describe("the memory of refusals", () => {
 
 describe("the memory of machines that end before they are of use", () => {
   const broken = { purchase: "spot", detail: "No route to GitHub" } as const;
-  const first = rememberEarlyEnd([], broken, start, timing);
-  const second = rememberEarlyEnd(first, broken, start + 1, timing);
+  const once = () => rememberEarlyEnd([], broken, start, timing);
+  const twice = () => rememberEarlyEnd(once(), broken, start + 1, timing);
   const waits = (memory: readonly PoolRefusal[], now: number) => marketRefusal(memory, "spot", now)?.until;
 
   it("replaces the first at once, and waits longer and longer from the second in a row on", () => {
-    expect(waits(first, start)).toBeUndefined();
+    const second = twice();
+    expect(waits(once(), start)).toBeUndefined();
     expect(waits(second, start + 1)).toBe(start + 60_001);
     expect(waits(second, start + 60_001)).toBeUndefined();
     const third = rememberEarlyEnd(second, broken, start + 60_001, timing);
@@ -95,7 +96,7 @@ describe("the memory of machines that end before they are of use", () => {
   });
 
   it("says what is wrong, with what the last machine said, in a form that is kept across versions", () => {
-    expect(second).toStrictEqual([
+    expect(twice()).toStrictEqual([
       {
         pool: "early-ends",
         purchase: "spot",
@@ -112,19 +113,20 @@ describe("the memory of machines that end before they are of use", () => {
   });
 
   it("counts those that end while there is a wait as one", () => {
+    const second = twice();
     expect(rememberEarlyEnd(second, broken, start + 60_000, timing)).toBe(second);
     expect(rememberEarlyEnd(second, broken, start + 60_001, timing)).not.toBe(second);
   });
 
   it("begins a new row when the last is long past", () => {
     const until = start + 60_001;
-    expect(rememberEarlyEnd(second, broken, until + 1_799_999, timing)[0]?.inARow).toBe(3);
-    expect(rememberEarlyEnd(second, broken, until + 1_800_000, timing)[0]?.inARow).toBe(1);
+    expect(rememberEarlyEnd(twice(), broken, until + 1_799_999, timing)[0]?.inARow).toBe(3);
+    expect(rememberEarlyEnd(twice(), broken, until + 1_800_000, timing)[0]?.inARow).toBe(1);
   });
 
   it("is of one market, and beside the refusals of pools", () => {
     const onDemand = { ...broken, purchase: "on-demand" } as const;
-    const other = rememberEarlyEnd(second, onDemand, start + 2, timing);
+    const other = rememberEarlyEnd(twice(), onDemand, start + 2, timing);
     expect(other.map(({ purchase, inARow }) => [purchase, inARow])).toEqual([
       ["spot", 2],
       ["on-demand", 1],
@@ -133,13 +135,13 @@ describe("the memory of machines that end before they are of use", () => {
     const both = rememberEarlyEnd(refused, broken, start, timing);
     expect(both.slice(0, 3)).toEqual(refused);
     expect(both[3]).toMatchObject({ pool: "early-ends", inARow: 1 });
-    expect(poolsToAvoid([...refused, ...second], "spot", start)).toEqual(["a", "b"]);
+    expect(poolsToAvoid([...refused, ...twice()], "spot", start)).toEqual(["a", "b"]);
   });
 
   it("is forgotten once a runner of that market listened, and nothing else is", () => {
     const refused = rememberRefusal([], refusal, start, timing);
     const onDemand = rememberEarlyEnd([], { ...broken, purchase: "on-demand" }, start, timing);
-    const all = [...refused, ...second, ...onDemand];
+    const all = [...refused, ...twice(), ...onDemand];
     expect(forgetEarlyEnds(all, "spot")).toEqual([...refused, ...onDemand]);
     expect(forgetEarlyEnds(refused, "spot")).toBe(refused);
   });

@@ -102,16 +102,78 @@ describe("a plan", () => {
     expect(launches(planned(ledger(jobs(1), [], fleetRecord({ options: { cpu: 4 } })), warm))).toBe(1);
   });
 
-  it.each<[string, Policy, number, string]>([
-    ["its preset", policy({ presets: [preset({ max: 3 })] }), 3, "preset-limit"],
-    ["all machines", policy({ limits: { machines: 2, perRepository: 50 } }), 2, "total-limit"],
-    ["the repository", policy({ limits: { machines: 50, perRepository: 1 } }), 1, "repository-limit"],
-    ["the budget", policy({ limits: { machines: 9, perRepository: 9, dailyBudgetUsd: 5 } }), 0, "budget"],
-  ])("stops at the cap of %s and says so", (_what, rules, count, because) => {
+  it.each<[string, Policy, number, string, RegExp]>([
+    [
+      "its preset",
+      policy({ presets: [preset({ max: 3 })] }),
+      3,
+      "preset-limit",
+      /^The preset linux-x64 .* 3 /,
+    ],
+    [
+      "all machines",
+      policy({ limits: { machines: 2, perRepository: 50 } }),
+      2,
+      "total-limit",
+      /^All 2 machines of limits\.machines/,
+    ],
+    [
+      "the repository",
+      policy({ limits: { machines: 50, perRepository: 1 } }),
+      1,
+      "repository-limit",
+      /^acme\/app has all of its 1 machines/,
+    ],
+    [
+      "the budget",
+      policy({ limits: { machines: 9, perRepository: 9, dailyBudgetUsd: 5 } }),
+      0,
+      "budget",
+      /the budget of 5 USD/,
+    ],
+    [
+      "the preset, named when all machines are as few",
+      policy({ presets: [preset({ max: 3 })], limits: { machines: 3, perRepository: 50 } }),
+      3,
+      "preset-limit",
+      /linux-x64/,
+    ],
+  ])("stops at the cap of %s and says so", (_what, rules, count, because, sentence) => {
     const result = planned(ledger(jobs(5)), rules, start + 60_000, 5);
     expect(launches(result)).toBe(count);
+    expect(result.commands).toHaveLength(count === 0 ? 0 : 1);
     expect(result.blocked).toMatchObject({ because, since: start + 60_000 });
+    expect(result.blocked?.detail).toMatch(sentence);
     if (because === "budget") expect(result.blocked?.nextAttemptAt).toBe(start + 86_400_000);
+  });
+
+  it("launches until the budget is reached", () => {
+    const rules = policy({ limits: { machines: 9, perRepository: 9, dailyBudgetUsd: 5 } });
+    expect(launches(planned(ledger(jobs(2)), rules, start + 60_000, 4.99))).toBe(2);
+  });
+
+  it("is not blocked when only warm machines are lacking, nor when nothing is", () => {
+    const warm = policy({ presets: [preset({ warm: 2, max: 1 })] });
+    const result = planned(ledger([]), warm);
+    expect(launchOf(result)).toMatchObject({ count: 1, because: "warm-target", jobs: [] });
+    expect(result.blocked).toBeUndefined();
+    expect(planned(ledger([]), policy({ presets: [] }))).toMatchObject({ commands: [], blocked: undefined });
+  });
+
+  it("names the jobs for which no machine was asked yet, and those that it counts for the first time", () => {
+    const [first, second, third] = jobs(3);
+    const known = { ...second!, times: { ...second!.times, planned: start } };
+    const result = planned(
+      ledger([first!, known, third!], [machine()]),
+      policy({ presets: [preset({ max: 2 })] }),
+    );
+    expect(launchOf(result).jobs).toEqual([known]);
+    expect(result.planned).toEqual([first, third]);
+  });
+
+  it("is made with the fleet's own preset", () => {
+    const rules = policy({ presets: [preset({ name: "other", max: 0, warm: 9 }), preset()] });
+    expect(launches(planned(ledger(jobs(2)), rules))).toBe(2);
   });
 
   it("keeps since when it has been blocked for the same reason", () => {
@@ -119,11 +181,15 @@ describe("a plan", () => {
     const first = ledger(jobs(1));
     const later = applied(first, planned(first, rules, start + 1_000), start + 1_000);
     expect(planned(later, rules, start + 9_000).blocked).toMatchObject({ since: start + 1_000 });
+    const other = planned(later, policy({ limits: { machines: 0, perRepository: 9 } }), start + 9_000);
+    expect(other.blocked).toMatchObject({ because: "total-limit", since: start + 9_000 });
   });
 
   it("counts places of other fleets", () => {
     const counters = { machines: 199, "preset:linux-x64": 10 };
     expect(launches(plan(ledger(jobs(5)), policy(), { counters, spentTodayUsd: 0 }, start))).toBe(1);
+    const ofRepository = { counters: { "repository:acme/app": 48 }, spentTodayUsd: 0 };
+    expect(launches(plan(ledger(jobs(5)), policy(), ofRepository, start))).toBe(2);
   });
 
   it("says that the preset was removed, and launches nothing", () => {
@@ -133,6 +199,9 @@ describe("a plan", () => {
       because: "preset-removed",
       detail: expect.stringContaining("linux-x64"),
     });
+    const unknown = planned({ ...ledger(jobs(2)), record: undefined });
+    expect(launches(unknown)).toBe(0);
+    expect(unknown.blocked?.detail).toMatch(/fleet-a is no longer/);
   });
 });
 
@@ -191,11 +260,23 @@ describe("markets", () => {
       because: "no-capacity",
       nextAttemptAt: start + 80_000,
     });
+    const spotFirst = [
+      refusal("spot", "quota", start + 80_000),
+      refusal("on-demand", "capacity", start + 99_000),
+    ];
+    expect(inMarket("spot-preferred", spotFirst).blocked?.nextAttemptAt).toBe(start + 80_000);
   });
 
   it("show a refusal that only an operator can end", () => {
     const result = inMarket("on-demand-only", [refusal("on-demand", "configuration")]);
-    expect(result.blocked).toMatchObject({ because: "launch-refused", detail: "NO: No machine." });
+    expect(result.blocked).toMatchObject({
+      because: "launch-refused",
+      detail: "NO: No machine.",
+      nextAttemptAt: start + 90_000,
+    });
+    const broken = [refusal("spot", "capacity"), refusal("on-demand", "configuration")];
+    expect(inMarket("spot-preferred", broken).blocked).toMatchObject({ because: "launch-refused" });
+    expect(inMarket("on-demand-only", [refusal("on-demand", "quota")]).blocked?.because).toBe("no-capacity");
   });
 
   it("leave out the pools that refused", () => {
@@ -268,6 +349,21 @@ describe("surplus", () => {
     const unclaimed = machine({ state: "launched", times: { launched: start } });
     expect(planned(ledger([], [unclaimed]), policy(), start + 999_000).commands).toEqual([]);
   });
+
+  it("leaves one that is claiming to be registered", () => {
+    const claiming = machine({ state: "launched", binding: bindingFor(job()), times: { claimed: start } });
+    const result = planned(ledger([], [claiming]), policy(), start + 999_000);
+    expect(result).toMatchObject({ commands: [], recheckAt: undefined });
+  });
+
+  it("is told why, and idles from its registration on", () => {
+    const some = registered("m", job());
+    const late = { ...some, times: { ...some.times, registered: start + 5_000 } };
+    expect(planned(ledger([], [late]), policy(), start + 64_999).commands).toEqual([]);
+    expect(planned(ledger([], [late]), policy(), start + 65_000).commands).toEqual([
+      { kind: "retire", machine: late, because: "surplus", detail: "No queued job needs it any more." },
+    ]);
+  });
 });
 
 describe("launches that were not answered", () => {
@@ -280,32 +376,44 @@ describe("launches that were not answered", () => {
     expect(again(2, 59)).toEqual([]);
     expect(again(2, 60)).toHaveLength(1);
     expect(again(1, 300)).toEqual([]);
+    const answered = machine({ state: "launched" });
+    expect(planned(ledger([], [answered]), policy(), start + 60_000).commands).toEqual([]);
   });
 });
 
 describe("deadlines", () => {
   const rules = policy({ timing: timing({ jobDeadlineSeconds: 100 }) });
+  const late = job({ times: { created: start } });
+  const at = start + 100_000;
 
   it("give a job up with the reason why it was not served", () => {
     const blocked = { because: "total-limit", detail: "All 2 machines are in use.", since: start } as const;
-    const late = job({ times: { created: start } });
-    const result = planned(ledger([late], [], fleetRecord({ blocked })), rules, start + 100_000);
-    expect(result.commands).toEqual([
-      expect.objectContaining({
-        kind: "give-up",
-        because: "deadline-passed",
-        detail: expect.stringContaining("in use"),
-      }),
+    const given = (some: Ledger) => planned(some, rules, at).commands;
+    const said = (sentence: string) => `The job could not be served until its deadline. ${sentence}`;
+    expect(given(ledger([late], [], fleetRecord({ blocked })))).toEqual([
+      { kind: "give-up", job: late, because: "deadline-passed", detail: said("All 2 machines are in use.") },
     ]);
-    expect(planned(ledger([late]), rules, start + 99_999).commands).toHaveLength(1);
-    expect(planned(ledger([late]), rules, start + 99_999).recheckAt).toBe(start + 100_000);
+    expect(given(ledger([late]))).toMatchObject([{ detail: said("No machine became free for it.") }]);
+    expect(given({ ...ledger([late]), record: undefined })).toMatchObject([{ because: "deadline-passed" }]);
+    expect(launches(planned(ledger([late]), rules, at - 1))).toBe(1);
+  });
+
+  it("leave what is not queued, and do not keep others from their machines", () => {
+    const others = [job({ id: 1, state: "waiting" }), job({ id: 2, state: "running" })];
+    const young = job({ id: 3, times: { created: start + 1 } });
+    const result = planned(ledger([...others, late, young]), rules, at);
+    expect(result.commands.map((command) => command.kind)).toEqual(["give-up", "launch"]);
+    expect(launchOf(result).jobs).toEqual([young]);
+    expect(result.planned).toEqual([young]);
   });
 
   it("name a preset that was removed", () => {
-    const result = planned(ledger([job()]), { ...rules, presets: [] }, start + 200_000);
-    expect(result.commands[0]).toMatchObject({
-      because: expect.stringMatching(/preset-removed|deadline-passed/),
-    });
+    const detail = "The preset linux-x64 is no longer in the config.";
+    const blocked = { because: "preset-removed", detail, since: start } as const;
+    const before = ledger([late], [], fleetRecord({ blocked }));
+    expect(planned(before, { ...rules, presets: [] }, at).commands).toMatchObject([
+      { because: "preset-removed" },
+    ]);
   });
 
   it("are reached by a job that is presumed to run and of which GitHub tells nothing", () => {
@@ -321,6 +429,48 @@ describe("deadlines", () => {
     });
     expect(deadlineOf(waited, rules)).toBe(approvedAt + 100_000);
     expect(launches(planned(ledger([waited]), rules, approvedAt + 1_000))).toBe(1);
+  });
+});
+
+describe("a plan is made again", () => {
+  const rules = policy({ timing: timing({ jobDeadlineSeconds: 100 }) });
+  const queued = job({ times: { created: start } });
+  const blocked = policy({
+    timing: rules.timing,
+    limits: { machines: 0, perRepository: 9, dailyBudgetUsd: 0 },
+  });
+
+  it.each<[string, Ledger, Policy, number, number | undefined]>([
+    ["at the deadline of a job", ledger([queued]), rules, 1, 100],
+    [
+      "at the first of two",
+      ledger([job({ id: 2, times: { created: start + 5_000 } }), queued]),
+      rules,
+      1,
+      100,
+    ],
+    [
+      "not for a job that waits or runs",
+      ledger([job({ state: "waiting" }), job({ state: "running" })]),
+      rules,
+      1,
+      undefined,
+    ],
+    ["when a launch is asked for again", ledger([], [machine()]), rules, 29, 30],
+    ["not at the instant at which it is", ledger([], [machine()]), rules, 30, undefined],
+    ["not for a launch that was answered", ledger([], [machine({ state: "launched" })]), rules, 1, undefined],
+    ["when a surplus machine has waited", ledger([], [registered("m", queued)]), rules, 1, 60],
+    [
+      "when the budget begins anew",
+      ledger([job({ times: { created: start + 86_390_000 } })]),
+      blocked,
+      1,
+      86_400,
+    ],
+    ["not for what is past", ledger([queued], [machine({ launchAttempts: 9 })]), rules, 300, undefined],
+  ])("%s", (_what, before, policyOfCase, now, seconds) => {
+    const { recheckAt } = planned(before, policyOfCase, start + now * 1_000);
+    expect(recheckAt).toBe(seconds === undefined ? undefined : start + seconds * 1_000);
   });
 });
 

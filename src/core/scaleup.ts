@@ -1,16 +1,17 @@
 import { presetCounter, repositoryCounter, totalCounter } from "./counters.ts";
-import { type Demand, demandOf } from "./demand.ts";
+import { type Demand, demandOf, warmTargetOf } from "./demand.ts";
 import {
   type Blocked,
   type BlockReason,
+  type FleetRecord,
   fullName,
   type GiveUpReason,
   type Instant,
   type Job,
   type Ledger,
   type Machine,
+  type Market,
   type Policy,
-  type Preset,
   type Purchase,
 } from "./model.ts";
 import { marketRefusal, poolsToAvoid } from "./retry.ts";
@@ -56,28 +57,23 @@ export interface PlanContext {
 }
 
 export function plan(ledger: Ledger, policy: Policy, context: PlanContext, now: Instant): Plan {
-  const preset = policy.presets.find((entry) => entry.name === ledger.record?.spec.preset);
   const demand = demandOf(ledger);
   // Also jobs that a machine has claimed: it may never get to be registered for them.
   const expired = ledger.jobs.filter((job) => job.state === "queued" && deadlineOf(job, policy) <= now);
   const expiredIds = new Set(expired.map((job) => job.id));
-  const due =
-    expired.length === 0 ? demand.unserved : demand.unserved.filter((job) => !expiredIds.has(job.id));
+  const due = demand.unserved.filter((job) => !expiredIds.has(job.id));
   const admitted = admitByRepository(due, policy, context);
-  const supply = supplyOf(demand, ledger, preset);
-  const wanted = admitted.jobs.length + supply.warmTarget - supply.machines;
-  const offer = wanted > 0 ? boundedOffer(ledger, preset, policy, context, wanted, now) : undefined;
-  const count = Math.max(0, Math.min(wanted, offer?.count ?? 0));
-  const unmet = Math.max(0, admitted.jobs.length - supply.machines - count);
-  const blocked = blockedOf(ledger, admitted.blocked, unmet > 0 ? offer?.blocked : undefined, now);
+  const supply = demand.unclaimed.length;
+  const wanted = admitted.jobs.length + warmTargetOf(ledger, policy) - supply;
+  const offer = boundedOffer(ledger, policy, context, wanted, now);
+  const unmet = admitted.jobs.length - supply - offer.count;
+  const blocked = blockedOf(ledger, unmet > 0 ? offer.blocked : admitted.blocked, now);
 
   const commands: Command[] = [
     ...expired.map((job) => giveUp(job, ledger.record?.blocked ?? blocked)),
     ...unanswered(ledger, policy, now),
     ...retireSurplus(demand, policy, now),
-    ...(count > 0 && offer !== undefined
-      ? [launch(count, offer.purchase, ledger, admitted.jobs, supply, now)]
-      : []),
+    ...launch(offer, admitted.jobs.slice(supply), ledger, now),
   ];
   return {
     commands,
@@ -113,18 +109,6 @@ function admitByRepository(
   return { jobs: admitted, blocked };
 }
 
-interface Supply {
-  readonly machines: number;
-  readonly warmTarget: number;
-}
-
-/** Warm machines are kept, unclaimed, beside the demand, for a fleet without options only. */
-function supplyOf(demand: Demand, ledger: Ledger, preset: Preset | undefined): Supply {
-  const plain = ledger.record !== undefined && Object.keys(ledger.record.options).length === 0;
-  const warmTarget = plain && preset !== undefined ? preset.warm : 0;
-  return { machines: demand.unclaimed.length, warmTarget };
-}
-
 // ---------------------------------------------------------------------------------------------- bounds
 
 interface Blocking {
@@ -136,29 +120,31 @@ interface Blocking {
 interface Offer {
   readonly count: number;
   readonly purchase: Purchase;
-  /** What keeps the rest from being launched. */
-  readonly blocked: Blocking | undefined;
+  /** What keeps more from being launched. */
+  readonly blocked: Blocking;
 }
 
+/** As many of the wanted machines as the bounds allow; none when less than none is wanted. */
 function boundedOffer(
   ledger: Ledger,
-  preset: Preset | undefined,
   policy: Policy,
   context: PlanContext,
   wanted: number,
   now: Instant,
 ): Offer {
   const none = (blocked: Blocking): Offer => ({ count: 0, purchase: "on-demand", blocked });
-  if (preset === undefined || ledger.record === undefined) {
-    const name = ledger.record?.spec.preset ?? ledger.fleet;
+  const { record } = ledger;
+  const preset = policy.presets.find((entry) => entry.name === record?.spec.preset);
+  if (record === undefined || preset === undefined) {
+    const name = record?.spec.preset ?? ledger.fleet;
     return none({ because: "preset-removed", detail: `The preset ${name} is no longer in the config.` });
   }
-  const budget = policy.limits.dailyBudgetUsd;
-  if (budget !== undefined && context.spentTodayUsd >= budget) {
+  const budget = policy.limits.dailyBudgetUsd ?? Number.POSITIVE_INFINITY;
+  if (context.spentTodayUsd >= budget) {
     const detail = `Today's cost has reached the budget of ${budget} USD.`;
     return none({ because: "budget", detail, nextAttemptAt: startOfNextDay(now) });
   }
-  const market = openMarket(ledger, now);
+  const market = openMarket(record, purchases[record.spec.market], now);
   if ("because" in market) return none(market);
 
   const places: readonly (Blocking & { free: number })[] = [
@@ -173,48 +159,44 @@ function boundedOffer(
       free: policy.limits.machines - (context.counters[totalCounter] ?? 0),
     },
   ];
-  const tightest = places.reduce((left, right) => (right.free < left.free ? right : left));
-  const count = Math.max(0, Math.min(wanted, tightest.free));
-  const blocked = count < wanted ? { because: tightest.because, detail: tightest.detail } : undefined;
-  return { count, purchase: market.purchase, blocked };
+  const { free, ...blocked } = places.reduce((left, right) => (right.free < left.free ? right : left));
+  return { count: Math.max(0, Math.min(wanted, free)), purchase: market.purchase, blocked };
 }
+
+/** What may be bought in a market, the cheaper first. */
+const purchases: Readonly<Record<Market, readonly [Purchase, Purchase?]>> = {
+  "spot-only": ["spot"],
+  "spot-preferred": ["spot", "on-demand"],
+  "on-demand-only": ["on-demand"],
+};
 
 /**
  * Spot first where it is allowed; on-demand when spot has nothing to give; else the wait, with its reason. A provider
  * that is throttled or unreachable, or a setting that is wrong, says nothing of spot and buys nothing dearer.
  */
-function openMarket(ledger: Ledger, now: Instant): { readonly purchase: Purchase } | Blocking {
-  const refusals = ledger.record?.refusals ?? [];
-  const market = ledger.record?.spec.market ?? "spot-preferred";
-  const spot = marketRefusal(refusals, "spot", now);
-  const onDemand = marketRefusal(refusals, "on-demand", now);
-  if (market !== "on-demand-only" && spot === undefined) return { purchase: "spot" };
-  const spotIsFull = spot === undefined || spot.kind === "capacity" || spot.kind === "quota";
-  const onDemandHelps = market === "on-demand-only" || (market === "spot-preferred" && spotIsFull);
-  if (onDemandHelps && onDemand === undefined) return { purchase: "on-demand" };
-  const refusal = onDemandHelps ? (onDemand ?? spot) : spot;
-  const both = market === "spot-preferred" && onDemandHelps;
-  const until = both ? Math.min(spot?.until ?? now, onDemand?.until ?? now) : refusal?.until;
+function openMarket(
+  record: FleetRecord,
+  [purchase, dearer]: readonly [Purchase, Purchase?],
+  now: Instant,
+): { readonly purchase: Purchase } | (Blocking & { readonly nextAttemptAt: Instant }) {
+  const refusal = marketRefusal(record.refusals, purchase, now);
+  if (refusal === undefined) return { purchase };
+  const isFull = refusal.kind === "capacity" || refusal.kind === "quota";
+  if (isFull && dearer !== undefined) {
+    const next = openMarket(record, [dearer], now);
+    if ("purchase" in next) return next;
+    return { ...next, nextAttemptAt: Math.min(refusal.until, next.nextAttemptAt) };
+  }
+  const spotOnly = record.spec.market === "spot-only";
   return {
-    because: blockReasonOf(refusal?.kind, market === "spot-only"),
-    detail: `${refusal?.code ?? "The provider"}: ${refusal?.message ?? "no machine can be launched"}`,
-    ...(until !== undefined && { nextAttemptAt: until }),
+    because: isFull ? (spotOnly ? "no-spot-capacity" : "no-capacity") : "launch-refused",
+    detail: `${refusal.code}: ${refusal.message}`,
+    nextAttemptAt: refusal.until,
   };
 }
 
-function blockReasonOf(kind: string | undefined, spotOnly: boolean): BlockReason {
-  if (kind !== "capacity" && kind !== "quota") return "launch-refused";
-  return spotOnly ? "no-spot-capacity" : "no-capacity";
-}
-
-/** The reason that hits most; what it says of `since` is kept while the reason stays the same. */
-function blockedOf(
-  ledger: Ledger,
-  byRepository: Blocking | undefined,
-  byOffer: Blocking | undefined,
-  now: Instant,
-): Blocked | undefined {
-  const blocking = byOffer ?? byRepository;
+/** What it says of `since` is kept while the reason stays the same. */
+function blockedOf(ledger: Ledger, blocking: Blocking | undefined, now: Instant): Blocked | undefined {
   if (blocking === undefined) return undefined;
   const before = ledger.record?.blocked;
   return { ...blocking, since: before?.because === blocking.because ? before.since : now };
@@ -222,24 +204,18 @@ function blockedOf(
 
 // -------------------------------------------------------------------------------------------- commands
 
+/** `unmet`: the jobs for which no machine was asked yet, the first in line first. */
 function launch(
-  count: number,
-  purchase: Purchase,
+  { count, purchase }: Offer,
+  unmet: readonly Job[],
   ledger: Ledger,
-  admitted: readonly Job[],
-  supply: Supply,
   now: Instant,
-): Command {
-  const jobs = admitted.slice(supply.machines, supply.machines + count);
+): readonly Command[] {
+  if (count === 0) return [];
+  const jobs = unmet.slice(0, count);
   const avoidPools = poolsToAvoid(ledger.record?.refusals ?? [], purchase, now);
-  return {
-    kind: "launch",
-    count,
-    purchase,
-    avoidPools,
-    because: jobs.length > 0 ? "demand" : "warm-target",
-    jobs,
-  };
+  const because = jobs.length > 0 ? "demand" : "warm-target";
+  return [{ kind: "launch", count, purchase, avoidPools, because, jobs }];
 }
 
 function giveUp(job: Job, blocked: Blocked | undefined): Command {
@@ -279,7 +255,7 @@ function retireSurplus(demand: Demand, policy: Policy, now: Instant): readonly C
 }
 
 function idleSince(machine: Machine): Instant {
-  return machine.times.registered ?? machine.times.claimed ?? machine.times.requested;
+  return machine.times.registered ?? machine.times.requested;
 }
 
 // -------------------------------------------------------------------------------------------- recheck
@@ -305,9 +281,7 @@ function nextChanges(
 }
 
 function earliest(instants: readonly Instant[]): Instant | undefined {
-  let first: Instant | undefined;
-  for (const instant of instants) if (first === undefined || instant < first) first = instant;
-  return first;
+  return instants.reduce<Instant | undefined>((first, next) => Math.min(first ?? next, next), undefined);
 }
 
 function startOfNextDay(now: Instant): Instant {
