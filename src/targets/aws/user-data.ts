@@ -1,0 +1,100 @@
+import { readFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
+import { MayflyError } from "../../core/errors.ts";
+
+/** What the machines of one launch template have in common. Nothing in it is secret, and nothing is one machine's. */
+export interface MachineStart {
+  /** Base address of the control plane: the HTTP API. */
+  readonly url: string;
+  /** The region of that API, for which requests are signed. */
+  readonly region: string;
+  /** A machine that could not claim for so long ends. */
+  readonly bootTimeoutSeconds: number;
+  /** Then a job can sign as its machine and use the machine's role. */
+  readonly jobsMayReadMetadata: boolean;
+  /** Where the runner's archive is, when that is not GitHub; its name and checksum stay the same. */
+  readonly runnerBaseUrl?: string;
+}
+
+/** EC2's limit, which is for the bytes before the encoding; ours is for what comes out of it. */
+export const userDataLimitBytes = 16 * 1024;
+
+/** A machine that has not begun to claim by then, because its start hangs, is powered off. */
+const installMinutes = 15;
+
+const agentFolder = new URL("../../agent/", import.meta.url);
+
+/**
+ * The script that machines run at their first boot: constants, then install.sh and agent.sh as they are in this
+ * version, then start.sh. The agent comes with it even where the image is prepared, so that it is always the one that
+ * this control plane was tested with.
+ */
+export function userDataScript(start: MachineStart): string {
+  const release = JSON.parse(read("runner-release.json")) as RunnerRelease;
+  const constants = {
+    MAYFLY_URL: start.url,
+    MAYFLY_REGION: start.region,
+    MAYFLY_BOOT_TIMEOUT_SECONDS: String(start.bootTimeoutSeconds),
+    MAYFLY_START_LIMIT_MINUTES: String(installMinutes),
+    MAYFLY_JOBS_MAY_READ_METADATA: start.jobsMayReadMetadata ? "yes" : "no",
+    MAYFLY_RUNNER_VERSION: release.version,
+    MAYFLY_RUNNER_SHA256_X86_64: release.sha256.x86_64,
+    MAYFLY_RUNNER_SHA256_ARM64: release.sha256.arm64,
+    MAYFLY_RUNNER_BASE_URL: start.runnerBaseUrl ?? "",
+  };
+  return [
+    "#!/bin/sh",
+    ...Object.entries(constants).map(([name, value]) => `${name}=${quoted(name, value)}`),
+    "write_files() {",
+    ...["install.sh", "agent.sh"].flatMap(embedded),
+    "}",
+    withoutComments(read("start.sh")),
+  ].join("\n");
+}
+
+/** As `UserData` of a launch template takes it: cloud-init unpacks what is compressed. */
+export function encodedUserData(start: MachineStart): string {
+  const encoded = gzipSync(userDataScript(start), { level: 9 }).toString("base64");
+  if (encoded.length <= userDataLimitBytes) return encoded;
+  throw new MayflyError({
+    kind: "operator",
+    code: "USER_DATA_TOO_LARGE",
+    message: `The user data has ${encoded.length} bytes; EC2 takes ${userDataLimitBytes}.`,
+    suggestion: "Shorten the addresses in it.",
+  });
+}
+
+interface RunnerRelease {
+  readonly version: string;
+  readonly sha256: { readonly x86_64: string; readonly arm64: string };
+}
+
+function embedded(file: string): readonly string[] {
+  return [
+    `cat >"$home/${file}" <<'END_OF_${file}' || return 1`,
+    withoutComments(read(file)),
+    `END_OF_${file}`,
+  ];
+}
+
+function read(file: string): string {
+  return readFileSync(new URL(file, agentFolder), "utf8").trimEnd();
+}
+
+/** Whole lines only; the first, which names the shell, is none. The place is scarce. */
+function withoutComments(script: string): string {
+  const [first = "", ...rest] = script.split("\n");
+  const lines = rest.filter((line) => !/^\s*(#.*)?$/.test(line));
+  return [...(first.startsWith("#!") ? [first] : []), ...lines].join("\n");
+}
+
+/** In single quotes nothing has a meaning but the quote itself, which no such value needs. */
+function quoted(name: string, value: string): string {
+  if (/^[\w:/.~%@[\]+=-]*$/.test(value)) return `'${value}'`;
+  throw new MayflyError({
+    kind: "operator",
+    code: "USER_DATA_VALUE_INVALID",
+    message: `${name} holds a character that cannot stand in user data: ${value}`,
+    suggestion: "Use an address of letters, digits and the usual punctuation.",
+  });
+}
