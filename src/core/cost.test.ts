@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { job, machine, start } from "../../test/builders.ts";
+import { fleetSpec, job, machine, start } from "../../test/builders.ts";
 import {
   ec2SpotPriceUsd,
   githubHostedPriceUsd,
@@ -22,6 +22,23 @@ it("GitHub-hosted minutes are rounded up, on the smallest runner that is large e
   expect(githubHostedPriceUsd({ architecture: "x86_64", cpu: 3 }, 1)).toBeCloseTo(0.012);
   expect(githubHostedPriceUsd({ architecture: "arm64", cpu: 1_000 }, 1)).toBeCloseTo(0.098);
   expect(githubHostedPriceUsd({ architecture: "x86_64" }, 1)).toBeCloseTo(0.006);
+});
+
+it("each size of GitHub-hosted runner has its own price, and the larger costs more", () => {
+  const sizes = { x86_64: [1, 2, 4, 8, 16, 32, 64, 96], arm64: [2, 4, 8, 16, 32, 64] } as const;
+  for (const architecture of ["x86_64", "arm64"] as const) {
+    const prices = sizes[architecture].map((cpu) => githubHostedPriceUsd({ architecture, cpu }, 1));
+    expect(prices).toEqual([...new Set(prices)].sort((left, right) => left - right));
+  }
+});
+
+it("a machine of a fleet has the size that its fleet asks for", () => {
+  expect(sizeOf(fleetSpec({ architecture: "arm64", cpu: 4 }))).toStrictEqual({
+    architecture: "arm64",
+    cpu: 4,
+  });
+  expect(sizeOf(fleetSpec({ architecture: "arm64" }))).toStrictEqual({ architecture: "arm64" });
+  expect(sizeOf(undefined)).toStrictEqual({ architecture: "x86_64" });
 });
 
 it("spot costs a part of on-demand", () => {

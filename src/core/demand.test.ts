@@ -99,7 +99,7 @@ describe("a job is presumed to run", () => {
 
 it("a job takes a machine made for its labels before one that has more", () => {
   const large = bound("large", organization, [...labels, "gpu"], start);
-  const exact = bound("exact", organization, labels, start + 1);
+  const exact = bound("exact", organization, ["X64", "Linux", "Self-Hosted"], start + 1);
   const gpu = job({ id: 2, labels: [...labels, "gpu"] });
   expect(demandOf(ledger([job({ id: 1, labels }), gpu], [large, exact])).unserved).toEqual([]);
 });

@@ -6,18 +6,7 @@
  * it read the answers.
  */
 export function isLoopbackHost(host: string): boolean {
-  const name = withoutPort(host.trim().toLowerCase());
-  return name === "localhost" || name === "::1" || isLoopbackIpv4(name);
-}
-
-function withoutPort(host: string): string {
-  if (host.startsWith("[")) return host.slice(1, host.indexOf("]") === -1 ? undefined : host.indexOf("]"));
-  const firstColon = host.indexOf(":");
-  // More than one colon without brackets is a bare IPv6 address, which has no port.
-  if (firstColon === -1 || host.indexOf(":", firstColon + 1) !== -1) return host;
-  return host.slice(0, firstColon);
-}
-
-function isLoopbackIpv4(name: string): boolean {
-  return /^127(\.\d{1,3}){3}$/.test(name);
+  const name = host.trim().toLowerCase();
+  // A bare IPv6 address has no port.
+  return name === "::1" || /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/.test(name);
 }

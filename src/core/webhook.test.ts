@@ -107,36 +107,35 @@ describe("the signature", () => {
 });
 
 describe("a delivery that is not ours", () => {
-  it.each<[string, Sent, Partial<DeliveryVerdict>]>([
-    [
-      "a form",
-      { body: "{}", headers: { "content-type": "application/x-www-form-urlencoded" } },
-      { status: 415 },
-    ],
-    ["no content type", { body: "{}", headers: { "content-type": undefined } }, { status: 415 }],
-    ["no event", { body: "{}", headers: { "x-github-event": undefined } }, { status: 400 }],
-    ["no JSON", { body: "{" }, { status: 400 }],
-    ["nothing", { body: "" }, { status: 400 }],
-    ["no UTF-8", { body: Uint8Array.of(0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d) }, { status: 400 }],
-    ["a list", { body: "[]" }, { status: 400 }],
-    ["a text", { body: '"workflow_job"' }, { status: 400 }],
-    ["null", { body: "null" }, { status: 400 }],
-    ["JSON that is very deep", { body: `${"[".repeat(200_000)}` }, { status: 400 }],
-    ["a ping", { body: "{}", headers: { "x-github-event": "ping" } }, { kind: "ignored", status: 200 }],
-    [
-      "another event",
-      { body: "{}", headers: { "x-github-event": "push" } },
-      { kind: "ignored", status: 202 },
-    ],
-    ["no action", { body: "{}" }, { kind: "refused", status: 422 }],
-    ["another action", { body: '{"action":"deleted"}' }, { kind: "ignored", status: 202 }],
-  ])("%s", (_what, sent, verdict) => {
-    expect(judge(sent)).toMatchObject(verdict);
+  const json = (type: string | undefined): Sent => ({ body: "{}", headers: { "content-type": type } });
+  const named = (event: string | undefined): Sent => ({ body: "{}", headers: { "x-github-event": event } });
+
+  it.each<[string, Sent, number, RegExp]>([
+    ["a form", json("application/x-www-form-urlencoded"), 415, /must be application\/json/],
+    ["no content type", json(undefined), 415, /must be application\/json/],
+    ["no event", named(undefined), 400, /X-GitHub-Event is missing/],
+    ["an empty event", named(""), 400, /X-GitHub-Event is missing/],
+    ["no JSON", { body: "{" }, 400, /not a JSON object/],
+    ["nothing", { body: "" }, 400, /not a JSON object/],
+    ["no UTF-8", { body: Uint8Array.of(0x7b, 0x22, 0xff, 0x22, 0x3a, 0x31, 0x7d) }, 400, /not a JSON object/],
+    ["a list", { body: "[]" }, 400, /not a JSON object/],
+    ["a text", { body: '"workflow_job"' }, 400, /not a JSON object/],
+    ["null", { body: "null" }, 400, /not a JSON object/],
+    ["JSON that is very deep", { body: `${"[".repeat(200_000)}` }, 400, /not a JSON object/],
+    ["a ping", named("ping"), 200, /is set up/],
+    ["another event", named("push"), 202, /Only workflow_job/],
+    ["no action", { body: "{}" }, 422, /field action is missing/],
+    ["another action", { body: '{"action":"deleted"}' }, 202, /action .* is not used/],
+  ])("%s", (_what, sent, status, because) => {
+    const kind = status < 300 ? "ignored" : "refused";
+    expect(judge(sent)).toEqual({ kind, status, because: expect.stringMatching(because) });
   });
 
   it("a content type may name its character set", () => {
-    const headers = { "content-type": "Application/JSON; charset=utf-8" };
-    expect(judge({ body: JSON.stringify(payload()), headers }).kind).toBe("accepted");
+    for (const type of ["Application/JSON; charset=utf-8", "application/json ;charset=utf-8"]) {
+      const headers = { "content-type": type };
+      expect(judge({ body: JSON.stringify(payload()), headers }).kind).toBe("accepted");
+    }
   });
 });
 
@@ -164,6 +163,7 @@ describe("a field that is missing or wrong is named", () => {
     ["workflow_job.created_at", { created_at: undefined, started_at: undefined }, {}],
     ["workflow_job.created_at", { created_at: null }, {}],
     ["workflow_job.created_at", { created_at: "yesterday" }, {}],
+    ["workflow_job.created_at", { created_at: 2026 }, {}],
   ])("%s %j %j", (field, jobFields, fields) => {
     const verdict = judgePayload(jobFields, fields);
     expect(verdict).toMatchObject({ kind: "refused", status: 422 });
@@ -179,6 +179,7 @@ describe("a field that is missing or wrong is named", () => {
       judgePayload({ name: null, workflow_name: null, html_url: null, run_attempt: null }),
     );
     expect(event).toMatchObject({ name: "job 11", workflowName: "", url: "", runAttempt: 1 });
+    expect(eventOf(judgePayload({ name: "" })).name).toBe("job 11");
     expect(eventOf(judgePayload({ name: "n".repeat(5_000) })).name).toHaveLength(1_024);
   });
 });
@@ -198,13 +199,14 @@ describe("labels", () => {
   ])("%s", (_what, value, accepted) => {
     const verdict = judgePayload({ labels: value });
     expect(verdict.kind).toBe(accepted ? "accepted" : "refused");
+    if (verdict.kind === "refused") expect(verdict.because).toMatch(/at most 100 labels|1 to 256 characters/);
     if (accepted) expect(eventOf(verdict).labels).toEqual(value);
   });
 });
 
 describe("what is kept of a job", () => {
   it("is what is used, with the time of its arrival", () => {
-    expect(eventOf(judgePayload())).toEqual({
+    expect(eventOf(judgePayload())).toStrictEqual({
       action: "queued",
       id: 11,
       repository: { owner: "acme", name: "app", private: true },
@@ -235,14 +237,36 @@ describe("what is kept of a job", () => {
     expect(eventOf(judgePayload(stale, { action: "in_progress" })).runnerName).toBe("GitHub Actions 5");
   });
 
-  it("a started job has a start, an ended one its end and how it ended", () => {
-    const times = { started_at: "2026-01-01T00:00:05Z", completed_at: "2026-01-01T00:00:09Z" };
-    expect(eventOf(judgePayload(times, { action: "in_progress" }))).toMatchObject({
-      startedAt: start + 5_000,
-    });
-    const ended = eventOf(judgePayload({ ...times, conclusion: "success" }, { action: "completed" }));
-    expect(ended).toMatchObject({ completedAt: start + 9_000, conclusion: "success" });
-    expect(eventOf(judgePayload(times)).startedAt).toBeUndefined();
+  const { runner_name: _, ...unassigned } = payload().workflow_job as Loose;
+  const times = { started_at: "2026-01-01T00:00:05Z", completed_at: "2026-01-01T00:00:09Z" };
+  const started = { startedAt: start + 5_000 };
+  const ended = { completedAt: start + 9_000 };
+
+  it.each<[string, string, Loose, Loose]>([
+    ["a queued job has none of it", "queued", { ...times, runner_name: "r", conclusion: "success" }, {}],
+    [
+      "a started one has a start",
+      "in_progress",
+      { ...times, runner_name: "r" },
+      { ...started, runnerName: "r" },
+    ],
+    ["one that started is told without", "in_progress", { started_at: null, runner_name: null }, {}],
+    [
+      "an ended one has an end",
+      "completed",
+      { ...times, runner_name: "r", conclusion: "failure" },
+      { ...started, ...ended, runnerName: "r", conclusion: "failure" },
+    ],
+    [
+      "one that ended is told without",
+      "completed",
+      { started_at: null, completed_at: null, runner_name: "", conclusion: null },
+      { conclusion: "unknown" },
+    ],
+  ])("%s", (_what, action, told, kept) => {
+    const plain = eventOf(judgePayload());
+    const event = eventOf(judgePayload({ ...unassigned, ...told }, { action }));
+    expect(event).toStrictEqual({ ...plain, action, ...kept });
   });
 });
 

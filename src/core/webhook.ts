@@ -168,7 +168,7 @@ function fields(value: unknown): Fields | undefined {
 }
 
 function isId(value: unknown): value is number {
-  return typeof value === "number" && Number.isSafeInteger(value) && value > 0;
+  return Number.isSafeInteger(value) && Number(value) > 0;
 }
 
 function isName(value: unknown): value is string {
