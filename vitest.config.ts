@@ -4,7 +4,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["src/**/*.test.ts", "test/**/*.test.ts", "tools/**/*.test.ts"],
-    exclude: ["test/docker/**", "**/node_modules/**"],
+    exclude: ["test/docker/**", "test/aws/**", "**/node_modules/**"],
     testTimeout: 30_000,
     // A machine that is terminated in a hook has ten seconds to end by itself, and needs them on a busy box.
     hookTimeout: 30_000,

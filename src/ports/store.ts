@@ -17,8 +17,8 @@ import type {
  *
  * Contract, for every adapter:
  * - **Durable**: what a resolved promise says was written survives the death of the process and of the machine.
- * - **Consistent**: `load`, `findJob` and `findMachine` see every write whose promise had resolved before they
- *   were called, whoever made it.
+ * - **Consistent**: `load`, `findJob`, `findMachine` and `counters` see every write whose promise had resolved before
+ *   they were called, whoever made it. The others may lag behind by a second.
  * - **Atomic**: a commit is seen whole or not at all.
  * - **Active and history**: a job whose state is `done` and a machine whose state is `ended` move to the history
  *   with the commit that says so. `load` no longer returns them; `findJob` and `findMachine` do, until `purge`.
@@ -77,7 +77,10 @@ export interface Store {
    */
   usage(since: Instant): Promise<readonly FleetUsage[]>;
 
-  /** Repositories of which a job was received at or after `since`, most recent first. */
+  /**
+   * Repositories of which a job was received at or after `since`, most recent first; also some that were seen last a
+   * few minutes before, where their time is not written with every job.
+   */
   recentRepositories(since: Instant): Promise<readonly SeenRepository[]>;
 
   /** Deletes history that ended before `before`. Returns how many entries are gone. */

@@ -16,9 +16,21 @@ export interface StoreHarness {
 const putJob = (each: Job): Change => ({ put: "job", job: each });
 const putMachine = (each: Machine): Change => ({ put: "machine", machine: each });
 
+export interface StoreSuiteOptions {
+  readonly skip?: boolean;
+  /** How many random sequences of operations are compared with the model. Default 40. */
+  readonly runs?: number;
+  /** How many jobs are added at once where many are. Default 600. */
+  readonly jobsAtOnce?: number;
+}
+
 /** The contract of `src/ports/store.ts`. Every adapter passes it. */
-export function describeStore(name: string, makeHarness: () => Promise<StoreHarness>): void {
-  describe(`store: ${name}`, () => {
+export function describeStore(
+  name: string,
+  makeHarness: () => Promise<StoreHarness>,
+  { skip = false, runs = 40, jobsAtOnce = 600 }: StoreSuiteOptions = {},
+): void {
+  describe.skipIf(skip)(`store: ${name}`, () => {
     let harness: StoreHarness;
     let store: Store;
     beforeEach(async () => {
@@ -379,7 +391,7 @@ export function describeStore(name: string, makeHarness: () => Promise<StoreHarn
 
       it("shows every one of many jobs as soon as its promise has resolved", async () => {
         await Promise.all(
-          Array.from({ length: 600 }, async (_, id) => {
+          Array.from({ length: jobsAtOnce }, async (_, id) => {
             expect(await store.addJob(fleetRecord(), job({ id }))).toBe("added");
             expect(await store.findJob(id)).toBeDefined();
             const ledger: Ledger = await store.load("fleet-a");
@@ -566,7 +578,7 @@ export function describeStore(name: string, makeHarness: () => Promise<StoreHarn
             await fresh.close();
           }
         }),
-        { numRuns: 40 },
+        { numRuns: runs },
       );
     });
   });

@@ -1,0 +1,145 @@
+import { Agent, createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+
+/*
+ * A proxy in front of moto, which makes it more like AWS and makes it fail. What moto (5.2) gets wrong and the proxy
+ * puts right:
+ *
+ * - Transactions of DynamoDB are not atomic beside one another (threads, and a rollback that restores the tables as
+ *   they were before): here, requests to DynamoDB happen one after the other.
+ * - `ClientRequestToken` of `TransactWriteItems` is ignored: here, a repetition gets the first answer, and the same
+ *   token with another content is refused.
+ *
+ * What it never does and the proxy can be told to do (`inject`): throttle, fail, collide with another transaction,
+ * lose requests, lose answers after the effect, answer with errors inside of a 200.
+ */
+
+export interface AwsCall {
+  /** As in the credentials of the signature, for example `dynamodb`. */
+  readonly service: string;
+  readonly action: string;
+}
+
+export interface Reply {
+  readonly status: number;
+  readonly contentType: string;
+  readonly body: string;
+}
+
+export type AwsFault =
+  /** The connection is cut, and nothing was done. */
+  | { readonly kind: "lose-request" }
+  /** It is done, and then the connection is cut. */
+  | { readonly kind: "lose-answer" }
+  /** This answer, and nothing is done. */
+  | { readonly kind: "answer"; readonly reply: Reply }
+  /** It is done, and the answer is changed on its way. */
+  | { readonly kind: "rewrite"; readonly change: (body: string) => string };
+
+export interface AwsFaultProxy {
+  readonly url: string;
+  /** Every request that reached it, in order. */
+  readonly calls: readonly AwsCall[];
+  /** Forgets the calls so far. */
+  forgetCalls(): void;
+  /** The next calls of this action suffer these faults, one each, in this order. */
+  inject(action: string, ...faults: readonly AwsFault[]): void;
+  close(): Promise<void>;
+}
+
+/** A refusal as services with the JSON protocol word it. */
+export function jsonRefusal(status: number, code: string, fields: object = {}): AwsFault {
+  const body = JSON.stringify({ __type: `com.amazonaws.stand-in#${code}`, message: `${code}.`, ...fields });
+  return { kind: "answer", reply: { status, contentType: "application/x-amz-json-1.0", body } };
+}
+
+/** A transaction that another one was in the way of: `place` is that of the write which met it. */
+export function transactionConflict(writes: number, place = 0): AwsFault {
+  const reasons = Array.from({ length: writes }, (_, index) => ({
+    Code: index === place ? "TransactionConflict" : "None",
+  }));
+  return jsonRefusal(400, "TransactionCanceledException", { CancellationReasons: reasons });
+}
+
+export async function startAwsFaultProxy(target: string): Promise<AwsFaultProxy> {
+  const calls: AwsCall[] = [];
+  const faults = new Map<string, AwsFault[]>();
+  const agent = new Agent({ keepAlive: true });
+  const transactions = new Map<string, { readonly body: string; readonly reply: Reply }>();
+  let dynamoTurn: Promise<unknown> = Promise.resolve();
+
+  async function forward(call: AwsCall, incoming: IncomingMessage, body: string): Promise<Reply> {
+    const token = call.action === "TransactWriteItems" ? JSON.parse(body).ClientRequestToken : undefined;
+    const before = token === undefined ? undefined : transactions.get(token);
+    if (before !== undefined) return before.body === body ? before.reply : mismatch;
+    const reply = await ask(target, agent, incoming, body);
+    if (token !== undefined && reply.status === 200) transactions.set(token, { body, reply });
+    return reply;
+  }
+
+  const server = createServer(async (incoming, outgoing) => {
+    const body = await readText(incoming);
+    const call = callOf(incoming, body);
+    calls.push(call);
+    const fault = faults.get(call.action)?.shift();
+    if (fault?.kind === "lose-request") return void outgoing.destroy();
+    if (fault?.kind === "answer") return give(outgoing, fault.reply);
+    const work = (): Promise<Reply> => forward(call, incoming, body);
+    const done = call.service === "dynamodb" ? dynamoTurn.then(work) : work();
+    if (call.service === "dynamodb") dynamoTurn = done.catch(() => undefined);
+    const reply = await done.catch(() => undefined);
+    if (reply === undefined || fault?.kind === "lose-answer") return void outgoing.destroy();
+    give(outgoing, fault === undefined ? reply : { ...reply, body: fault.change(reply.body) });
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    calls,
+    forgetCalls: () => calls.splice(0),
+    inject: (action, ...more) => faults.set(action, [...(faults.get(action) ?? []), ...more]),
+    close: async () => {
+      agent.destroy();
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+const mismatch: Reply = {
+  status: 400,
+  contentType: "application/x-amz-json-1.0",
+  body: JSON.stringify({ __type: "com.amazonaws.stand-in#IdempotentParameterMismatchException" }),
+};
+
+/** `x-amz-target: DynamoDB_20120810.GetItem`, or `Action=RunInstances` in the body. */
+function callOf(incoming: IncomingMessage, body: string): AwsCall {
+  const [, service = "unknown"] =
+    /Credential=[^/]+\/\d+\/[^/]+\/([^/]+)\//.exec(incoming.headers.authorization ?? "") ?? [];
+  const target = incoming.headers["x-amz-target"]?.toString();
+  const action = target?.split(".").at(-1) ?? new URLSearchParams(body).get("Action") ?? "unknown";
+  return { service, action };
+}
+
+function ask(target: string, agent: Agent, incoming: IncomingMessage, body: string): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    const { method, headers, url = "/" } = incoming;
+    const outgoing = request(new URL(url, target), { agent, headers, ...(method && { method }) });
+    outgoing.on("error", reject);
+    outgoing.on("response", async (answer) => {
+      const contentType = answer.headers["content-type"] ?? "";
+      const text = readText(answer);
+      text.then((read) => resolve({ status: answer.statusCode ?? 0, contentType, body: read }), reject);
+    });
+    outgoing.end(body);
+  });
+}
+
+async function readText(message: IncomingMessage): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of message) chunks.push(chunk);
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+function give(outgoing: ServerResponse, { status, contentType, body }: Reply): void {
+  outgoing.writeHead(status, { "content-type": contentType }).end(body);
+}
