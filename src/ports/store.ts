@@ -73,7 +73,8 @@ export interface Store {
 
   /**
    * What the jobs that were completed and the machines that ended at or after `since` have used, by fleet. Cheap, also
-   * when they are ten thousands: every look at a fleet asks for it where there is a daily budget.
+   * when they are ten thousands: every look at a fleet asks for it where there is a daily budget. `since` is a
+   * midnight (UTC) for which nothing was purged yet.
    */
   usage(since: Instant): Promise<readonly FleetUsage[]>;
 

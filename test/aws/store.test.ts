@@ -12,5 +12,5 @@ describeStore(
     const open = () => table.open({ repositoryNoteSeconds: 0 });
     return { store: open(), reopen: async () => open(), close: () => table.close() };
   },
-  { skip: moto === "", runs: 10, jobsAtOnce: 60 },
+  { skip: moto === "", runs: 10, jobsAtOnce: 25 },
 );

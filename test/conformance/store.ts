@@ -282,7 +282,7 @@ export function describeStore(
           { fleet: "fleet-a", hostedMinutes: 4, machineSeconds: 2.5 * 3_600, costUsd: 2.5 },
           { fleet: "fleet-b", hostedMinutes: 60, machineSeconds: 0, costUsd: 0 },
         ]);
-        expect(await store.usage(since + 9 * hour)).toEqual([]);
+        expect(await store.usage(since + 24 * hour)).toEqual([]);
       });
 
       it("purges what ended before an instant, and only that", async () => {

@@ -37,15 +37,15 @@ export interface DynamoPut {
   readonly condition?: Condition;
 }
 
-export type DynamoWrite =
-  | DynamoPut
-  | { readonly delete: Key }
-  | {
-      readonly add: Key;
-      readonly attribute: string;
-      readonly change: number;
-      readonly condition?: Condition;
-    };
+export type DynamoWrite = DynamoPut | { readonly delete: Key } | DynamoAdd;
+
+/** Adds to numbers, which are 0 when they are not there, and sets what is not a sum. */
+export interface DynamoAdd {
+  readonly key: Key;
+  readonly add: Readonly<Record<string, number>>;
+  readonly set?: Readonly<Record<string, Attribute>>;
+  readonly condition?: Condition;
+}
 
 export interface DynamoQuery {
   readonly index?: string;
@@ -76,7 +76,6 @@ export function createDynamoCalls(options: DynamoCallsOptions): DynamoCalls {
       action,
       resource: `table ${table}`,
       input,
-      limits: { timeoutSeconds: 5 },
     });
   /** Single writes, too, meet transactions on the same item. */
   const write = (action: string, input: Readonly<Record<string, unknown>>): Promise<boolean> =>
@@ -198,18 +197,23 @@ function writeInput(table: string, write: DynamoWrite): Readonly<Record<string, 
     return { Put: { TableName: table, Item: write.put, ...conditionInput(write.condition) } };
   }
   if ("delete" in write) return { Delete: { TableName: table, Key: write.delete } };
-  const { expression, names = [], values = {} } = write.condition ?? {};
+  return { Update: { TableName: table, ...updateInput(write) } };
+}
+
+function updateInput({ key, add, set = {}, condition }: DynamoAdd): Readonly<Record<string, unknown>> {
+  const { expression, names = [], values = {} } = condition ?? {};
+  const added = Object.keys(add).map((name) => `#${name} :${name}`);
+  const fixed = Object.keys(set).map((name) => `#${name} = :${name}`);
+  const changes = Object.entries(add).map(([name, change]) => [name, number(change)]);
   return {
-    Update: {
-      TableName: table,
-      Key: write.add,
-      UpdateExpression: `ADD #${write.attribute} :change`,
-      ...(expression === undefined ? {} : { ConditionExpression: expression }),
-      ...expressionInput([...new Set([...names, write.attribute])], {
-        ...values,
-        change: number(write.change),
-      }),
-    },
+    Key: key,
+    UpdateExpression: `ADD ${added.join(", ")}${fixed.length === 0 ? "" : ` SET ${fixed.join(", ")}`}`,
+    ...(expression === undefined ? {} : { ConditionExpression: expression }),
+    ...expressionInput([...new Set([...names, ...Object.keys(add), ...Object.keys(set)])], {
+      ...values,
+      ...set,
+      ...Object.fromEntries(changes),
+    }),
   };
 }
 

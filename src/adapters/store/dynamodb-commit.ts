@@ -1,5 +1,5 @@
 import type { CounterLimit } from "../../core/counters.ts";
-import type { FleetId, Instant } from "../../core/model.ts";
+import type { FleetId, Job } from "../../core/model.ts";
 import type { Condition, DynamoWrite } from "./dynamodb-calls.ts";
 import {
   activeItem,
@@ -18,7 +18,8 @@ import {
   text,
   versionSort,
 } from "./dynamodb-table.ts";
-import type { Writes } from "./rules.ts";
+import { usageWrites } from "./dynamodb-usage.ts";
+import { repositoryKey, type Writes } from "./rules.ts";
 
 /** What this process knows of a fleet's active entries as they were at one version. */
 export interface KnownFleet {
@@ -32,8 +33,8 @@ export interface KnownEntry {
   readonly at: number;
   /** Counters in which it occupies a place. */
   readonly counters: readonly string[];
-  /** When a job was received. */
-  readonly received: Instant | undefined;
+  /** Of a job: which repository, and when. */
+  readonly sighting: string | undefined;
 }
 
 /** A commit as one transaction. */
@@ -45,13 +46,19 @@ export interface CommitWrites {
   readonly after: KnownFleet;
 }
 
+export interface CommitContext {
+  readonly historySeconds: number;
+  /** Entries of the history that are put again, as they were, by their sort key while they were active. */
+  readonly corrected?: ReadonlyMap<string, Entry>;
+}
+
 /** Without a version item, a fleet has version 0: jobs may have been added, and nothing was ever committed. */
 export function planCommit(
   fleet: FleetId,
   known: KnownFleet,
   writes: Writes,
   limits: readonly CounterLimit[],
-  historySeconds: number,
+  { historySeconds, corrected = new Map() }: CommitContext,
 ): CommitWrites {
   const next = known.version + 1;
   const entries = new Map(known.entries);
@@ -75,6 +82,9 @@ export function planCommit(
     if (entry.endedAt === undefined) entries.set(sort, knownEntry(entry, next));
     else entries.delete(sort);
   }
+  const ended = put.filter((entry) => entry.endedAt !== undefined);
+  const before = ended.flatMap((entry) => corrected.get(activeSort(entry)) ?? []);
+  for (const write of usageWrites(ended, before, historySeconds)) planned.push([write, "conflict"]);
   for (const [counter, change] of changes) {
     if (change !== 0) planned.push([counterWrite(counter, change, limits), { counter }]);
   }
@@ -109,14 +119,14 @@ function entryWrites(
 function counterWrite(counter: string, change: number, limits: readonly CounterLimit[]): DynamoWrite {
   const key = keyOf(countersPartition, counter);
   const limit = change > 0 ? limits.find((each) => each.counter === counter) : undefined;
-  if (limit === undefined) return { add: key, attribute: "places", change };
+  const add = { places: change };
+  if (limit === undefined) return { key, add };
   const room = limit.max - change;
   // A counter that was never used is not there; that it is not must not make room where there is none.
   const expression = room < 0 ? "#places <= :room" : "attribute_not_exists(#places) OR #places <= :room";
   return {
-    add: key,
-    attribute: "places",
-    change,
+    key,
+    add,
     condition: { expression, names: ["places"], values: { room: number(room) } },
   };
 }
@@ -148,5 +158,10 @@ export function digestOf(known: Iterable<KnownEntry>): { readonly entries: numbe
 }
 
 export function knownEntry({ value, counters }: Entry, at: number): KnownEntry {
-  return { at, counters, received: "received" in value.times ? value.times.received : undefined };
+  return { at, counters, sighting: "repository" in value ? sightingOf(value) : undefined };
+}
+
+/** Whether a job tells anything new of its repository. */
+export function sightingOf({ repository, times }: Job): string {
+  return `${repositoryKey(repository)} ${times.received}`;
 }

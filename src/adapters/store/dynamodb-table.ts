@@ -1,6 +1,6 @@
 import { countersOf } from "../../core/counters.ts";
 import { MayflyError } from "../../core/errors.ts";
-import type { FleetId, FleetRecord, Job, JobId, Machine, MachineId } from "../../core/model.ts";
+import type { FleetId, FleetRecord, Instant, Job, JobId, Machine, MachineId } from "../../core/model.ts";
 import type { SeenRepository } from "../../ports/store.ts";
 import { jobEndedAt, machineEndedAt, repositoryKey } from "./rules.ts";
 
@@ -20,6 +20,7 @@ import { jobEndedAt, machineEndedAt, repositoryKey } from "./rules.ts";
  * | a machine in the history     | machine#<id>   | machine       | the same, provider                           |
  * | a counter                    | counters       | <name>        | places                                       |
  * | a repository                 | repositories   | <owner/name>  | document, lastSeenAt, expires                |
+ * | what was used in a day       | usage          | <day>#<fleet> | fleet, uses, minutes, milliseconds, usd      |
  *
  * `!version` is the first of its fleet in the order of the sort key, so that a query reads it before the entries.
  * An entry that ends moves to the key under which it could be found all along. All attributes of an index are left
@@ -98,6 +99,12 @@ export const versionSort = "!version";
 export const recordSort = "record";
 export const countersPartition = "counters";
 export const repositoriesPartition = "repositories";
+export const usagePartition = "usage";
+
+/** `2026-01-31#<fleet>`: the days in their order. Without a fleet: before all fleets of that day. */
+export function usageSort(instant: Instant, fleet: FleetId | "" = ""): string {
+  return `${new Date(instant).toISOString().slice(0, 10)}#${fleet}`;
+}
 
 export function fleetPartition(fleet: FleetId): string {
   return `fleet#${fleet}`;
@@ -209,7 +216,7 @@ export function repositoryItem(seen: SeenRepository, historySeconds: number): It
 }
 
 /** Garbage collection for what `purge` does not get to. AWS needs up to two days for it. */
-function expiry(endedAt: number, historySeconds: number): Attribute {
+export function expiry(endedAt: number, historySeconds: number): Attribute {
   const graceSeconds = 2 * 24 * 60 * 60;
   return number(Math.ceil(endedAt / 1000) + historySeconds + graceSeconds);
 }

@@ -113,13 +113,13 @@ describe("a commit", () => {
     );
     const known = ended.map((each) => {
       const counters = [totalCounter, "preset:linux-x64", `repository:${each.binding?.repository}`];
-      return [`machine#${each.id}`, { at: 1, counters, received: undefined }] as const;
+      return [`machine#${each.id}`, { at: 1, counters, sighting: undefined }] as const;
     });
     const changes: Change[] = ended.map((each) => ({ put: "machine", machine: each }));
     const writes = collectWrites("fleet-a", changes, store.changesPerCommit);
     const withRecord = { ...writes, record: fleetRecord() };
     const fleet = { version: 1, entries: new Map(known) };
-    const planned = planCommit("fleet-a", fleet, withRecord, [], 600);
+    const planned = planCommit("fleet-a", fleet, withRecord, [], { historySeconds: 600 });
     expect(planned.writes.length).toBeLessThanOrEqual(writesPerTransaction);
     expect(planned.writes.length).toBe(3 * store.changesPerCommit + 4);
   });

@@ -4,8 +4,21 @@ import type { Clock } from "../../ports/clock.ts";
 import type { Random } from "../../ports/random.ts";
 import type { CommitResult, SeenRepository, Store } from "../../ports/store.ts";
 import type { AwsClient } from "../aws/client.ts";
-import { createDynamoCalls, type DynamoCalls, type DynamoWrite, inPartition } from "./dynamodb-calls.ts";
-import { digestOf, type KnownEntry, type KnownFleet, knownEntry, planCommit } from "./dynamodb-commit.ts";
+import {
+  type Condition,
+  createDynamoCalls,
+  type DynamoCalls,
+  type DynamoWrite,
+  inPartition,
+} from "./dynamodb-calls.ts";
+import {
+  digestOf,
+  type KnownEntry,
+  type KnownFleet,
+  knownEntry,
+  planCommit,
+  sightingOf,
+} from "./dynamodb-commit.ts";
 import {
   activeItem,
   activeSort,
@@ -29,10 +42,12 @@ import {
   recordSort,
   repositoriesPartition,
   repositoryItem,
+  text,
   textOf,
   versionSort,
 } from "./dynamodb-table.ts";
-import { checkFleet, collectWrites, inOrder, repositoryKey, seenRepository } from "./rules.ts";
+import { readUsage, usageWrites } from "./dynamodb-usage.ts";
+import { checkFleet, collectWrites, inOrder, repositoryKey, seenRepository, type Writes } from "./rules.ts";
 
 export interface DynamoStoreOptions {
   readonly client: AwsClient;
@@ -95,10 +110,15 @@ export function createDynamoStore(options: DynamoStoreOptions): Store {
         used.map((item) => [textOf(item, "sk") ?? "", numberOf(item, "places") ?? 0]),
       );
     },
-    history: async (since, limit) => ({
-      jobs: await ended<Job>(calls, "job", since, limit),
-      machines: await ended<Machine>(calls, "machine", since, limit),
-    }),
+    async history(since, limit, before = endOfTime) {
+      const span = { since, limit, before };
+      const [jobs, machines] = await Promise.all([
+        ended<Job>(calls, "job", span),
+        ended<Machine>(calls, "machine", span),
+      ]);
+      return { jobs, machines };
+    },
+    usage: (since) => readUsage(calls, since),
     recentRepositories: (since) => recentRepositories(state, since),
     purge: (before) => purge(state, before),
   };
@@ -110,6 +130,7 @@ export function createDynamoStore(options: DynamoStoreOptions): Store {
  */
 const changesPerCommit = 30;
 
+const endOfTime = 8.64e15;
 const fleetsRemembered = 500;
 const repositoriesRemembered = 5_000;
 
@@ -213,13 +234,12 @@ async function find<Value>(calls: DynamoCalls, what: Pick<Entry, "kind" | "id">)
 async function ended<Value>(
   calls: DynamoCalls,
   kind: Entry["kind"],
-  since: Instant,
-  limit: number,
+  { since, limit, before }: { readonly since: Instant; readonly limit: number; readonly before: Instant },
 ): Promise<readonly Value[]> {
   const found: Value[] = [];
-  if (limit <= 0) return found;
+  if (limit <= 0 || before <= since) return found;
   const { name } = indexes.ended;
-  const condition = endedCondition(kind, ">=", since);
+  const condition = endedCondition(kind, since, before - 1);
   const pageLimit = limit < 1_000 ? { limit } : {};
   for await (const page of calls.query({ index: name, condition, newestFirst: true, ...pageLimit })) {
     for (const item of page) found.push(parseDocument<Value>(item));
@@ -228,19 +248,16 @@ async function ended<Value>(
   return found.slice(0, limit);
 }
 
-function endedCondition(kind: Entry["kind"], comparison: ">=" | "<", instant: Instant) {
+/** Both are included. */
+function endedCondition(kind: Entry["kind"], first: Instant, last: Instant): Condition {
   return {
-    expression: `#ended = :ended AND #endedAt ${comparison} :endedAt`,
+    expression: "#ended = :ended AND #endedAt BETWEEN :first AND :last",
     names: ["ended", "endedAt"],
-    values: { ended: { S: kind }, endedAt: number(instant) },
+    values: { ended: text(kind), first: number(first), last: number(last) },
   };
 }
 
-async function all(
-  calls: DynamoCalls,
-  index: string,
-  condition: ReturnType<typeof inPartition>,
-): Promise<readonly Item[]> {
+async function all(calls: DynamoCalls, index: string, condition: Condition): Promise<readonly Item[]> {
   const found: Item[] = [];
   for await (const page of calls.query({ index, condition })) found.push(...page);
   return found;
@@ -272,20 +289,22 @@ async function commit(
   state: State,
   fleet: FleetId,
   version: number,
-  writes: ReturnType<typeof collectWrites>,
+  writes: Writes,
   limits: Parameters<typeof planCommit>[3],
 ): Promise<CommitResult> {
   const known = await knownAt(state, fleet, version);
   if (known === undefined) return { kind: "conflict" };
-  const received = [...writes.jobs.values()].filter(
-    (job) => known.entries.get(activeSort(jobEntry(job)))?.received !== job.times.received,
+  const seen = [...writes.jobs.values()].filter(
+    (job) => known.entries.get(activeSort(jobEntry(job)))?.sighting !== sightingOf(job),
   );
-  const planned = planCommit(fleet, known, writes, limits, state.historySeconds);
+  const { historySeconds } = state;
+  const corrected = await readCorrected(state, known, writes);
+  const planned = planCommit(fleet, known, writes, limits, { historySeconds, corrected });
   const failed = await state.calls.transact(planned.writes);
   if (failed.length === 0) {
     state.fleets.set(fleet, planned.after);
     if (writes.record !== undefined) state.records.set(fleet, true);
-    for (const job of received) await noteRepository(state, job);
+    for (const job of seen) await noteRepository(state, job);
     return { kind: "committed" };
   }
   state.fleets.delete(fleet);
@@ -307,6 +326,25 @@ async function knownAt(state: State, fleet: FleetId, version: number): Promise<K
   return known?.version === version ? known : undefined;
 }
 
+/** What is put as ended without being known as active may be in the history already, where it was counted. */
+async function readCorrected(
+  { calls }: State,
+  known: KnownFleet,
+  { jobs, machines }: Writes,
+): Promise<ReadonlyMap<string, Entry>> {
+  const corrected = new Map<string, Entry>();
+  for (const entry of [...[...jobs.values()].map(jobEntry), ...[...machines.values()].map(machineEntry)]) {
+    const sort = activeSort(entry);
+    if (entry.endedAt === undefined || known.entries.has(sort)) continue;
+    const home = await calls.get(homeKey(entry));
+    if (home?.ended === undefined) continue;
+    const before =
+      entry.kind === "job" ? jobEntry(parseDocument<Job>(home)) : machineEntry(parseDocument<Machine>(home));
+    if (before.fleet === entry.fleet) corrected.set(sort, before);
+  }
+  return corrected;
+}
+
 async function addJob(state: State, record: FleetRecord, job: Job): Promise<"added" | "exists"> {
   checkFleet(record.id, job.fleet, `job ${job.id}`);
   const added = await addEntry(state, record, jobEntry(job));
@@ -319,7 +357,10 @@ async function addEntry(state: State, record: FleetRecord, entry: Entry): Promis
   const writes: DynamoWrite[] =
     entry.endedAt === undefined
       ? [{ put: pointerItem(entry), condition: isNew }, { put: activeItem(entry, 0) }]
-      : [{ put: endedItem(entry, entry.endedAt, state.historySeconds), condition: isNew }];
+      : [
+          { put: endedItem(entry, entry.endedAt, state.historySeconds), condition: isNew },
+          ...usageWrites([entry], [], state.historySeconds),
+        ];
   if (!(await hasRecord(state, record.id))) {
     // Many jobs of a new fleet may come at once, each with the record: one of them writes it.
     const failed = await state.calls.transact([...writes, { put: recordItem(record), condition: isNew }]);
@@ -359,7 +400,7 @@ async function noteRepository(state: State, job: Job): Promise<void> {
 async function purge(state: State, before: Instant): Promise<number> {
   let gone = 0;
   for (const kind of ["job", "machine"] as const) {
-    const condition = endedCondition(kind, "<", before);
+    const condition = endedCondition(kind, 0, before - 1);
     for await (const page of state.calls.query({ index: indexes.ended.name, condition })) {
       await state.calls.deleteAll(page.map(({ pk, sk }) => ({ pk, sk }) as Key));
       gone += page.length;
