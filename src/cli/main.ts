@@ -170,6 +170,7 @@ function addDeveloping(program: Command, terminal: Terminal, run: Run): void {
       run(async () => (await import("./receive.ts")).receiveCommand(file, options, terminal)),
     );
   addSimulate(program, terminal, run);
+  addTrace(program, terminal, run);
   const emulate = program.command("emulate").description("stand-ins for development");
   emulate
     .command("github")
@@ -210,6 +211,21 @@ function addSimulate(program: Command, terminal: Terminal, run: Run): void {
         if (options.trace !== undefined) return whatIfCommand(options, terminal);
         return (await import("./simulate.ts")).simulateCommand(options, terminal);
       }),
+    );
+}
+
+function addTrace(program: Command, terminal: Terminal, run: Run): void {
+  const trace = program.command("trace").description("the jobs of the past, to replay them");
+  withServer(trace.command("export"))
+    .description("the jobs that ran lately, as JSON lines for `mayfly simulate --trace`")
+    .option("--days <number>", "of so many last days", positiveNumber, 7)
+    .option("--from-github", "from what GitHub remembers instead of the ledger, also of GitHub's own runners")
+    .option("--repository <owner/name...>", "of these repositories only, with --from-github")
+    .option("--output <file>", "into this file (default: standard output)")
+    .action((options) =>
+      run(async () =>
+        (await import("./trace-export.ts")).traceExportCommand({ ...options, version: version() }, terminal),
+      ),
     );
 }
 

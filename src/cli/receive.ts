@@ -5,12 +5,11 @@ import { createFileSecrets } from "../adapters/secrets/files.ts";
 import { loadConfig, readEnvironmentVariable } from "../config/load.ts";
 import { MayflyError } from "../core/errors.ts";
 import { signatureOf } from "../core/webhook.ts";
-import type { Log } from "../ports/log.ts";
 import { exchange } from "./api-client.ts";
 import { type ConnectionOptions, configPath, serverUrl } from "./connection.ts";
 import { printable } from "./display-width.ts";
 import { type ExitCode, exitCodes } from "./failure.ts";
-import type { Terminal } from "./terminal.ts";
+import { type Terminal, terminalLog } from "./terminal.ts";
 
 export interface ReceiveOptions extends Omit<ConnectionOptions, "tokenFile"> {
   readonly json?: boolean;
@@ -74,14 +73,6 @@ export async function receiveCommand(
   if (options.json === true) terminal.printJson(document);
   else terminal.print(`${answer.status} ${printable(text)}`);
   return accepted ? exitCodes.ok : exitCodes.failed;
-}
-
-/** A log for the one adapter that is used here: its warnings concern the person at the terminal. */
-function terminalLog(terminal: Terminal): Log {
-  const warn: Log["warn"] = (message, fields) =>
-    terminal.note(`warning: ${message} ${fields?.suggestion ?? ""}`);
-  const log: Log = { debug: () => {}, info: () => {}, warn, error: warn, with: () => log };
-  return log;
 }
 
 export interface SavedDelivery {

@@ -1,5 +1,6 @@
 import { createInterface } from "node:readline/promises";
 import { styleText } from "node:util";
+import type { Log } from "../ports/log.ts";
 import { printable } from "./display-width.ts";
 
 export type Style = "good" | "bad" | "doubtful" | "quiet" | "strong";
@@ -73,6 +74,14 @@ export function processTerminal(): Terminal {
 /** `hasColors` reads NO_COLOR itself; FORCE_COLOR cannot make a pipe coloured. */
 export function wantsColours(stream: NodeJS.WriteStream): boolean {
   return stream.isTTY === true && stream.hasColors();
+}
+
+/** A log for adapters that a command uses: their warnings concern the person at the terminal. */
+export function terminalLog(terminal: Terminal): Log {
+  const warn: Log["warn"] = (message, fields) =>
+    terminal.note(`warning: ${message} ${fields?.suggestion ?? ""}`);
+  const log: Log = { debug: () => {}, info: () => {}, warn, error: warn, with: () => log };
+  return log;
 }
 
 const barColumns = 30;

@@ -2,12 +2,12 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { job, jobEvent, start } from "../../test/builders.ts";
 import {
-  jobTraceLine,
   parseJobTrace,
   type TracedJob,
   tracedEvent,
   tracedJob,
   traceLimits,
+  traceRecord,
 } from "./job-trace.ts";
 
 const good =
@@ -30,7 +30,9 @@ describe("a trace", () => {
         fc.array(tracedJobs, { minLength: 1, maxLength: 20 }),
         fc.constantFrom("\n", "\r\n", "\n\n"),
         (jobs, end) => {
-          const { jobs: read, problems } = parseJobTrace(jobs.map(jobTraceLine).join(end) + end);
+          const { jobs: read, problems } = parseJobTrace(
+            jobs.map((each) => JSON.stringify(traceRecord(each))).join(end) + end,
+          );
           expect(problems).toEqual([]);
           const ordered = jobs.toSorted((one, other) => one.queuedAt - other.queuedAt);
           expect(read).toEqual(ordered);

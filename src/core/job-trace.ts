@@ -77,15 +77,18 @@ function sizeProblems(
   return [{ line: last.line, sentence }];
 }
 
-/** The line of a job, without the line feed. `parseJobTrace` reads the very same job from it. */
-export function jobTraceLine(job: TracedJob): string {
+/** The fields of a line. */
+export interface TraceRecord {
+  readonly queued_at: string;
+  readonly duration: number;
+  readonly labels: readonly string[];
+  readonly repository: string;
+}
+
+/** What `parseJobTrace` reads the very same job from, as JSON on one line. */
+export function traceRecord(job: TracedJob): TraceRecord {
   const { queuedAt, durationSeconds, labels, repository } = job;
-  return JSON.stringify({
-    queued_at: new Date(queuedAt).toISOString(),
-    duration: durationSeconds,
-    labels,
-    repository,
-  });
+  return { queued_at: new Date(queuedAt).toISOString(), duration: durationSeconds, labels, repository };
 }
 
 /** What the ledger knows of a job that ran; undefined for one that never started or has not ended. */

@@ -81,15 +81,34 @@ function listRuns(call: Call): Reply {
   const status = query.get("status");
   const branch = query.get("branch");
   const event = query.get("event");
+  const created = createdFilter(query.get("created") ?? "");
   const runs = [...call.context.state.runs.values()]
     .filter((run) => run.repositoryId === repository.id)
     .filter((run) => status === null || run.status === status || run.conclusion === status)
     .filter((run) => branch === null || run.headBranch === branch)
     .filter((run) => event === null || run.event === event)
+    .filter((run) => created(run.createdAt))
     .reverse();
   const { items, headers } = page(call, runs.slice(0, 1000));
   const documents = items.map((run) => runDocument(call.context, run));
   return { status: 200, headers, body: { total_count: runs.length, workflow_runs: documents } };
+}
+
+/**
+ * The search syntax of dates: `from..until`, both included, `>=from`, `<=until` or one day. GitHub keeps seconds, so
+ * what happened within a second is found by that second.
+ */
+function createdFilter(text: string): (instant: number) => boolean {
+  if (text === "") return () => true;
+  const day = /^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00Z..${text}T23:59:59Z` : text;
+  const [from = "", until = ""] = day.startsWith(">=")
+    ? [day.slice(2)]
+    : day.startsWith("<=")
+      ? ["", day.slice(2)]
+      : day.split("..");
+  const [first, last] = [Date.parse(from || "1970-01-01"), Date.parse(until || "9999-01-01")];
+  if (Number.isNaN(first) || Number.isNaN(last)) throw new GithubRefusal(422, "Invalid created");
+  return (instant) => instant >= first && Math.floor(instant / 1000) * 1000 <= last;
 }
 
 function listJobs(call: Call): Reply {

@@ -1,5 +1,6 @@
 import { startOfDay } from "../core/cost.ts";
-import type { Job, JobId, Ledger, Machine, MachineId, Policy } from "../core/model.ts";
+import { type TracedJob, tracedJob } from "../core/job-trace.ts";
+import type { Instant, Job, JobId, Ledger, Machine, MachineId, Policy } from "../core/model.ts";
 import {
   type MachineStatus,
   machineStatus,
@@ -43,6 +44,17 @@ export async function readWhy(ports: Ports, policy: Policy, id: JobId): Promise<
   if (job === undefined) return undefined;
   const ledger = await ports.store.load(job.fleet);
   return whyDocument(job, ledger, await machinesOf(ports, job, ledger), policy, ports.clock.now());
+}
+
+/** The jobs that ended within these instants and had run, for a trace; and how many had not. It changes nothing. */
+export async function readTrace(
+  { store }: Pick<Ports, "store">,
+  from: Instant,
+  until: Instant,
+): Promise<{ readonly jobs: readonly TracedJob[]; readonly neverRan: number }> {
+  const { jobs: ended } = await store.history(from, Number.MAX_SAFE_INTEGER, until);
+  const jobs = ended.map(tracedJob).filter((job) => job !== undefined);
+  return { jobs: jobs.reverse(), neverRan: ended.length - jobs.length };
 }
 
 export async function readMachine(ports: Ports, id: MachineId): Promise<MachineStatus | undefined> {

@@ -76,6 +76,21 @@ test("a machine that is ended by force takes its job with it, and both say so", 
   );
 });
 
+test("trace export asks the server, which has the ledger open", () => {
+  const { status, stdout, stderr } = mayfly(
+    "trace",
+    "export",
+    "--days",
+    "1",
+    "--output",
+    "out.jsonl",
+    "--json",
+  );
+  expect(status, stderr).toBe(0);
+  // Whether GitHub has told of the end of the job that ran is a matter of time; the other one was refused.
+  expect(JSON.parse(stdout)).toMatchObject({ source: "server", neverRan: 1 });
+});
+
 function jobs(state: string): readonly JobStatus[] {
   return JSON.parse(mayfly("jobs", "list", "--state", state, "--json").stdout).jobs;
 }

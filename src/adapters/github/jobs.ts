@@ -63,7 +63,8 @@ function jobRequest(repository: RepositoryAddress, id: number): GithubRequest {
   };
 }
 
-function repositoryRequest(
+/** A reading request about a repository that the App is installed on. */
+export function repositoryRequest(
   repository: RepositoryAddress,
   path: string,
   what: string,

@@ -1,5 +1,6 @@
 import { jsonResponse, refusal } from "../../adapters/http/refusal.ts";
 import type { Route, RouteHandler } from "../../adapters/http/router.ts";
+import { traceRecord } from "../../core/job-trace.ts";
 import { isLoopbackHost } from "../../core/loopback.ts";
 import type { Policy } from "../../core/model.ts";
 import { equalInConstantTime } from "../../core/secret.ts";
@@ -12,7 +13,7 @@ import {
   type StatusDocument,
   waitContext,
 } from "../../core/status.ts";
-import { readMachine, readWhy, terminateMachine } from "../../flow/status.ts";
+import { readMachine, readTrace, readWhy, terminateMachine } from "../../flow/status.ts";
 import type { HttpHandler, HttpRequest, HttpResponse } from "../../ports/http.ts";
 import type { Ports as AllPorts } from "../../ports/ports.ts";
 import { metricsText } from "./metrics.ts";
@@ -52,6 +53,7 @@ export function readRoutes(options: ReadRoutesOptions): readonly Route[] {
         "Check the id. A job that GitHub never told us of is found by the next sweep, within a minute.";
       return refusal(404, `No job ${id.slice(0, 20)} is known.`, next);
     }),
+    get("/api/trace", (request) => answerTrace(ports, request)),
     get("/api/machines", async (request) =>
       jsonResponse(200, { machines: await listMachines(ports, request) }),
     ),
@@ -127,6 +129,21 @@ async function listJobs(ports: Ports, request: HttpRequest): Promise<readonly Jo
     jobs.push(...ledger.jobs.map((job) => jobStatus(job, context, now)));
   }
   return jobs.sort((left, right) => (left.createdAt < right.createdAt ? -1 : 1)).slice(0, limit);
+}
+
+const traceHoursLimit = 24;
+
+/** In parts, so that no answer gets too big and nobody else waits for long. */
+async function answerTrace(ports: Ports, request: HttpRequest): Promise<HttpResponse> {
+  const query = new URLSearchParams(request.query);
+  const [from, until] = ["from", "until"].map((name) => Date.parse(query.get(name) ?? ""));
+  const hours = ((until ?? Number.NaN) - (from ?? Number.NaN)) / 3_600_000;
+  if (from === undefined || until === undefined || !(hours > 0 && hours <= traceHoursLimit)) {
+    const next = `Ask for from=<instant>&until=<instant>, at most ${traceHoursLimit} hours apart.`;
+    return refusal(400, "The query does not say from when until when.", next);
+  }
+  const { jobs, neverRan } = await readTrace(ports, from, until);
+  return jsonResponse(200, { jobs: jobs.map(traceRecord), neverRan });
 }
 
 async function listMachines(ports: Ports, request: HttpRequest): Promise<readonly MachineStatus[]> {
