@@ -2,7 +2,15 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { policy, preset, repository } from "../../test/builders.ts";
 import type { FleetOptions, Policy } from "./model.ts";
-import { admit, fleetIdOf, matchesPattern, type Route, resolveSpec, routeJob } from "./route.ts";
+import {
+  admit,
+  fleetIdOf,
+  matchesPattern,
+  type Route,
+  refusedFleet,
+  resolveSpec,
+  routeJob,
+} from "./route.ts";
 
 const linux = preset({ cpu: 2, memoryGib: 8, instanceTypes: ["m7i.large", "m6i.large"] });
 const arm = preset({ name: "linux-arm64", architecture: "arm64", labels: ["linux", "arm64"] });
@@ -14,8 +22,10 @@ const all: Policy = policy({
   labelMappings: [
     { label: "Large", instanceTypes: ["c7i.xlarge"] },
     { label: "gpu-large", instanceTypes: ["g6.xlarge"], preset: "gpu", image: "ami-large" },
+    { label: "pinned", instanceTypes: [], image: "ami-pinned" },
+    { label: "armed", instanceTypes: [], preset: "Linux-ARM64" },
   ],
-  classes: { small: { cpu: 0.5, memoryGib: 1 } },
+  classes: { small: { cpu: 0.5, memoryGib: 1 }, tall: { cpu: 1, memoryGib: 64 } },
   imagesAllowed: ["ghcr.io/acme/*", "ubuntu:24.04"],
 });
 
@@ -42,6 +52,8 @@ describe("labels become a fleet", () => {
     ["another case", ["Self-Hosted", "LINUX", "X64"], "linux-x64"],
     ["another architecture", ["self-hosted", "ARM64"], "linux-arm64"],
     ["another word for it", ["self-hosted", "aarch64"], "linux-arm64"],
+    ["a word for the other", ["linux", "x86_64"], "linux-x64"],
+    ["another word for the other", ["linux", "amd64"], "linux-x64"],
     ["a label of one preset", ["self-hosted", "gpu"], "gpu"],
     ["a preset by name", ["mayfly/gpu"], "gpu"],
     ["a preset by name, another case", ["Mayfly/GPU"], "gpu"],
@@ -53,6 +65,11 @@ describe("labels become a fleet", () => {
     ["a disk", ["mayfly/linux-x64/disk=200"], "linux-x64/diskGib=200"],
     ["a market", ["mayfly/linux-x64/market=spot-only"], "linux-x64/market=spot-only"],
     ["a market in one word", ["mayfly/linux-x64/market=spotOnly"], "linux-x64/market=spot-only"],
+    ["two markets in one word", ["mayfly/linux-x64/market=spotPreferred"], "linux-x64/market=spot-preferred"],
+    ["the same in words", ["mayfly/linux-x64/market=spot-preferred"], "linux-x64/market=spot-preferred"],
+    ["the preset's own market in one word", ["mayfly/linux-x64/market=onDemandOnly"], "linux-x64"],
+    ["a part of a processor", ["mayfly/linux-x64/cpu=0.25"], "linux-x64/cpu=0.25"],
+    ["the largest number", ["mayfly/linux-x64/cpu=1024"], "linux-x64/cpu=1024"],
     ["types", ["mayfly/linux-x64/type=c7i.large+c6i.large"], "linux-x64/instanceTypes=c6i.large+c7i.large"],
     ["an image", ["mayfly/linux-x64/image=ghcr.io/acme/ci:1"], "linux-x64/image=ghcr.io/acme/ci:1"],
     [
@@ -64,16 +81,44 @@ describe("labels become a fleet", () => {
     ["an image of another preset", ["self-hosted", "image:ami-gpu"], "linux-x64/image=ami-gpu"],
     ["a class", ["self-hosted", "class:Small"], "linux-x64/cpu=0.5,memoryGib=1"],
     ["a mapping", ["self-hosted", "large"], "linux-x64/instanceTypes=c7i.xlarge"],
+    ["a mapping to an image only", ["self-hosted", "pinned"], "linux-x64/image=ami-pinned"],
+    ["a mapping to a preset only", ["armed"], "linux-arm64"],
     ["a mapping with a preset", ["gpu-large"], "gpu/image=ami-large,instanceTypes=g6.xlarge"],
     ["the same wish twice", ["mayfly/linux-x64/cpu=4", "spotrunner/linux-x64/cpu=4"], "linux-x64/cpu=4"],
     ["an option that the preset has anyway", ["mayfly/linux-x64/cpu=2"], "linux-x64"],
     ["all options that it has anyway", ["mayfly/linux-x64/cpu=2,ram=8"], "linux-x64"],
     ["one that it has anyway and one more", ["mayfly/linux-x64/cpu=2/disk=9"], "linux-x64/diskGib=9"],
     ["the preset's own types", ["mayfly/linux-x64/type=m6i.large+m7i.large"], "linux-x64"],
+    ["the same in another order", ["mayfly/linux-x64/type=m7i.large+m6i.large"], "linux-x64"],
+    [
+      "its own types where a size would leave them out",
+      ["mayfly/linux-x64/cpu=4,type=m6i.large+m7i.large"],
+      "linux-x64/cpu=4,instanceTypes=m6i.large+m7i.large",
+    ],
+    [
+      "and another size",
+      ["mayfly/linux-x64/ram=4,type=m6i.large+m7i.large"],
+      "linux-x64/instanceTypes=m6i.large+m7i.large,memoryGib=4",
+    ],
     ["the preset's own market", ["mayfly/linux-x64/market=on-demand-only"], "linux-x64"],
     ["the preset's own image", ["mayfly/gpu/image=ami-gpu"], "gpu"],
   ])("%s", (_what, labels, fleet) => {
     expect(fleetOf(labels)).toBe(fleet);
+  });
+
+  it("of its own system", () => {
+    const systems = (["linux", "windows", "macos"] as const).map((system) =>
+      preset({ name: system, operatingSystem: system, labels: [] }),
+    );
+    for (const { name } of systems) expect(fleetOf([name], policy({ presets: systems }))).toBe(name);
+  });
+
+  it("whose record has all that is needed to launch, and no memory", () => {
+    const route = routeJob(["mayfly/linux-x64/cpu=4"], all);
+    const options = { cpu: 4 };
+    const record = { id: "linux-x64/cpu=4", options, spec: resolveSpec(linux, options), refusals: [] };
+    expect(route).toMatchObject({ kind: "routed", preset: linux });
+    expect(route.kind === "routed" && route.record).toStrictEqual(record);
   });
 
   it("in the order of the config, whatever the order of the labels", () => {
@@ -88,8 +133,19 @@ describe("labels that cannot be served are refused with a reason", () => {
     ["no labels", [], "no-labels", /Add a label/],
     ["an unknown preset", ["mayfly/linux-x46"], "no-preset", /linux-x46.*Did you mean linux-x64\?/],
     ["no preset named", ["mayfly/"], "no-preset", /no preset/i],
-    ["another system", ["self-hosted", "windows"], "wrong-system", /windows/],
+    ["another system", ["self-hosted", "windows"], "wrong-system", /^No preset offers windows\.$/],
     ["another system of a named preset", ["mayfly/linux-x64", "windows"], "wrong-system", /windows/],
+    ["both", ["self-hosted", "windows", "arm64"], "wrong-system", /^No preset offers windows arm64\.$/],
+    [
+      "a label that nobody offers, and an architecture that somebody does",
+      ["self-hosted", "x64", "fpga"],
+      "no-preset",
+      /^No preset matches the labels\. linux-x64: it does not offer the label fpga; linux-arm64: .* x86_64, the preset is arm64; gpu: .*\.$/,
+    ],
+    ["two labels that nobody offers", ["self-hosted", "fpga", "tpu"], "no-preset", /the label fpga, tpu/],
+    ["a class of no preset", ["class:small", "fpga"], "no-preset", /fpga/],
+    ["an image of no preset", ["image:ubuntu:24.04", "fpga"], "no-preset", /fpga/],
+    ["two presets by mappings", ["gpu-large", "armed"], "unknown-option", /more than one preset/],
     ["another architecture of a named preset", ["mayfly/linux-x64/arch=arm64"], "wrong-system", /arm64/],
     ["a label that nobody offers", ["self-hosted", "fpga"], "no-preset", /fpga/],
     ["an unknown option", ["mayfly/linux-x64/cpus=4"], "unknown-option", /Did you mean cpu\?/],
@@ -99,24 +155,62 @@ describe("labels that cannot be served are refused with a reason", () => {
     ["zero", ["mayfly/linux-x64/ram=0"], "unknown-option", /0/],
     ["a number with an exponent", ["mayfly/linux-x64/ram=1e3"], "unknown-option", /1e3/],
     ["a negative number", ["mayfly/linux-x64/ram=-1"], "unknown-option", /-1/],
-    ["an unknown market", ["mayfly/linux-x64/market=spot"], "unknown-option", /market=spot/],
+    ["a number with a dot and nothing after it", ["mayfly/linux-x64/ram=1."], "unknown-option", /1\. in/],
+    ["a number with letters after its dot", ["mayfly/linux-x64/ram=1.x"], "unknown-option", /1\.x/],
+    ["a hexadecimal number", ["mayfly/linux-x64/ram=0x10"], "unknown-option", /0x10/],
+    [
+      "an unknown market",
+      ["mayfly/linux-x64/market=spot"],
+      "unknown-option",
+      /^spot in .*market=spot is not/,
+    ],
+    ["a market with a slip", ["mayfly/linux-x64/market=Spot-Onyl"], "unknown-option", /mean spot-only\?/],
+    ["a market without a name", ["mayfly/linux-x64/market="], "unknown-option", /^Nothing in the label/],
     ["an unknown architecture", ["mayfly/linux-x64/arch=mips"], "unknown-option", /mips/],
     ["a type that is none", ["mayfly/linux-x64/type=;rm"], "unknown-option", /instance type/],
-    ["an unknown class", ["self-hosted", "class:huge"], "unknown-option", /Known classes: small/],
+    ["a type with more after it", ["mayfly/linux-x64/type=m7i.large;rm"], "unknown-option", /instance type/],
+    ["a type of one letter", ["mayfly/linux-x64/type=m"], "unknown-option", /instance type/],
+    ["an unknown class", ["self-hosted", "class:huge"], "unknown-option", /Known classes: small, tall\.$/],
     ["an image that is not allowed", ["self-hosted", "image:evil/x"], "image-not-allowed", /images.allow/],
     ["an image that is none", ["self-hosted", "image:a b"], "image-not-allowed", /not an image/],
     ["an image as an option", ["mayfly/gpu/image=evil"], "image-not-allowed", /evil/],
+    ["an image without a reference", ["mayfly/gpu/image"], "image-not-allowed", /^Nothing is not an image/],
+    [
+      "two images",
+      ["mayfly/linux-x64/image=ami-gpu", "image:ubuntu:24.04"],
+      "unknown-option",
+      /^The label image:ubuntu:24\.04 contradicts/,
+    ],
     ["two presets", ["mayfly/gpu", "mayfly/linux-x64"], "unknown-option", /more than one preset/],
     ["two systems", ["self-hosted", "linux", "windows"], "unknown-option", /more than one operating/],
     ["two architectures", ["self-hosted", "x64", "arm64"], "unknown-option", /contradicts/],
-    ["two sizes", ["mayfly/linux-x64/cpu=4", "class:small"], "unknown-option", /contradicts/],
+    [
+      "two sizes",
+      ["mayfly/linux-x64/cpu=4", "class:small"],
+      "unknown-option",
+      /^The label class:small contradicts/,
+    ],
+    [
+      "two memories",
+      ["mayfly/linux-x64/ram=4", "class:small"],
+      "unknown-option",
+      /^The label class:small contr/,
+    ],
   ])("%s", (_what, labels, because, detail) => {
     expect(fleetOf(labels)).toBe(`refused: ${because}`);
     expect(detailOf(labels)).toMatch(detail);
   });
 
+  it("of which none can be, for want of presets or classes", () => {
+    const nothing = policy({ presets: [] });
+    expect(detailOf(["self-hosted", "linux"], nothing)).toMatch(/labels\. No preset is configured\.$/);
+    expect(detailOf(["class:small"], nothing)).toMatch(/Known classes: none\.$/);
+    expect(routeJob([], all).considered).toEqual([]);
+  });
+
   it.each([["ubuntu-latest"], ["windows-2022"], ["some", "thing"]])("%s is not ours", (...labels) => {
     expect(fleetOf(labels)).toBe("ignored: ");
+    expect(detailOf(labels)).toMatch(/^No preset offers these labels, and self-hosted is not one/);
   });
 
   it("a word that every object knows is a label like any other", () => {
@@ -169,7 +263,12 @@ describe("the explanation", () => {
 
   it("names the preset that was taken", () => {
     const { considered } = routeJob(["mayfly/gpu"], all);
-    expect(considered.filter((entry) => entry.matches).map((entry) => entry.preset)).toEqual(["gpu"]);
+    const named = "the labels name the preset gpu";
+    expect(considered).toEqual([
+      { preset: "linux-x64", matches: false, lacks: "name", because: named },
+      { preset: "linux-arm64", matches: false, lacks: "name", because: named },
+      { preset: "gpu", matches: true, because: "it offers every label of the job" },
+    ]);
   });
 });
 
@@ -187,6 +286,9 @@ describe("the id of a fleet", () => {
 
   it("is another for other options, and bounded in length", () => {
     expect(fleetIdOf("p", { cpu: 4 })).not.toBe(fleetIdOf("p", { memoryGib: 4 }));
+    const longest = "a".repeat(120 - "image=".length);
+    expect(fleetIdOf("p", { image: longest })).toBe(`p/image=${longest}`);
+    expect(fleetIdOf("p", { image: `${longest}a` })).toMatch(/^p\/[0-9a-f]{32}$/);
     const long = fleetIdOf("p", { image: "a".repeat(200) });
     expect(long).toMatch(/^p\/[0-9a-f]{32}$/);
     expect(long).not.toBe(fleetIdOf("p", { image: `${"a".repeat(199)}b` }));
@@ -207,6 +309,63 @@ describe("the id of a fleet", () => {
   });
 });
 
+describe("what a machine is launched with", () => {
+  const bare = preset({
+    name: "bare",
+    instanceTypes: ["m7i.large"],
+    runnerGroup: "ci",
+    jobTimeoutSeconds: 9,
+  });
+  const full = preset({
+    name: "full",
+    cpu: 2,
+    memoryGib: 8,
+    diskGib: 50,
+    image: "ami",
+    instanceTypes: ["m7i.large"],
+  });
+  const wishes: FleetOptions = { cpu: 4, memoryGib: 16, diskGib: 90, image: "other", market: "spot-only" };
+
+  it.each<[string, typeof bare, FleetOptions, object]>([
+    ["is what the preset says, and nothing that it does not say", bare, {}, { instanceTypes: ["m7i.large"] }],
+    ["is all that it says", full, {}, { ...sizeOf(full), image: "ami", instanceTypes: ["m7i.large"] }],
+    ["is what the job asks for", bare, wishes, { ...wishes, instanceTypes: [] }],
+    ["rather than what the preset says", full, wishes, { ...wishes, instanceTypes: [] }],
+    [
+      "has types that fit the processors",
+      full,
+      { cpu: 4 },
+      { ...sizeOf(full), cpu: 4, image: "ami", instanceTypes: [] },
+    ],
+    [
+      "or the memory",
+      full,
+      { memoryGib: 4 },
+      { ...sizeOf(full), memoryGib: 4, image: "ami", instanceTypes: [] },
+    ],
+    [
+      "or its types",
+      bare,
+      { cpu: 4, instanceTypes: ["c7i.large"] },
+      { cpu: 4, instanceTypes: ["c7i.large"] },
+    ],
+  ])("%s", (_what, of, options, facts) => {
+    const { name, labels: _, max: __, warm: ___, pricePerHourUsd: ____, ...spec } = of;
+    for (const key of ["cpu", "memoryGib", "diskGib", "image"] as const)
+      delete (spec as Partial<typeof of>)[key];
+    expect(resolveSpec(of, options)).toStrictEqual({ ...spec, preset: name, ...facts });
+  });
+
+  function sizeOf({ cpu, memoryGib, diskGib }: FleetOptions): object {
+    return { cpu, memoryGib, diskGib };
+  }
+});
+
+it("jobs that are refused are kept where no machine is ever made", () => {
+  expect(refusedFleet).toMatchObject({ id: "refused", options: {}, refusals: [] });
+  expect(refusedFleet.spec).toMatchObject({ preset: "refused", compute: "none" });
+});
+
 describe("admission", () => {
   const rules = (repositories: readonly string[], publicRepositories: "refuse" | "allow" = "refuse") =>
     policy({ admission: { repositories, publicRepositories } });
@@ -216,10 +375,17 @@ describe("admission", () => {
     ["no public ones", rules([]), false, "public-repository"],
     ["public ones where that is meant", rules([], "allow"), false, undefined],
     ["those that match", rules(["Acme/*"]), true, undefined],
+    ["those that match one of several", rules(["other/*", "acme/app"]), true, undefined],
     ["not those that do not", rules(["acme/other", "acm/*"]), true, "repository-not-admitted"],
     ["a public one that matches is still public", rules(["acme/*"]), false, "public-repository"],
   ])("admits %s", (_what, admission, isPrivate, because) => {
     expect(admit(repository({ private: isPrivate }), admission)?.because).toBe(because);
+  });
+
+  it("says of what it does not admit which setting would", () => {
+    expect(admit(repository(), rules(["x/*"]))?.detail).toMatch(/^acme\/app .* admission\.repositories/);
+    const open = repository({ private: false });
+    expect(admit(open, rules([]))?.detail).toMatch(/^acme\/app is public.* admission\.publicRepositories/);
   });
 });
 

@@ -142,7 +142,6 @@ export function resolveSpec(preset: Preset, options: FleetOptions): FleetSpec {
 /** The same for the same preset and options, whatever the order in which the options were given. */
 export function fleetIdOf(preset: string, options: FleetOptions): FleetId {
   const entries = Object.entries(options)
-    .filter(([, value]) => value !== undefined)
     .map(([key, value]) => `${key}=${Array.isArray(value) ? [...value].sort().join("+") : value}`)
     .sort();
   if (entries.length === 0) return preset;
@@ -293,6 +292,8 @@ class LabelReader {
       this.#setNamed("architecture", value, architectureNames, label);
     } else if (name === "market") {
       this.#setNamed("market", value, marketNames, label);
+    } else if (name === "image") {
+      this.#readImage(value);
     } else {
       const types = value.split("+").filter((type) => /^[a-z0-9][a-z0-9.-]{1,63}$/i.test(type));
       if (types.length === 0) this.#fail("unknown-option", `The label ${label} names no instance type.`);
@@ -315,7 +316,7 @@ class LabelReader {
   #setNamed(key: keyof FleetOptions, value: string, names: ReadonlyMap<string, string>, label: string): void {
     const known = names.get(value.toLowerCase());
     if (known === undefined) {
-      const hint = nearest(value.toLowerCase(), [...names.keys()]);
+      const hint = nearest(value, [...names.keys()]);
       this.#fail("unknown-option", `${value || "Nothing"} in the label ${label} is not known.${hint}`);
     } else {
       this.#set(key, known, label);
@@ -339,7 +340,7 @@ class LabelReader {
   #readImage(reference: string): void {
     const configured = this.#policy.presets.some((preset) => preset.image === reference);
     if (!/^[\w][\w.:/@-]{0,255}$/.test(reference)) {
-      this.#fail("image-not-allowed", `${reference} is not an image reference.`);
+      this.#fail("image-not-allowed", `${reference || "Nothing"} is not an image reference.`);
     } else if (
       !configured &&
       !this.#policy.imagesAllowed.some((pattern) => matchesPattern(reference, pattern))

@@ -144,8 +144,8 @@ function boundedOffer(
     const detail = `Today's cost has reached the budget of ${budget} USD.`;
     return none({ because: "budget", detail, nextAttemptAt: startOfNextDay(now) });
   }
-  const market = openMarket(record, purchases[record.spec.market], now);
-  if ("because" in market) return none(market);
+  const purchase = openMarket(record, purchases[record.spec.market], now);
+  if (typeof purchase !== "string") return none(purchase);
 
   const places: readonly (Blocking & { free: number })[] = [
     {
@@ -160,7 +160,7 @@ function boundedOffer(
     },
   ];
   const { free, ...blocked } = places.reduce((left, right) => (right.free < left.free ? right : left));
-  return { count: Math.max(0, Math.min(wanted, free)), purchase: market.purchase, blocked };
+  return { count: Math.max(0, Math.min(wanted, free)), purchase, blocked };
 }
 
 /** What may be bought in a market, the cheaper first. */
@@ -178,13 +178,13 @@ function openMarket(
   record: FleetRecord,
   [purchase, dearer]: readonly [Purchase, Purchase?],
   now: Instant,
-): { readonly purchase: Purchase } | (Blocking & { readonly nextAttemptAt: Instant }) {
+): Purchase | (Blocking & { readonly nextAttemptAt: Instant }) {
   const refusal = marketRefusal(record.refusals, purchase, now);
-  if (refusal === undefined) return { purchase };
+  if (refusal === undefined) return purchase;
   const isFull = refusal.kind === "capacity" || refusal.kind === "quota";
   if (isFull && dearer !== undefined) {
     const next = openMarket(record, [dearer], now);
-    if ("purchase" in next) return next;
+    if (typeof next === "string") return next;
     return { ...next, nextAttemptAt: Math.min(refusal.until, next.nextAttemptAt) };
   }
   const spotOnly = record.spec.market === "spot-only";
@@ -269,7 +269,7 @@ function nextChanges(
 ): readonly Instant[] {
   const graceMilliseconds = policy.timing.idleGraceSeconds * 1000;
   return [
-    ...(blocked?.nextAttemptAt !== undefined ? [blocked.nextAttemptAt] : []),
+    blocked?.nextAttemptAt ?? now,
     ...ledger.jobs.filter((job) => job.state === "queued").map((job) => deadlineOf(job, policy)),
     ...ledger.machines
       .filter((machine) => machine.state === "requested")
