@@ -21,7 +21,7 @@ import type { MintResult } from "../ports/github.ts";
 import type { Proof } from "../ports/identity.ts";
 import type { Ports as AllPorts } from "../ports/ports.ts";
 import { askingMachine, type Turned } from "./asking-machine.ts";
-import { commitFleet, type Outcome } from "./commit-fleet.ts";
+import { commitFleet, commitFrom, type Outcome } from "./commit-fleet.ts";
 import { sayGivenUp } from "./give-up.ts";
 import { poke } from "./pokes.ts";
 
@@ -45,6 +45,8 @@ export type ClaimAnswer =
 const retrySeconds = 5;
 const waitLimitSeconds = 60;
 const contactNoteSeconds = 20;
+/** Another machine may take the last place of a repository right after the counters were read. */
+const overLimitAttempts = 3;
 /** A registration that GitHub has refused so often in a row will not be granted by asking again. */
 const mintRefusalsLimit = 5;
 
@@ -73,7 +75,7 @@ export async function answerClaim(
   try {
     const bound = await bind(ports, policy, machine);
     if ("answer" in bound) return bound.answer;
-    return await register(ports, bound);
+    return await register(ports, bound, bound.ledger);
   } catch (error) {
     return { kind: "wait", afterSeconds: secondsUntilRetry(ports, machine, error) };
   }
@@ -92,16 +94,28 @@ async function bind(
   ports: Ports,
   policy: Policy,
   known: Machine,
-): Promise<Bound | { readonly answer: ClaimAnswer }> {
-  const counters = await ports.store.counters();
-  const bound = await commitFleet<Bound | { readonly answer: ClaimAnswer }>(
-    ports.store,
-    known.fleet,
-    (ledger) => decideBinding(ports, policy, ledger, known.id, counters),
-    () => ({ answer: { kind: "wait", afterSeconds: retrySeconds } }),
-  );
-  if ("answer" in bound && bound.answer.kind === "shut-down") await poke(ports, "scaledown", known.fleet);
-  return bound;
+): Promise<(Bound & { readonly ledger: Ledger }) | { readonly answer: ClaimAnswer }> {
+  // The commit checks the caps. How full they are is asked only when one was in the way, as it seldom is.
+  let counters: Readonly<Record<string, number>> = {};
+  for (let attempt = 1; attempt <= overLimitAttempts; attempt++) {
+    const { result: bound, ledger } = await commitFrom<
+      Bound | { readonly answer: ClaimAnswer } | "over-limit"
+    >(
+      ports.store,
+      known.fleet,
+      undefined,
+      (current) => decideBinding(ports, policy, current, known.id, counters),
+      () => "over-limit",
+    );
+    if (bound === "over-limit") {
+      counters = await ports.store.counters();
+      continue;
+    }
+    if (!("answer" in bound)) return { ...bound, ledger };
+    if (bound.answer.kind === "shut-down") await poke(ports, "scaledown", known.fleet);
+    return bound;
+  }
+  return { answer: { kind: "wait", afterSeconds: retrySeconds } };
 }
 
 function decideBinding(
@@ -159,7 +173,7 @@ function decideBinding(
   }
 }
 
-async function register(ports: Ports, bound: Bound): Promise<ClaimAnswer> {
+async function register(ports: Ports, bound: Bound, ledger: Ledger): Promise<ClaimAnswer> {
   const { machine, binding, record } = bound;
   if (bound.earlier !== undefined && !(await removeEarlier(ports, bound.earlier))) return alreadyRunning;
   let minted = await mint(ports, bound);
@@ -171,7 +185,8 @@ async function register(ports: Ports, bound: Bound): Promise<ClaimAnswer> {
   if (minted.kind === "name-taken") return { kind: "wait", afterSeconds: retrySeconds };
   if (minted.kind === "refused") return await noteMintRefusal(ports, bound, minted);
 
-  if (!(await noteRegistration(ports, bound, { runnerId: minted.runnerId, scope: binding.scope }))) {
+  const registration = { runnerId: minted.runnerId, scope: binding.scope };
+  if (!(await noteRegistration(ports, bound, registration, ledger))) {
     await ports.github.deleteRunner(binding.scope, minted.runnerId);
     return { kind: "wait", afterSeconds: retrySeconds };
   }
@@ -193,12 +208,13 @@ async function register(ports: Ports, bound: Bound): Promise<ClaimAnswer> {
  * False: the registration must not be handed out. While GitHub made it the machine was retired, so the fence may
  * have passed already, or another claim of the same machine was registered, so the fence would ask for that one.
  */
-function noteRegistration(
+async function noteRegistration(
   ports: Ports,
   { machine, job }: Bound,
   registration: Registration,
+  known: Ledger,
 ): Promise<boolean> {
-  return commitFleet(ports.store, machine.fleet, (ledger) => {
+  const noted = await commitFrom(ports.store, machine.fleet, known, (ledger) => {
     const before = ledger.machines.find((entry) => entry.id === machine.id);
     const retired = before === undefined || !isBeforeMachineState(before.state, "busy");
     if (retired || before.registration?.runnerId !== machine.registration?.runnerId) {
@@ -210,6 +226,7 @@ function noteRegistration(
     if (refusedBefore !== undefined) changes.push({ put: "job", job: { ...refusedBefore, mintRefusals: 0 } });
     return { changes, result: true };
   });
+  return noted.result;
 }
 
 const alreadyRunning: ClaimAnswer = {

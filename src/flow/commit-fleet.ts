@@ -21,28 +21,48 @@ const attemptsLimit = 50;
  * Those who use the same store object take turns: when a hundred machines claim at once, each would otherwise lose
  * to all the others, and they would decide thousands of times. Other processes are met by the fleet's version.
  */
-export function commitFleet<Result>(
+export async function commitFleet<Result>(
   store: Store,
   fleet: FleetId,
   decide: (ledger: Ledger) => Outcome<Result> | Promise<Outcome<Result>>,
   overLimit?: (counter: string) => Result,
 ): Promise<Result> {
-  return inTurn(store, fleet, () => commitUntilWritten(store, fleet, decide, overLimit));
+  return (await commitFrom(store, fleet, undefined, decide, overLimit)).result;
+}
+
+/**
+ * The same, beginning with a ledger that was known a moment ago, and telling what it is afterwards: for one who commits
+ * twice in a row. Where somebody else has committed in between, the first attempt fails and the ledger is loaded.
+ * What does not change the version may be missing in it, so `decide` must not depend on the jobs that are new.
+ */
+export function commitFrom<Result>(
+  store: Store,
+  fleet: FleetId,
+  known: Ledger | undefined,
+  decide: (ledger: Ledger) => Outcome<Result> | Promise<Outcome<Result>>,
+  overLimit?: (counter: string) => Result,
+): Promise<{ readonly result: Result; readonly ledger: Ledger }> {
+  return inTurn(store, fleet, () => commitUntilWritten(store, fleet, known, decide, overLimit));
 }
 
 async function commitUntilWritten<Result>(
   store: Store,
   fleet: FleetId,
+  known: Ledger | undefined,
   decide: (ledger: Ledger) => Outcome<Result> | Promise<Outcome<Result>>,
   overLimit: ((counter: string) => Result) | undefined,
-): Promise<Result> {
+): Promise<{ readonly result: Result; readonly ledger: Ledger }> {
   for (let attempt = 1; attempt <= attemptsLimit; attempt++) {
-    const ledger = await store.load(fleet);
+    const ledger = attempt === 1 && known !== undefined ? known : await store.load(fleet);
     const outcome = await decide(ledger);
-    if (outcome.changes.length === 0) return outcome.result;
+    if (outcome.changes.length === 0) return { result: outcome.result, ledger };
     const written = await store.commit(fleet, ledger.version, outcome.changes, outcome.limits);
-    if (written.kind === "committed") return outcome.result;
-    if (written.kind === "over-limit" && overLimit !== undefined) return overLimit(written.counter);
+    if (written.kind === "committed") {
+      return { result: outcome.result, ledger: ledgerAfter(ledger, outcome.changes) };
+    }
+    if (written.kind === "over-limit" && overLimit !== undefined) {
+      return { result: overLimit(written.counter), ledger };
+    }
   }
   throw new MayflyError({
     kind: "retry",
@@ -50,6 +70,25 @@ async function commitUntilWritten<Result>(
     message: `The ledger of fleet ${fleet} changed ${attemptsLimit} times while it was being written.`,
     suggestion: "Nothing was lost; the next look at the fleet tries again.",
   });
+}
+
+/** What the store has after these changes were committed to what it had. */
+function ledgerAfter(ledger: Ledger, changes: readonly Change[]): Ledger {
+  let { record } = ledger;
+  const jobs = new Map(ledger.jobs.map((job) => [job.id, job]));
+  const machines = new Map(ledger.machines.map((machine) => [machine.id, machine]));
+  for (const change of changes) {
+    if (change.put === "fleet") record = change.record;
+    else if (change.put === "machine") machines.set(change.machine.id, change.machine);
+    else jobs.set(change.job.id, change.job);
+  }
+  return {
+    fleet: ledger.fleet,
+    version: ledger.version + 1,
+    record,
+    jobs: [...jobs.values()].filter((job) => job.state !== "done"),
+    machines: [...machines.values()].filter((machine) => machine.state !== "ended"),
+  };
 }
 
 /** The last in the line of each fleet that has one. */
