@@ -30,6 +30,7 @@ function createProgram(terminal: Terminal): Command {
   addReading(program, terminal, run);
   addRunners(program, terminal, run);
   addConfig(program, terminal, run);
+  addAws(program, terminal, run);
   addSetup(program, terminal, run);
   addDeveloping(program, terminal, run);
   return program;
@@ -156,6 +157,33 @@ function addSetup(program: Command, terminal: Terminal, run: Run): void {
     .addOption(jsonOption())
     .action((options) =>
       run(async () => (await import("./setup-github.ts")).setupGithubCommand(options, terminal)),
+    );
+}
+
+function addAws(program: Command, terminal: Terminal, run: Run): void {
+  const aws = program.command("aws").description("Mayfly on AWS, as functions");
+  withConfig(aws.command("package"))
+    .description("check the configuration and write the functions with it, one folder each")
+    .requiredOption("--out <folder>", "where to write them; what is there of an earlier time is replaced")
+    .addOption(jsonOption())
+    .action((options) =>
+      run(async () =>
+        (await import("./aws-package.ts")).awsPackageCommand({ ...options, version: version() }, terminal),
+      ),
+    );
+  aws
+    .command("redrive")
+    .description(
+      "look at the dead letters of the queues, or send them back; exit code 1 while there are some",
+    )
+    .option("--deployment <name>", "the name that the queues begin with", "mayfly")
+    .addOption(new Option("--queue <name>", "only this one").choices(["scaleup", "scaledown", "lifecycle"]))
+    .option("--limit <number>", "look at so many of each queue at most", positiveNumber, 100)
+    .option("--send-back", "send them to their queue again; without it nothing is changed")
+    .option("--yes", "do not ask whether that is meant")
+    .addOption(jsonOption())
+    .action((options) =>
+      run(async () => (await import("./aws-redrive.ts")).awsRedriveCommand(options, terminal)),
     );
 }
 

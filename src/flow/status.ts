@@ -1,5 +1,6 @@
 import { startOfDay } from "../core/cost.ts";
 import { type TracedJob, tracedJob } from "../core/job-trace.ts";
+import { isQuiet, type Measures, measuresBetween } from "../core/measures.ts";
 import type { Instant, Job, JobId, Ledger, Machine, MachineId, Policy } from "../core/model.ts";
 import {
   type MachineStatus,
@@ -36,6 +37,17 @@ export async function readStatus(
   const usage = await ports.store.usage(today);
   const budgets = ports.github.budgets();
   return statusDocument({ ...options, now, policy, ledgers, history, usage, budgets });
+}
+
+/** What happened within this span, and what is there now; undefined when there is nothing to say of it. */
+export async function readMeasures(
+  ports: Pick<Ports, "store">,
+  span: { readonly from: Instant; readonly until: Instant },
+): Promise<Measures | undefined> {
+  const ledgers = await readLedgers(ports);
+  const history = await ports.store.history(span.from, Number.MAX_SAFE_INTEGER);
+  const measures = measuresBetween({ ledgers, history, ...span });
+  return isQuiet(measures) ? undefined : measures;
 }
 
 /** What happened to one job and what comes next; undefined when no such job is known. */

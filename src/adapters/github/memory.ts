@@ -1,4 +1,4 @@
-import type { JobEvent, Scope } from "../../core/model.ts";
+import type { Scope } from "../../core/model.ts";
 import { Secret } from "../../core/secret.ts";
 import { jobDocument } from "../../emulator/documents.ts";
 import { encodeJitConfig } from "../../emulator/jit-config.ts";
@@ -18,7 +18,6 @@ import {
 import { brokenAnswerError, deliveryGoneError, refusalError, unreachableError, waitError } from "./errors.ts";
 import { jobEventOf } from "./job-event.ts";
 import { mintRefusal } from "./runners.ts";
-import { rerunRefusal } from "./runs.ts";
 
 export interface MemoryGithubOptions {
   readonly model: GithubModel;
@@ -42,7 +41,6 @@ export function createMemoryGithub(options: MemoryGithubOptions): Github {
   return {
     ...runnerRequests(asker),
     ...jobRequests(asker),
-    ...runRequests(asker),
     ...deliveryRequests(asker),
     ...repositoryRequests(asker),
     budgets: () => budget.report(),
@@ -277,7 +275,12 @@ function groupId(model: GithubModel, scope: Scope, name: string): number {
 
 function jobRequests(asker: Asker): Pick<Github, "getJob" | "listQueuedJobs" | "reportGivenUp"> {
   const { model, clock } = asker;
-  const eventOf = eventsOf(asker);
+  const source = {
+    state: model.state,
+    addresses: { api: "https://api.github.com", web: "https://github.com" },
+  };
+  const eventOf = (job: Job, repository: RepositoryAddress) =>
+    jobEventOf(jobDocument(source, job), repository, clock.now());
 
   return {
     async getJob(repository, id) {
@@ -346,65 +349,6 @@ function jobRequests(asker: Asker): Pick<Github, "getJob" | "listQueuedJobs" | "
   };
 }
 
-function runRequests(asker: Asker): Pick<Github, "getRun" | "listRunJobs" | "rerun"> {
-  const { model, clock } = asker;
-  const eventOf = eventsOf(asker);
-
-  return {
-    async getRun(repository, runId) {
-      const run = await asker.tryAsk({
-        ...repositoryRequest(repository, `show the run ${runId}`, "/actions/runs/{run_id}"),
-        accept: [404],
-        act(now) {
-          model.advance(now);
-          const { attempt, status, conclusion } = runIn(model, repository, runId);
-          return { attempt, ended: status === "completed", ...(conclusion !== undefined && { conclusion }) };
-        },
-      });
-      return run.accepted ? run.value : undefined;
-    },
-
-    async listRunJobs(repository, runId) {
-      const what = `list the jobs of the run ${runId}`;
-      const jobs = await asker.ask({
-        ...repositoryRequest(repository, what, "/actions/runs/{run_id}/jobs"),
-        act(now) {
-          model.advance(now);
-          return model.jobsOf(runIn(model, repository, runId), "latest").map((job) => ({ ...job }));
-        },
-      });
-      return jobs.map((job) => eventOf(job, repository)).filter((event) => event !== undefined);
-    },
-
-    async rerun(repository, runId, which) {
-      const endpoint =
-        which === "failed-jobs" ? "/actions/runs/{run_id}/rerun-failed-jobs" : "/actions/jobs/{job_id}/rerun";
-      const request = repositoryRequest(repository, `run a part of the run ${runId} again`, endpoint);
-      const purpose = { ...request, permission: ["actions", "write"] as const };
-      const outcome = await asker.tryAsk({
-        ...purpose,
-        method: "POST",
-        accept: [403, 404, 409, 422],
-        act(now) {
-          if (which !== "failed-jobs") model.rerunJob(now, jobIn(model, repository, which).id);
-          else model.rerunFailedJobs(now, runIn(model, repository, runId).id);
-        },
-      });
-      if (outcome.accepted) return { kind: "started" };
-      return rerunRefusal(outcome.answer, purposeOf(purpose), clock.now());
-    },
-  };
-}
-
-function eventsOf({
-  model,
-  clock,
-}: Asker): (job: Job, repository: RepositoryAddress) => JobEvent | undefined {
-  const addresses = { api: "https://api.github.com", web: "https://github.com" };
-  const source = { state: model.state, addresses };
-  return (job, repository) => jobEventOf(jobDocument(source, job), repository, clock.now());
-}
-
 async function listOpenRuns(asker: Asker, repository: RepositoryAddress): Promise<readonly number[]> {
   const { model } = asker;
   const ids: number[] = [];
@@ -448,13 +392,6 @@ function jobIn(model: GithubModel, address: RepositoryAddress, id: number): Job 
   const job = model.findJob(id);
   if (job.repositoryId !== repository.id) throw notFound();
   return job;
-}
-
-function runIn(model: GithubModel, address: RepositoryAddress, id: number): Run {
-  const repository = visibleRepository(model, address);
-  const run = model.findRun(id);
-  if (run.repositoryId !== repository.id) throw notFound();
-  return run;
 }
 
 // -------------------------------------------------------------------------------------------- deliveries

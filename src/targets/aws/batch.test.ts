@@ -27,7 +27,7 @@ async function deal(records: readonly SqsRecord[], changes: Partial<BatchOptions
       log,
       read: (body) => JSON.parse(body),
       groupOf: ({ fleet }) => fleet,
-      async handle(messages) {
+      async handle(_fleet, messages) {
         handled.push(messages);
         if (messages.some(({ fails }) => fails)) throw new Error("no");
       },

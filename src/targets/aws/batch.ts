@@ -25,7 +25,7 @@ export interface BatchOptions<Message> {
   readonly read: (body: string) => Message;
   /** Messages of one group are dealt with by one call. */
   readonly groupOf: (message: Message, record: SqsRecord) => string;
-  readonly handle: (messages: readonly Message[]) => Promise<void>;
+  readonly handle: (group: string, messages: readonly Message[]) => Promise<void>;
   /** Makes failed messages visible at the right time; otherwise they would stay away as long as a whole batch may take. */
   readonly release: QueueReceiver<Message>["release"];
   /** Groups that are worked on at the same time. */
@@ -59,6 +59,7 @@ export async function dealWithBatch<Message>(
 }
 
 interface Group<Message> {
+  readonly key: string;
   readonly records: SqsRecord[];
   readonly messages: Message[];
 }
@@ -78,7 +79,7 @@ function readGroups<Message>(
     try {
       const message = options.read(record.body);
       const key = options.groupOf(message, record);
-      const group = groups.get(key) ?? { records: [], messages: [] };
+      const group = groups.get(key) ?? { key, records: [], messages: [] };
       groups.set(key, group);
       group.records.push(record);
       group.messages.push(message);
@@ -95,7 +96,7 @@ function readGroups<Message>(
 }
 
 async function dealWithGroup<Message>(
-  { records, messages }: Group<Message>,
+  { key, records, messages }: Group<Message>,
   { handle, log, name, remainingMilliseconds, reserveMilliseconds }: BatchOptions<Message>,
 ): Promise<readonly Failure[]> {
   if (remainingMilliseconds() < reserveMilliseconds) {
@@ -106,7 +107,7 @@ async function dealWithGroup<Message>(
     return records.map((record) => ({ record, againSeconds: 0 }));
   }
   try {
-    await handle(messages);
+    await handle(key, messages);
     return [];
   } catch (error) {
     log.error("A message could not be dealt with and is tried again.", {

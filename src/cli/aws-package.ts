@@ -1,0 +1,74 @@
+import { copyFile, mkdir, rm, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { loadConfig } from "../config/load.ts";
+import { policyDocument } from "../config/policy-document.ts";
+import { MayflyError } from "../core/errors.ts";
+import { functions } from "../targets/aws/functions.ts";
+import { configPath } from "./connection.ts";
+import { type ExitCode, exitCodes } from "./failure.ts";
+import { countText } from "./phrases.ts";
+import type { Terminal } from "./terminal.ts";
+
+export interface AwsPackageOptions {
+  readonly config?: string;
+  readonly out: string;
+  readonly version: string;
+  readonly json?: boolean;
+}
+
+/** What `mayfly aws package --json` prints. Fields are only ever added. */
+export interface AwsPackageDocument {
+  readonly folder: string;
+  readonly functions: readonly { readonly name: string; readonly folder: string }[];
+}
+
+/** The same folder for the sources and for what is built of them: the functions are only ever built. */
+const bundlesFolder = fileURLToPath(new URL("../../dist/aws/", import.meta.url));
+
+/**
+ * `mayfly aws package`: one folder for each function, ready to be zipped: its code, and the configuration as it was
+ * checked and resolved now.
+ */
+export async function awsPackageCommand(options: AwsPackageOptions, terminal: Terminal): Promise<ExitCode> {
+  const loaded = await loadConfig({ path: configPath(options) });
+  refuseOtherComputes(loaded.policy.presets);
+  const policy = `${JSON.stringify(policyDocument(loaded, options.version))}\n`;
+  const folder = resolve(options.out);
+  for (const { name } of functions) await writeFunction(name, join(folder, name), policy);
+  const document: AwsPackageDocument = {
+    folder,
+    functions: functions.map(({ name }) => ({ name, folder: join(folder, name) })),
+  };
+  if (options.json === true) terminal.printJson(document);
+  else terminal.print(`${countText(functions.length, "function")} written to ${folder}.`);
+  return exitCodes.ok;
+}
+
+function refuseOtherComputes(presets: readonly { readonly name: string; readonly compute: string }[]): void {
+  const other = presets.find(({ compute }) => compute !== "ec2");
+  if (other === undefined) return;
+  throw new MayflyError({
+    kind: "operator",
+    code: "COMPUTE_NOT_ON_AWS",
+    message: `The preset ${other.name} has compute ${other.compute}, which functions on AWS cannot launch.`,
+    suggestion: "Use compute ec2, or run a box with `mayfly serve`.",
+  });
+}
+
+async function writeFunction(name: string, folder: string, policy: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true });
+  await mkdir(folder, { recursive: true });
+  try {
+    await copyFile(join(bundlesFolder, name, "index.js"), join(folder, "index.js"));
+  } catch (error) {
+    throw new MayflyError({
+      kind: "operator",
+      code: "FUNCTIONS_NOT_BUILT",
+      message: `The function ${name} is not in ${bundlesFolder}, where a build puts it.`,
+      suggestion: "Run `npm run build` in a checkout; an installed package has its functions.",
+      cause: error,
+    });
+  }
+  await writeFile(join(folder, "policy.json"), policy);
+}

@@ -1,0 +1,61 @@
+import { mkdir, readFile, rename } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { deflateRawSync } from "node:zlib";
+import { build } from "esbuild";
+import { type FunctionName, functions } from "../src/targets/aws/functions.ts";
+
+/*
+ * Makes one file of each function on AWS: CommonJS, because an ESM that imports node:http makes Node load undici
+ * (20 ms on Node 24); without packages beside it, because reading many small files is what a cold start waits for.
+ */
+
+export interface BundledFunction {
+  readonly name: FunctionName;
+  readonly file: string;
+  readonly bytes: number;
+  /** As in a zip, without its folder of names. */
+  readonly zippedBytes: number;
+  /** The sources that are in it, relative to the root of the repository, and how much of each. */
+  readonly inputs: readonly { readonly path: string; readonly bytes: number }[];
+}
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+
+/**
+ * `<folder>/<function>/index.js` for each function, and `<folder>/maps/<function>.js.map` for those who read a stack.
+ */
+export async function bundleFunctions(folder: string): Promise<readonly BundledFunction[]> {
+  await mkdir(join(folder, "maps"), { recursive: true });
+  return Promise.all(functions.map(({ name }) => bundleFunction(name, folder)));
+}
+
+async function bundleFunction(name: FunctionName, folder: string): Promise<BundledFunction> {
+  const file = join(folder, name, "index.js");
+  const { metafile } = await build({
+    absWorkingDir: root,
+    entryPoints: [`src/targets/aws/${name}.lambda.ts`],
+    outfile: file,
+    bundle: true,
+    platform: "node",
+    target: "node24",
+    format: "cjs",
+    minify: true,
+    sourcemap: "external",
+    metafile: true,
+    logLevel: "error",
+  });
+  await rename(`${file}.map`, join(folder, "maps", `${name}.js.map`));
+  const content = await readFile(file);
+  const inputs = Object.values(metafile.outputs)
+    .flatMap((output) => Object.entries(output.inputs))
+    .map(([path, { bytesInOutput }]) => ({ path, bytes: bytesInOutput }))
+    .filter(({ bytes }) => bytes > 0);
+  return {
+    name,
+    file,
+    bytes: content.byteLength,
+    zippedBytes: deflateRawSync(content, { level: 9 }).byteLength,
+    inputs,
+  };
+}
