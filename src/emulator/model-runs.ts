@@ -47,6 +47,7 @@ export function startRun(state: ModelState, now: number, request: RunRequest): R
     failedMatrixKeys: new Set(),
   };
   state.runs.set(run.id, run);
+  state.openRuns.set(run.id, run);
   advanceRun(state, now, run);
   return run;
 }
@@ -69,7 +70,7 @@ export function advanceRun(state: ModelState, now: number, run: Run): void {
       progressed = true;
     }
   }
-  settleRun(run, now);
+  settleRun(state, run, now);
 }
 
 /** Starts every job of the run again. Refused with 403 while the run is still going. */
@@ -164,11 +165,12 @@ function cancelFailedMatrices(state: ModelState, now: number, run: Run): void {
   }
 }
 
-function settleRun(run: Run, now: number): void {
+function settleRun(state: ModelState, run: Run, now: number): void {
   run.updatedAt = now;
   const jobs = run.current;
   if (jobs.every((job) => job?.status === "completed")) {
     run.status = "completed";
+    state.openRuns.delete(run.id);
     run.conclusion = conclusionOf(run);
     return;
   }
@@ -208,6 +210,7 @@ function startAttempt(
   run.attempt += 1;
   run.attemptStartedAt = now;
   run.status = "queued";
+  state.openRuns.set(run.id, run);
   run.conclusion = undefined;
   run.cancelRequested = false;
   run.failedMatrixKeys.clear();

@@ -27,6 +27,8 @@ export interface ModelState {
   readonly idleLines: Map<string, IdleLine>;
   readonly queueLines: Map<string, QueueLine>;
   readonly runs: Map<number, Run>;
+  /** Those that are not completed. */
+  readonly openRuns: Map<number, Run>;
   readonly jobs: Map<number, Job>;
   readonly checkRuns: Map<number, CheckRun>;
   readonly deliveries: Map<number, Delivery>;
@@ -325,6 +327,7 @@ export function createModelState(options: ModelStateOptions): ModelState {
     idleLines: new Map(),
     queueLines: new Map(),
     runs: new Map(),
+    openRuns: new Map(),
     jobs: new Map(),
     checkRuns: new Map(),
     deliveries: new Map(),

@@ -8,8 +8,9 @@ export class Schedule<Item> {
 
   /** Remembers `item` for the instant `at` (milliseconds since the epoch). */
   add(at: number, item: Item): void {
-    this.#heap.push({ at, order: this.#added++, item });
-    this.#rise(this.#heap.length - 1);
+    const entry: Entry<Item> = { at, order: this.#added++, item };
+    this.#heap.push(entry);
+    this.#rise(this.#heap.length - 1, entry);
   }
 
   /** The instant of the earliest item, or undefined when nothing is planned. */
@@ -22,46 +23,43 @@ export class Schedule<Item> {
     const first = this.#heap[0];
     if (first === undefined || first.at > now) return undefined;
     const last = this.#heap.pop();
-    if (last !== undefined && last !== first) {
-      this.#heap[0] = last;
-      this.#sink(0);
-    }
+    if (last !== undefined && last !== first) this.#sink(last);
     return first;
   }
 
-  #rise(start: number): void {
+  /** Puts the entry where it belongs on the way from the leaf `start` to the top. */
+  #rise(start: number, entry: Entry<Item>): void {
+    const heap = this.#heap;
     let index = start;
     while (index > 0) {
-      const parent = (index - 1) >> 1;
-      if (!this.#swapWhenEarlier(index, parent)) return;
-      index = parent;
+      const above = (index - 1) >> 1;
+      const parent = heap[above];
+      if (parent === undefined || !isEarlier(entry, parent)) break;
+      heap[index] = parent;
+      index = above;
     }
+    heap[index] = entry;
   }
 
-  #sink(start: number): void {
-    let index = start;
+  /** Puts the entry where it belongs on the way down from the top, which is free. */
+  #sink(entry: Entry<Item>): void {
+    const heap = this.#heap;
+    const { length } = heap;
+    let index = 0;
     for (;;) {
-      const left = 2 * index + 1;
-      const right = left + 1;
-      const child = this.#isEarlier(right, left) ? right : left;
-      if (!this.#swapWhenEarlier(child, index)) return;
-      index = child;
+      let below = 2 * index + 1;
+      let child = heap[below];
+      if (child === undefined) break;
+      const right = below + 1 < length ? heap[below + 1] : undefined;
+      if (right !== undefined && isEarlier(right, child)) {
+        child = right;
+        below += 1;
+      }
+      if (!isEarlier(child, entry)) break;
+      heap[index] = child;
+      index = below;
     }
-  }
-
-  #swapWhenEarlier(lower: number, upper: number): boolean {
-    if (!this.#isEarlier(lower, upper)) return false;
-    const [below, above] = [this.#heap[lower], this.#heap[upper]];
-    if (below === undefined || above === undefined) return false;
-    this.#heap[lower] = above;
-    this.#heap[upper] = below;
-    return true;
-  }
-
-  #isEarlier(left: number, right: number): boolean {
-    const [one, other] = [this.#heap[left], this.#heap[right]];
-    if (one === undefined || other === undefined) return false;
-    return one.at < other.at || (one.at === other.at && one.order < other.order);
+    heap[index] = entry;
   }
 }
 
@@ -69,4 +67,8 @@ interface Entry<Item> {
   readonly at: number;
   readonly order: number;
   readonly item: Item;
+}
+
+function isEarlier<Item>(one: Entry<Item>, other: Entry<Item>): boolean {
+  return one.at < other.at || (one.at === other.at && one.order < other.order);
 }

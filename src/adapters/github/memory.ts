@@ -1,4 +1,4 @@
-import type { Scope } from "../../core/model.ts";
+import type { JobEvent, Scope } from "../../core/model.ts";
 import { Secret } from "../../core/secret.ts";
 import { jobDocument } from "../../emulator/documents.ts";
 import { encodeJitConfig } from "../../emulator/jit-config.ts";
@@ -54,8 +54,8 @@ interface MemoryRequest<Result> extends Omit<BudgetedRequest, "resource" | "perm
   readonly accept?: readonly number[];
   /** What GitHub would do. Throws a `GithubRefusal` where it would refuse. */
   readonly act: (now: number) => Result;
-  /** Names the request, where it is a conditional one: an unchanged answer costs nothing. */
-  readonly conditional?: string;
+  /** Where the request is a conditional one: an answer of the same version as the last one to this key costs nothing. */
+  readonly conditional?: { readonly key: string; readonly versionOf: (value: Result) => string };
 }
 
 type Outcome<Result> =
@@ -68,7 +68,7 @@ class Asker {
   readonly clock: Clock;
   readonly #budget: RequestBudget;
   readonly #afterChange: () => void;
-  readonly #lastAnswers = new Map<string, string>();
+  readonly #lastVersions = new Map<string, string>();
 
   constructor(options: MemoryGithubOptions, budget: RequestBudget) {
     this.model = options.model;
@@ -122,7 +122,7 @@ class Asker {
     }
   }
 
-  #rated(request: MemoryRequest<unknown>) {
+  #rated<Result>(request: MemoryRequest<Result>) {
     return {
       // The words of GitHub's own refusals, by which the HTTP emulator counts too.
       caller:
@@ -133,7 +133,7 @@ class Asker {
     };
   }
 
-  #authenticate(request: MemoryRequest<unknown>): void {
+  #authenticate<Result>(request: MemoryRequest<Result>): void {
     if (request.caller === "app") return;
     const installation = this.model.findInstallation(request.caller);
     if (installation.suspendedAt !== undefined) {
@@ -146,16 +146,16 @@ class Asker {
     throw new GithubRefusal(403, "Resource not accessible by integration");
   }
 
-  #isUnchanged(request: MemoryRequest<unknown>, value: unknown): boolean {
-    if (request.conditional === undefined) return false;
-    const text = JSON.stringify(value);
-    if (this.#lastAnswers.get(request.conditional) === text) return true;
-    this.#lastAnswers.set(request.conditional, text);
+  #isUnchanged<Result>({ conditional }: MemoryRequest<Result>, value: Result): boolean {
+    if (conditional === undefined) return false;
+    const version = conditional.versionOf(value);
+    if (this.#lastVersions.get(conditional.key) === version) return true;
+    this.#lastVersions.set(conditional.key, version);
     return false;
   }
 }
 
-function purposeOf(request: Pick<MemoryRequest<unknown>, "what" | "permission">): {
+function purposeOf(request: Pick<MemoryRequest<never>, "what" | "permission">): {
   what: string;
   permission?: string;
 } {
@@ -227,7 +227,10 @@ function runnerRequests(
       asker.ask({
         ...scopeRequest(scope, "GET", "/actions/runners", "list the runners"),
         priority: "sweep",
-        conditional: `runners ${JSON.stringify(scope)}`,
+        conditional: {
+          key: `runners ${JSON.stringify(scope)}`,
+          versionOf: (runners) => JSON.stringify(runners),
+        },
         act: (now) => model.listRunners(now, ownScope(model, scope)).map(asRunner),
       }),
   };
@@ -279,8 +282,16 @@ function jobRequests(asker: Asker): Pick<Github, "getJob" | "listQueuedJobs" | "
     state: model.state,
     addresses: { api: "https://api.github.com", web: "https://github.com" },
   };
-  const eventOf = (job: Job, repository: RepositoryAddress) =>
-    jobEventOf(jobDocument(source, job), repository, clock.now());
+  const known = new WeakMap<Job, { readonly version: string; readonly event: JobEvent | undefined }>();
+  /** Jobs wait for hours, are listed every minute and look the same each time. */
+  const eventOf = (job: Job, repository: RepositoryAddress): JobEvent | undefined => {
+    const version = `${versionOfJob(job)} ${repository.owner}/${repository.name} ${repository.installationId}`;
+    const before = known.get(job);
+    if (before?.version === version) return before.event && { ...before.event, receivedAt: clock.now() };
+    const event = jobEventOf(jobDocument(source, job), repository, clock.now());
+    known.set(job, { version, event });
+    return event;
+  };
 
   return {
     async getJob(repository, id) {
@@ -300,16 +311,20 @@ function jobRequests(asker: Asker): Pick<Github, "getJob" | "listQueuedJobs" | "
 
     async listQueuedJobs(repository) {
       const runs = await listOpenRuns(asker, repository);
-      const found = [];
+      const found: JobEvent[] = [];
       for (const run of runs) {
         const jobs = await asker.ask({
           ...repositoryRequest(repository, `list the jobs of the run ${run}`, "/actions/runs/{run_id}/jobs"),
-          conditional: `jobs ${run}`,
-          act: () => model.jobsOf(model.findRun(run), "latest").map((job) => ({ ...job })),
+          conditional: { key: `jobs ${run}`, versionOf: (jobs) => jobs.map(versionOfJob).join("\n") },
+          act: () => model.jobsOf(model.findRun(run), "latest"),
         });
-        found.push(...jobs.filter((job) => job.status === "queued" || job.status === "waiting"));
+        for (const job of jobs) {
+          const event =
+            job.status === "queued" || job.status === "waiting" ? eventOf(job, repository) : undefined;
+          if (event !== undefined) found.push(event);
+        }
       }
-      return found.map((job) => eventOf(job, repository)).filter((event) => event !== undefined);
+      return found;
     },
 
     async reportGivenUp(report) {
@@ -349,18 +364,24 @@ function jobRequests(asker: Asker): Pick<Github, "getJob" | "listQueuedJobs" | "
   };
 }
 
+/** What GitHub shows of a job and may change. */
+function versionOfJob(job: Job): string {
+  const { id, status, conclusion, runnerName, startedAt, completedAt } = job;
+  return `${id} ${status} ${conclusion} ${runnerName} ${startedAt} ${completedAt}`;
+}
+
 async function listOpenRuns(asker: Asker, repository: RepositoryAddress): Promise<readonly number[]> {
   const { model } = asker;
   const ids: number[] = [];
   for (const status of ["queued", "in_progress", "waiting"] as const) {
     const found = await asker.ask({
       ...repositoryRequest(repository, `list the ${status} runs`, "/actions/runs"),
-      conditional: `runs ${status} ${repository.owner}/${repository.name}`,
+      conditional: { key: `runs ${status} ${repository.owner}/${repository.name}`, versionOf: String },
       act(now) {
         model.advance(now);
         const { id } = visibleRepository(model, repository);
         const isWanted = (run: Run): boolean => run.repositoryId === id && run.status === status;
-        return [...model.state.runs.values()].filter(isWanted).map((run) => run.id);
+        return [...model.state.openRuns.values()].filter(isWanted).map((run) => run.id);
       },
     });
     ids.push(...found);

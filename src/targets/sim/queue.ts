@@ -1,10 +1,11 @@
 import { createMemoryQueue } from "../../adapters/queue/memory.ts";
 import { MayflyError } from "../../core/errors.ts";
+import { Schedule } from "../../emulator/schedule.ts";
 import type { Queue, Received, ReceiveOptions, SendOptions } from "../../ports/queue.ts";
 import type { Random } from "../../ports/random.ts";
 import { chance } from "./draw.ts";
 import type { Faults } from "./scenario.ts";
-import type { Scheduler } from "./scheduler.ts";
+import type { PlannedEvent, Scheduler } from "./scheduler.ts";
 
 interface Receiver<Message> {
   readonly options: ReceiveOptions;
@@ -14,7 +15,8 @@ interface Receiver<Message> {
 
 /**
  * A queue that outlives the processes, on the memory adapter: messages come late, more than once and in any order,
- * sending fails before or after its effect. Receivers wait until the scheduler gives them something.
+ * sending fails before or after its effect. Receivers wait until the scheduler gives them something; it looks only when
+ * something is due and somebody waits.
  */
 export class SimQueue<Message> {
   readonly #name: string;
@@ -22,10 +24,13 @@ export class SimQueue<Message> {
   readonly #random: Random;
   readonly #faults: () => Faults;
   readonly #memory: Queue<Message>;
-  #receivers: Receiver<Message>[] = [];
-  #giving = false;
-  /** When somebody looks next, among all looks that are planned. */
-  #looksAt = Number.POSITIVE_INFINITY;
+  readonly #receivers: Receiver<Message>[] = [];
+  /** When something that was sent or released becomes due. */
+  readonly #due = new Schedule<undefined>();
+  /** When what was received and not deleted comes again: by receipt, in the order of the instants. */
+  readonly #inFlight = new Map<string, number>();
+  #look: PlannedEvent | undefined;
+  #lookAt = Number.POSITIVE_INFINITY;
 
   constructor(name: string, scheduler: Scheduler, random: Random, faults: () => Faults) {
     this.#name = name;
@@ -49,17 +54,19 @@ export class SimQueue<Message> {
   receive(options: ReceiveOptions, isWanted: () => boolean): Promise<readonly Received<Message>[]> {
     return new Promise((resolve) => {
       this.#receivers.push({ options, isWanted, resolve });
-      this.#lookAt(this.#scheduler.now);
+      this.#planLook();
     });
   }
 
   delete(receipt: string): Promise<void> {
+    this.#inFlight.delete(receipt);
     return this.#memory.delete(receipt);
   }
 
   async release(receipt: string, delaySeconds: number): Promise<void> {
     await this.#memory.release(receipt, delaySeconds);
-    this.#lookAt(this.#scheduler.now + delaySeconds * 1_000);
+    this.#inFlight.delete(receipt);
+    this.#becomesDue(delaySeconds);
   }
 
   async #put(message: Message, options: SendOptions): Promise<void> {
@@ -68,42 +75,57 @@ export class SimQueue<Message> {
     const extra = late ? this.#random.fraction() * faults.queueDelaySeconds : 0;
     const delaySeconds = Math.min((options.delaySeconds ?? 0) + extra, 900);
     await this.#memory.send(message, { ...options, delaySeconds });
-    this.#lookAt(this.#scheduler.now + delaySeconds * 1_000);
+    this.#becomesDue(delaySeconds);
   }
 
-  #lookAt(instant: number): void {
-    const at = Math.ceil(instant) + 1;
-    if (at === this.#looksAt) return;
-    this.#looksAt = Math.min(at, this.#looksAt);
-    this.#scheduler.at(at, this.#name, () => {
-      if (this.#looksAt === at) this.#looksAt = Number.POSITIVE_INFINITY;
+  #becomesDue(delaySeconds: number): void {
+    this.#due.add(Math.ceil(this.#scheduler.now + delaySeconds * 1_000), undefined);
+    this.#planLook();
+  }
+
+  /** One look is planned at most: for the instant at which the next message is due, or for the next millisecond. */
+  #planLook(): void {
+    if (this.#receivers.length === 0) return;
+    const [inFlight = Number.POSITIVE_INFINITY] = this.#inFlight.values();
+    const due = Math.min(this.#due.nextAt() ?? Number.POSITIVE_INFINITY, inFlight);
+    const at = Math.max(due, this.#scheduler.now) + 1;
+    if (at >= this.#lookAt) return;
+    if (this.#look !== undefined) this.#scheduler.callOff(this.#look);
+    this.#lookAt = at;
+    this.#look = this.#scheduler.at(at, this.#name, () => {
+      this.#lookAt = Number.POSITIVE_INFINITY;
       this.#give();
     });
   }
 
   #give(): void {
-    this.#receivers = this.#receivers.filter((receiver) => receiver.isWanted());
-    if (this.#receivers.length === 0) return;
-    if (this.#giving) {
-      this.#lookAt(this.#scheduler.now);
-      return;
+    for (let index = this.#receivers.length - 1; index >= 0; index--) {
+      if (this.#receivers[index]?.isWanted() === false) this.#receivers.splice(index, 1);
     }
     const index =
-      this.#receivers.length === 1 ? 0 : Math.floor(this.#random.fraction() * this.#receivers.length);
-    const receiver = this.#receivers[index];
+      this.#receivers.length <= 1 ? 0 : Math.floor(this.#random.fraction() * this.#receivers.length);
+    const [receiver] = this.#receivers.splice(index, 1);
     if (receiver === undefined) return;
-    this.#giving = true;
     this.#scheduler.wake();
     const { limit, visibilitySeconds } = receiver.options;
     void this.#memory.receive({ limit, visibilitySeconds, waitSeconds: 0 }).then((received) => {
-      this.#giving = false;
-      if (received.length === 0) return;
-      this.#receivers.splice(this.#receivers.indexOf(receiver), 1);
+      const { now } = this.#scheduler;
+      // After a full hand there may be more that is due.
+      if (received.length < limit) this.#forgetDue(now);
       // What is not deleted by then comes again.
-      this.#lookAt(this.#scheduler.now + visibilitySeconds * 1_000);
-      if (received.length === limit) this.#lookAt(this.#scheduler.now);
-      receiver.resolve(received);
+      for (const { receipt } of received) this.#inFlight.set(receipt, now + visibilitySeconds * 1_000);
+      if (received.length > 0) receiver.resolve(received);
+      else this.#receivers.push(receiver);
+      this.#planLook();
     });
+  }
+
+  #forgetDue(now: number): void {
+    while ((this.#due.nextAt() ?? Number.POSITIVE_INFINITY) <= now) this.#due.takeDue(now);
+    for (const [receipt, visible] of this.#inFlight) {
+      if (visible > now) return;
+      this.#inFlight.delete(receipt);
+    }
   }
 }
 

@@ -2,6 +2,13 @@ import { Schedule } from "../../emulator/schedule.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Trace } from "./trace.ts";
 
+/** An event that may be called off. Once it has happened, that does nothing. */
+export interface PlannedEvent {
+  readonly label: string;
+  /** Undefined once it was called off. */
+  run: (() => void) | undefined;
+}
+
 /**
  * Virtual time. Everything that happens in a simulation is an event of this scheduler: events run in the order of
  * (instant, order of planning), and between two of them every promise that can go on has gone on. Nothing else moves
@@ -29,12 +36,19 @@ export class Scheduler {
   }
 
   /** Plans an event for an instant; one that has passed becomes now. `label` is its line in the trace. */
-  at(instant: number, label: string, run: () => void): void {
-    this.#planned.add(Math.max(Math.ceil(instant), this.#now), { label, run });
+  at(instant: number, label: string, run: () => void): PlannedEvent {
+    const event: PlannedEvent = { label, run };
+    this.#planned.add(Math.max(Math.ceil(instant), this.#now), event);
+    return event;
   }
 
-  after(milliseconds: number, label: string, run: () => void): void {
-    this.at(this.#now + milliseconds, label, run);
+  after(milliseconds: number, label: string, run: () => void): PlannedEvent {
+    return this.at(this.#now + milliseconds, label, run);
+  }
+
+  /** The event will not happen. What never happens is no step and has no line in the trace. */
+  callOff(event: PlannedEvent): void {
+    event.run = undefined;
   }
 
   /** To be called by an event that lets a promise go on: the next event waits until it has gone as far as it can. */
@@ -93,18 +107,15 @@ export class Scheduler {
         this.#now = end;
         return false;
       }
+      const { label, run } = due.item;
+      if (run === undefined) continue;
       this.#now = due.at;
       this.#steps += 1;
-      this.#trace.add(due.at, due.item.label);
-      due.item.run();
+      this.#trace.add(due.at, label);
+      run();
     }
     return true;
   }
 }
 
 const stepsPerTurn = 64;
-
-interface PlannedEvent {
-  readonly label: string;
-  readonly run: () => void;
-}

@@ -2,8 +2,9 @@
 export class Trace {
   readonly #listener: ((line: string) => void) | undefined;
   readonly #start: number;
-  readonly #recent: string[] = [];
-  #position = 0;
+  readonly #instants: number[] = new Array<number>(linesKept).fill(0);
+  readonly #texts: string[] = new Array<string>(linesKept).fill("");
+  #count = 0;
   #low = 0x811c9dc5;
   #high = 0x01000193;
 
@@ -14,15 +15,22 @@ export class Trace {
   }
 
   add(instant: number, text: string): void {
-    const line = `${instant - this.#start} ${text}`;
-    for (let index = 0; index < line.length; index++) {
-      const code = line.charCodeAt(index);
-      this.#low = Math.imul(this.#low ^ code, 0x01000193);
-      this.#high = Math.imul(this.#high ^ code ^ (this.#low >>> 16), 0x5bd1e995);
+    const elapsedMilliseconds = instant - this.#start;
+    let low = Math.imul(this.#low ^ (elapsedMilliseconds | 0), 0x01000193);
+    let high = Math.imul(this.#high ^ Math.floor(elapsedMilliseconds / 2 ** 32) ^ (low >>> 16), 0x5bd1e995);
+    for (let index = 0; index < text.length; index++) {
+      const code = text.charCodeAt(index);
+      low = Math.imul(low ^ code, 0x01000193);
+      high = Math.imul(high ^ code ^ (low >>> 16), 0x5bd1e995);
     }
-    this.#recent[this.#position] = line;
-    this.#position = (this.#position + 1) % linesKept;
-    this.#listener?.(readable(line));
+    // The end of a line is part of it: "a", "b" is another trace than "ab".
+    this.#low = Math.imul(low ^ 0xa, 0x01000193);
+    this.#high = high;
+    const place = this.#count % linesKept;
+    this.#instants[place] = elapsedMilliseconds;
+    this.#texts[place] = text;
+    this.#count += 1;
+    this.#listener?.(readable(elapsedMilliseconds, text));
   }
 
   /** The same for two runs only if every event of them was the same, in the same order, at the same instants. */
@@ -32,7 +40,11 @@ export class Trace {
 
   /** The last 50 lines, oldest first. */
   recent(): readonly string[] {
-    return [...this.#recent.slice(this.#position), ...this.#recent.slice(0, this.#position)].map(readable);
+    const kept = Math.min(this.#count, linesKept);
+    return Array.from({ length: kept }, (_, index) => {
+      const place = (this.#count - kept + index) % linesKept;
+      return readable(this.#instants[place] ?? 0, this.#texts[place] ?? "");
+    });
   }
 }
 
@@ -44,7 +56,6 @@ export function elapsed(milliseconds: number): string {
   return `${day}+${new Date(milliseconds % 86_400_000).toISOString().slice(11, 23)}`;
 }
 
-function readable(line: string): string {
-  const space = line.indexOf(" ");
-  return `${elapsed(Number(line.slice(0, space)))}  ${line.slice(space + 1)}`;
+function readable(milliseconds: number, text: string): string {
+  return `${elapsed(milliseconds)}  ${text}`;
 }

@@ -23,7 +23,7 @@ import { decodeJitRunnerId } from "./jit-runner.ts";
 import { Process, type Stage } from "./process.ts";
 import { SimQueue } from "./queue.ts";
 import { type Faults, quiet, type Scenario } from "./scenario.ts";
-import { Scheduler } from "./scheduler.ts";
+import { type PlannedEvent, Scheduler } from "./scheduler.ts";
 import { createSecretFinder, type SecretFinder } from "./secret-finder.ts";
 import type { Trace } from "./trace.ts";
 
@@ -255,12 +255,15 @@ export class World implements WorldView {
   ): void {
     const random = this.#network;
     let isOver = false;
+    const endings: PlannedEvent[] = [];
     const finish = (answer: Answer | undefined, afterMilliseconds: number): void => {
-      this.scheduler.after(afterMilliseconds, `answer to ${label}`, () => {
-        if (isOver) return;
+      if (isOver) return;
+      const end = (): void => {
         isOver = true;
+        for (const event of endings) this.scheduler.callOff(event);
         done(answer);
-      });
+      };
+      endings.push(this.scheduler.after(afterMilliseconds, `answer to ${label}`, end));
     };
     if (chance(random, this.faults.requestLostFraction)) {
       finish(undefined, between(random, 10, 10_000));
