@@ -16,6 +16,11 @@ it("a secret shows itself to nobody but who asks for it", () => {
     JSON.stringify(structuredClone({ ...secret })),
   ];
   for (const text of shown) expect(text).not.toContain("hunter2");
+  expect([`${secret}`, JSON.stringify([secret]), inspect(secret)]).toEqual([
+    "[secret]",
+    '["[secret]"]',
+    "[secret]",
+  ]);
   expect(secret.reveal()).toBe("hunter2");
 });
 

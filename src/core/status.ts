@@ -259,14 +259,12 @@ export function statusDocument(input: StatusInput): StatusDocument {
 
 /** The value below which the given part of the sorted values lies (nearest rank); null for none. */
 export function percentile(sorted: readonly number[], part: number): number | null {
-  if (sorted.length === 0) return null;
-  const rank = Math.max(1, Math.ceil(part * sorted.length));
-  return sorted[Math.min(rank, sorted.length) - 1] ?? null;
+  return sorted[Math.max(1, Math.ceil(part * sorted.length)) - 1] ?? null;
 }
 
 /** Waits of the jobs that started at or after `since`, from GitHub's creation, or an approval, to the start. */
 export function waitSummary(jobs: readonly Job[], since: Instant): WaitSummary {
-  const started = jobs.filter((job) => job.times.started !== undefined && job.times.started >= since);
+  const started = jobs.filter((job) => (job.times.started ?? Number.NEGATIVE_INFINITY) >= since);
   const waits = started.map((job) => secondsBetween(waitBegan(job), job.times.started)).sort(ascending);
   const github = started.map((job) => secondsBetween(job.times.created, job.times.received)).sort(ascending);
   return {
@@ -314,7 +312,7 @@ export function waitContext(ledger: Ledger, now: Instant): WaitContext {
 }
 
 export function jobStatus(job: Job, context: WaitContext | undefined, now: Instant): JobStatus {
-  const { times, outcome } = job;
+  const { times } = job;
   return {
     id: job.id,
     name: job.name,
@@ -324,9 +322,7 @@ export function jobStatus(job: Job, context: WaitContext | undefined, now: Insta
     labels: job.labels,
     fleet: job.fleet,
     state: job.state,
-    outcome: outcome === undefined ? null : outcome.kind === "completed" ? outcome.conclusion : outcome.kind,
-    because: outcome === undefined || outcome.kind === "completed" ? null : outcome.because,
-    detail: outcome === undefined || outcome.kind === "completed" ? null : outcome.detail,
+    ...endOf(job.outcome),
     waitsFor: context === undefined ? null : waitsFor(job, context),
     createdAt: iso(times.created),
     startedAt: isoOrNull(times.started),
@@ -336,6 +332,12 @@ export function jobStatus(job: Job, context: WaitContext | undefined, now: Insta
     machine: job.machineId ?? null,
     costUsd: null,
   };
+}
+
+function endOf(outcome: Job["outcome"]): Pick<JobStatus, "outcome" | "because" | "detail"> {
+  if (outcome === undefined) return { outcome: null, because: null, detail: null };
+  if (outcome.kind === "completed") return { outcome: outcome.conclusion, because: null, detail: null };
+  return { outcome: outcome.kind, because: outcome.because, detail: outcome.detail };
 }
 
 /** One sentence: what has to happen before this job runs. Null once it runs. */

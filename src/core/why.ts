@@ -22,8 +22,7 @@ export function whyDocument(
   policy: Policy,
   now: Instant,
 ): WhyDocument {
-  const context = job.state === "done" ? undefined : waitContext(ledger, now);
-  const status = jobStatus(job, context, now);
+  const status = jobStatus(job, waitContext(ledger, now), now);
   const ran = machines.find((machine) => machine.jobId === job.id);
   const costUsd = ran === undefined ? null : machineCostUsd(ran, 0, now);
   return {
@@ -43,10 +42,10 @@ function summaryOf(job: Job, waits: string | null, now: Instant): string {
     if (times.started === undefined) return `The job ended before it ran: ${outcome.conclusion}.`;
     return `The job ran and ended: ${outcome.conclusion}.`;
   }
-  if (job.state === "running")
-    return `The job runs on ${job.machineId ?? job.runnerName ?? "a runner that is not ours"}.`;
+  if (waits === null)
+    return `The job runs on ${job.runnerName ?? job.machineId ?? "a runner that is not ours"}.`;
   const seconds = Math.round((now - times.created) / 1000);
-  return `The job has been ${job.state} for ${seconds} s. ${waits ?? ""}`.trim();
+  return `The job has been ${job.state} for ${seconds} s. ${waits}`;
 }
 
 function stepsOf(job: Job, machines: readonly Machine[]): readonly WhyStep[] {
@@ -97,7 +96,7 @@ function momentsOf(machine: Machine, job: Job): readonly Moment[] {
   }
   const ranIt = machine.reason === "completed" && machine.jobId === job.id;
   if (retiring !== undefined && !ranIt) {
-    moments.push([retiring, `machine ${machine.id} retired: ${machine.reason}. ${machine.detail ?? ""}`]);
+    moments.push([retiring, `machine ${machine.id} retired: ${machine.reason}. ${machine.detail}`]);
   }
   return moments;
 }
