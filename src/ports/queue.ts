@@ -14,9 +14,9 @@ export interface Queue<Message> extends QueueSender<Message>, QueueReceiver<Mess
 
 export interface QueueSender<Message> {
   /**
-   * Sends one message. With a `key`, it is dropped when a message with the same key still waits to be received
+   * Sends one message. With a `key`, it may be dropped when a message with the same key still waits to be received
    * and will be received no later: for pokes, where one is as good as ten. A message that is being worked on
-   * does not count, so what happens meanwhile is not missed.
+   * does not count, so what happens meanwhile is not missed. Not every queue can drop messages.
    */
   send(message: Message, options?: SendOptions): Promise<void>;
 }
@@ -29,7 +29,7 @@ export interface SendOptions {
 
 export interface QueueReceiver<Message> {
   /**
-   * Up to `limit` messages that are due, oldest first as far as possible. Waits up to `waitSeconds` for the first
+   * Up to `limit` messages that are due, perhaps fewer than there are, oldest first as far as possible. Waits up to `waitSeconds` for the first
    * one, and returns early and empty when `signal` aborts.
    */
   receive(options: ReceiveOptions): Promise<readonly Received<Message>[]>;

@@ -1,9 +1,10 @@
 import { type FileHandle, open } from "node:fs/promises";
 import { MayflyError } from "../../core/errors.ts";
-import { Secret } from "../../core/secret.ts";
+import type { Secret } from "../../core/secret.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Log } from "../../ports/log.ts";
 import type { SecretName, Secrets } from "../../ports/secrets.ts";
+import { emptySecret, valuesIn } from "./values.ts";
 
 /** Where one secret is kept. */
 type SecretPlace = { readonly file: string } | { readonly environment: string };
@@ -41,21 +42,11 @@ export function createFileSecrets(options: FileSecretsOptions): Secrets {
           ? await readSecretFile(name, place.file, options.log, warned)
           : readVariable(name, place.environment, options.readEnvironment);
       const values = valuesIn(text, name);
-      if (values.length === 0) throw empty(name, describe(place));
+      if (values.length === 0) throw emptySecret(name, describe(place));
       cached.set(name, { until: options.clock.now() + cacheMilliseconds, values });
       return values;
     },
   };
-}
-
-function valuesIn(text: string, name: SecretName): readonly Secret[] {
-  if (name === "app-private-key") {
-    // In a variable, the line ends of a PEM file are often written as backslash and n.
-    const key = text.includes("\n") ? text.trim() : text.trim().replaceAll("\\n", "\n");
-    return key === "" ? [] : [new Secret(key)];
-  }
-  const lines = text.split(/\r?\n/).map((line) => line.trim());
-  return lines.filter((line) => line !== "").map((line) => new Secret(line));
 }
 
 function readVariable(
@@ -121,15 +112,6 @@ function notConfigured(name: SecretName): MayflyError {
     message: `The ${name} is needed, and the configuration does not say where it is.`,
     suggestion:
       "Name its place under secrets in the configuration: { file: <path> } or { environment: <NAME> }.",
-  });
-}
-
-function empty(name: SecretName, place: string): MayflyError {
-  return new MayflyError({
-    kind: "operator",
-    code: "SECRET_EMPTY",
-    message: `The ${name} is empty: ${place} contains nothing.`,
-    suggestion: "Put the secret there.",
   });
 }
 

@@ -1,0 +1,66 @@
+import { expect, inject, it } from "vitest";
+import { callJson } from "../../src/adapters/aws/json.ts";
+import { createSqsQueue } from "../../src/adapters/queue/sqs.ts";
+import type { Queue } from "../../src/ports/queue.ts";
+import { describeQueueBasics, type Note } from "../conformance/queue.ts";
+import { standInClient } from "../support/aws-environment.ts";
+import { startAwsFaultProxy } from "../support/aws-fault-proxy.ts";
+
+const moto = inject("moto");
+let queues = 0;
+
+async function createQueue(
+  client: ReturnType<typeof standInClient>,
+  attemptsLimit = 3,
+): Promise<{ readonly name: string; readonly url: string }> {
+  const create = async (name: string, attributes: object) => {
+    const input = { QueueName: name, Attributes: attributes };
+    const call = { service: "sqs", action: "CreateQueue", resource: `queue ${name}`, input } as const;
+    return (await callJson<{ QueueUrl: string }>(client, call)).QueueUrl;
+  };
+  queues += 1;
+  const name = `notes-${queues}`;
+  await create(`${name}-dead`, {});
+  const deadLetterTargetArn = `arn:aws:sqs:eu-west-1:123456789012:${name}-dead`;
+  const redrive = JSON.stringify({ deadLetterTargetArn, maxReceiveCount: attemptsLimit });
+  return { name, url: await create(name, { RedrivePolicy: redrive }) };
+}
+
+describeQueueBasics(
+  "sqs",
+  async ({ attemptsLimit }) => {
+    const client = standInClient(moto);
+    return {
+      queue: createSqsQueue<Note>({ client, ...(await createQueue(client, attemptsLimit)) }),
+      other: createSqsQueue<Note>({ client, ...(await createQueue(client)) }),
+      close: async () => undefined,
+    };
+  },
+  { skip: moto === "" },
+);
+
+it.skipIf(moto === "")("sqs: a message whose answer was lost is there, perhaps twice", async () => {
+  const proxy = await startAwsFaultProxy(moto);
+  const client = standInClient(proxy.url);
+  const queue: Queue<Note> = createSqsQueue({ client, ...(await createQueue(client)) });
+  proxy.inject("SendMessage", { kind: "lose-answer" });
+  await queue.send({ note: "sent" });
+  const received = await queue.receive({ limit: 10, visibilitySeconds: 30, waitSeconds: 0 });
+  expect(received.map(({ message }) => message.note)).toEqual(["sent", "sent"]);
+  await proxy.close();
+});
+
+it.skipIf(moto === "")(
+  "sqs: what is no JSON is left to become a dead letter, and takes nobody with it",
+  async () => {
+    const client = standInClient(moto);
+    const place = await createQueue(client, 1);
+    const queue: Queue<Note> = createSqsQueue({ client, ...place });
+    const input = { QueueUrl: place.url, MessageBody: "<xml>" };
+    await callJson(client, { service: "sqs", action: "SendMessage", resource: "queue", input });
+    await queue.send({ note: "sent" });
+    const receive = () => queue.receive({ limit: 10, visibilitySeconds: 1, waitSeconds: 0 });
+    expect((await receive()).map(({ message }) => message.note)).toEqual(["sent"]);
+    await expect.poll(async () => (await receive(), await queue.depth()).dead, { timeout: 10_000 }).toBe(2);
+  },
+);
