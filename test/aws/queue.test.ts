@@ -61,6 +61,10 @@ it.skipIf(moto === "")(
     await queue.send({ note: "sent" });
     const receive = () => queue.receive({ limit: 10, visibilitySeconds: 1, waitSeconds: 0 });
     expect((await receive()).map(({ message }) => message.note)).toEqual(["sent"]);
-    await expect.poll(async () => (await receive(), await queue.depth()).dead, { timeout: 10_000 }).toBe(2);
+    const deadAfterLook = async () => {
+      await receive();
+      return (await queue.depth()).dead;
+    };
+    await expect.poll(deadAfterLook, { timeout: 10_000 }).toBe(2);
   },
 );
