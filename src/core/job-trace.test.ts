@@ -118,6 +118,8 @@ describe("what becomes a line of a trace", () => {
     });
     const { started: _, ...waited } = times;
     expect(tracedJob(job({ state: "done", times: waited }))).toBeUndefined();
+    const outcome = { kind: "given-up", because: "end-unknown", detail: "" } as const;
+    expect(tracedJob(job({ state: "done", outcome, times }))).toBeUndefined();
   });
 
   test("a job that GitHub tells of, if a runner had it", () => {

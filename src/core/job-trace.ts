@@ -91,10 +91,10 @@ export function traceRecord(job: TracedJob): TraceRecord {
   return { queued_at: new Date(queuedAt).toISOString(), duration: durationSeconds, labels, repository };
 }
 
-/** What the ledger knows of a job that ran; undefined for one that never started or has not ended. */
-export function tracedJob({ times, labels, repository }: Job): TracedJob | undefined {
+/** What the ledger knows of a job that ran; undefined for one that never started, or whose end is not known. */
+export function tracedJob({ times, labels, repository, outcome }: Job): TracedJob | undefined {
   const { started, completed } = times;
-  if (started === undefined || completed === undefined) return undefined;
+  if (started === undefined || completed === undefined || outcome?.kind === "given-up") return undefined;
   return traced(times.queued ?? times.created, started, completed, labels, fullName(repository));
 }
 

@@ -7,6 +7,7 @@ import {
   isBeforeJobState,
   isBeforeMachineState,
   jobAfter,
+  jobEndMissed,
   jobGivenUp,
   type MachineEvent,
   machineAfter,
@@ -143,6 +144,21 @@ describe("what is noted of a job", () => {
       outcome,
       times: { ...before.times, completed: at },
     });
+  });
+
+  it("that ran for longer than GitHub lets any job run is its end, without GitHub's word", () => {
+    const latest = start + (5 * 24 + 1) * 3_600_000;
+    const running = job({ state: "running", times: { started: start } });
+    expect(jobEndMissed(running, latest - 1)).toBe(running);
+    expect(jobEndMissed(running, latest)).toStrictEqual({
+      ...running,
+      state: "done",
+      outcome: { kind: "given-up", because: "end-unknown", detail: expect.stringContaining("5 days") },
+      times: { ...running.times, completed: latest },
+    });
+    const queued = job({ state: "queued", times: { received: start } });
+    expect(jobEndMissed(queued, latest)).toBe(queued);
+    expect(jobEndMissed(job({ state: "running" }), latest).state).toBe("done");
   });
 
   const later = { startedAt: at + 1, completedAt: at + 2, receivedAt: at + 3 };

@@ -24,8 +24,10 @@ import type {
  * | (unknown) | waiting | queued | running     | done      | –        |
  * | waiting   | –       | queued | running     | done      | done     |
  * | queued    | –       | –      | running     | done      | done     |
- * | running   | –       | –      | –           | done      | –        |
+ * | running   | –       | –      | –           | done      | – ¹      |
  * | done      | –       | –      | –           | –         | –        |
+ *
+ * ¹ `done` when GitHub has not told of its end an hour after the longest time that it lets a job run.
  *
  * **Machines.** `requested < launched < registered < busy < retiring < ended`; `–` leaves the state as it is,
  * though a fact may be noted.
@@ -141,6 +143,20 @@ export function jobAfter(job: Job, event: JobEvent): Job {
 /** A job that is given up. It is given up only while no machine runs it; a running job stays as it is. */
 export function jobGivenUp(job: Job, outcome: JobOutcome, now: Instant): Job {
   if (!isBeforeJobState(job.state, "running")) return job;
+  return { ...job, state: "done", outcome, times: { ...job.times, completed: now } };
+}
+
+/** GitHub ends a job on a runner of one's own after 5 days, and tells of it within this hour, or when it is asked. */
+const longestJobMilliseconds = 5 * 24 * 3_600_000;
+const endToldMilliseconds = 3_600_000;
+
+/** A running job that has ended by now, and of whose end GitHub never told, is closed. The same object before that. */
+export function jobEndMissed(job: Job, now: Instant): Job {
+  const started = job.times.started ?? job.times.received;
+  if (job.state !== "running" || started + longestJobMilliseconds + endToldMilliseconds > now) return job;
+  const detail =
+    "GitHub never told how it ended. It has ended, because GitHub lets no job run for longer than 5 days.";
+  const outcome = { kind: "given-up", because: "end-unknown", detail } as const;
   return { ...job, state: "done", outcome, times: { ...job.times, completed: now } };
 }
 

@@ -188,6 +188,7 @@ export type GiveUpReason =
   | "no-capacity"
   | "registration-refused"
   | "no-longer-at-github"
+  | "end-unknown"
   | "preset-removed"
   | "operator";
 

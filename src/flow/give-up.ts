@@ -6,6 +6,8 @@ export async function sayGivenUp(ports: Pick<Ports, "github" | "log">, job: Job)
   if (job.outcome?.kind !== "given-up") return;
   const log = ports.log.with({ stage: "scaleup", job: job.id, because: job.outcome.because });
   log.warn("A job was given up.", { detail: job.outcome.detail });
+  // It ran, and nobody waits for it any more.
+  if (job.outcome.because === "end-unknown") return;
   try {
     await ports.github.reportGivenUp({
       repository: { ...job.repository, installationId: job.installationId },

@@ -144,6 +144,35 @@ describe("rebalance", () => {
     expect(await world.runUntil(async () => world.compute.machines().length === 0)).toBe(true);
   });
 
+  it.each(["GitHub does not answer", "GitHub says that it still runs"])(
+    "closes a job that cannot run any more, although %s",
+    async (answer) => {
+      const world = new World();
+      const job = world.github.queueJob({ runSeconds: 3_000 });
+      await world.runUntil(() => job.status === "in_progress");
+      await world.run(30);
+      world.network = () => [];
+      world.agents.clear();
+      const unreachable: Github["getJob"] = async () => {
+        throw new MayflyError({ kind: "retry", code: "GITHUB_TIMEOUT", message: "", suggestion: "" });
+      };
+      const getJob = answer === "GitHub does not answer" ? unreachable : world.ports.github.getJob;
+      const github = Object.assign(Object.create(world.ports.github) as Github, { getJob });
+      const askAfter = async (hours: number) => {
+        const now = (): number => world.now() + hours * 3_600_000;
+        await rebalance({ ...world.ports, github, clock: { ...world.ports.clock, now } }, world.policy);
+        return world.store.findJob(job.id);
+      };
+      expect(await askAfter(5 * 24)).toMatchObject({ state: "running" });
+      expect(await askAfter(5 * 24 + 2)).toMatchObject({
+        state: "done",
+        outcome: { kind: "given-up", because: "end-unknown" },
+      });
+      // On the commit it would say that it got no machine.
+      expect(world.github.givenUp).toHaveLength(0);
+    },
+  );
+
   it("retires a machine whose idle runner GitHub has removed, and gets another for the job", async () => {
     const world = new World();
     const job = world.github.queueJob();

@@ -1,6 +1,6 @@
 import { scopeName } from "../core/demand.ts";
 import { MayflyError } from "../core/errors.ts";
-import { jobAfter, jobGivenUp } from "../core/lifecycle.ts";
+import { jobAfter, jobEndMissed, jobGivenUp } from "../core/lifecycle.ts";
 import type { Instant, Job, JobEvent, JobId, Ledger, Machine, Policy, Scope } from "../core/model.ts";
 import {
   believedQueued,
@@ -184,12 +184,19 @@ async function noteChecked(ports: Ports, policy: Policy, job: Job, event: JobEve
   await commitChecked(ports, job);
 }
 
-async function commitChecked(ports: Ports, job: Job): Promise<void> {
-  await commitFleet(ports.store, job.fleet, (ledger) => {
+/** GitHub was asked. A job that it still says nothing of, or nothing new, may have to end without its word. */
+async function commitChecked(ports: Ports, job: Job, isUnknown = false): Promise<void> {
+  const after = await commitFleet<Job | undefined>(ports.store, job.fleet, (ledger) => {
     const before = ledger.jobs.find((entry) => entry.id === job.id);
     if (before === undefined) return { changes: [], result: undefined };
-    return { changes: [{ put: "job", job: jobChecked(before, ports.clock.now()) }], result: undefined };
+    const now = ports.clock.now();
+    const next = isUnknown ? vanished(before, now) : jobEndMissed(before, now);
+    const checked = jobChecked(next, now);
+    return { changes: [{ put: "job", job: checked }], result: checked };
   });
+  if (after?.state !== "done") return;
+  await sayGivenUp(ports, after);
+  await poke(ports, "scaleup", job.fleet);
 }
 
 /** A preset with a warm target has its fleet from the start, not from its first job on. */
@@ -234,17 +241,7 @@ async function checkJob(ports: Ports, policy: Policy, job: Job): Promise<void> {
   const repository = { ...job.repository, installationId: job.installationId };
   const event = await ports.github.getJob(repository, job.id);
   if (event !== undefined) await applyJobEvent(ports, policy, event);
-  const after = await commitFleet<Job | undefined>(ports.store, job.fleet, (ledger) => {
-    const before = ledger.jobs.find((entry) => entry.id === job.id);
-    if (before === undefined) return { changes: [], result: undefined };
-    const next = event === undefined ? vanished(before, ports.clock.now()) : before;
-    const checked = jobChecked(next, ports.clock.now());
-    return { changes: [{ put: "job", job: checked }], result: checked };
-  });
-  if (after?.state === "done") {
-    await sayGivenUp(ports, after);
-    await poke(ports, "scaleup", job.fleet);
-  }
+  await commitChecked(ports, job, event === undefined);
 }
 
 /** GitHub does not know the job any more: its run or its repository was deleted. Its machine is left to the fence. */
