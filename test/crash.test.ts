@@ -65,6 +65,26 @@ const stories: readonly Story[] = [
     },
   },
   {
+    name: "three machines of one launch that bear only its token, every delivery twice and in disorder",
+    make: () => new World({ marks: "launch" }),
+    tell: async (world) => {
+      world.network = doubledAndReversed;
+      for (let count = 0; count < 3; count++) world.github.queueJob();
+      await world.run(5);
+      world.github.queueJob({ runSeconds: 5 });
+    },
+  },
+  {
+    name: "most of such a launch refused for spot, then on-demand",
+    make: () =>
+      new World({ policy: policy({ presets: [preset({ market: "spot-preferred" })] }), marks: "launch" }),
+    tell: async (world) => {
+      const refusal = { failure: "capacity", code: "NO_CAPACITY" } as const;
+      world.compute.refuseNext("memory", [undefined, refusal, refusal]);
+      for (let count = 0; count < 3; count++) world.github.queueJob();
+    },
+  },
+  {
     name: "an idle runner is taken away, a busy machine too",
     tell: async (world) => {
       world.github.queueJob({ runSeconds: 60 });

@@ -291,10 +291,12 @@ export interface Machine {
   readonly compute: string;
   readonly state: MachineState;
   readonly purchase: Purchase;
-  /** The idempotency key of the launch; the same in every repetition. */
+  /** The idempotency key of the launch, the same in every repetition: the id of the first machine of the launch. */
   readonly launchToken: string;
   readonly launchAttempts: number;
   readonly times: MachineTimes;
+  /** The one repository whose jobs it was launched for, `owner/name`; a hint for its tags. It may serve another. */
+  readonly launchedFor?: string;
   readonly providerId?: string;
   /** When it last asked what it is for. */
   readonly contactedAt?: Instant;
@@ -311,6 +313,8 @@ export interface Machine {
   readonly detail?: string;
   /** The operator takes responsibility for a job that may be running: terminate without the fence. */
   readonly forced?: true;
+  /** An orphan that bore no id: what its runner is called is not known, so that it cannot be fenced. */
+  readonly nameless?: true;
   readonly interruptedAt?: Instant;
   readonly exitCode?: number;
   /** Since when the provider no longer lists it. */

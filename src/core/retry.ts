@@ -61,7 +61,8 @@ interface Backoff {
   readonly capacityBackoffLimitSeconds: number;
 }
 
-function rememberPools(
+/** The memory after pools that refused while the market as a whole did not. */
+export function rememberPools(
   refusals: readonly PoolRefusal[],
   refusal: LaunchRefusal,
   now: Instant,

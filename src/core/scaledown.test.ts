@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { fleetRecord, machine, policy, preset, start } from "../../test/builders.ts";
 import { machineAfter } from "./lifecycle.ts";
 import type { Binding, Machine } from "./model.ts";
-import { compare, nextStep, orphanRecord, overdue } from "./scaledown.ts";
+import { adoptable, compare, type Listing, listingOf, nextStep, orphanRecord, overdue } from "./scaledown.ts";
 
 const scope = { kind: "organization", installationId: 7, owner: "acme" } as const;
 const binding: Binding = { jobId: 1, repository: "acme/app", scope, labels: [] };
@@ -99,14 +99,11 @@ describe("a machine is overdue", () => {
 });
 
 describe("what the provider lists is compared", () => {
-  const listed = new Map([["mayfly-1", { machineId: "mayfly-1", providerId: "p" }]]);
-  const nothing = new Map<string, never>();
+  const listed = listingOf([{ machineId: "mayfly-1", providerId: "p" }]);
+  const nothing = listingOf([]);
   const known = machine({ state: "launched", providerId: "p", times: { launched: start } });
-  const decide = (
-    some: Machine,
-    listing: ReadonlyMap<string, { machineId: string; providerId: string }>,
-    seconds: number,
-  ) => compare([some], listing, policy(), at(seconds)).map(({ event }) => event);
+  const decide = (some: Machine, listing: Listing, seconds: number) =>
+    compare([some], listing, new Set(), policy(), at(seconds)).map(({ event }) => event);
 
   it("a machine that is there is left alone, adopted, or no longer missed", () => {
     expect(decide(known, listed, 999)).toEqual([]);
@@ -128,6 +125,27 @@ describe("what the provider lists is compared", () => {
 
   it("a launch that was not answered is not missed: its own limit decides", () => {
     expect(decide(machine(), nothing, 9_999)).toEqual([]);
+  });
+
+  it("instances that bear only their launch are given to its machines that have none, and to no others", () => {
+    const launch = [1, 2, 3, 4].map((number) => machine({ id: `m-${number}`, launchToken: "m-1" }));
+    const [first, second, third, fourth] = launch as [Machine, Machine, Machine, Machine];
+    const ledger = [
+      { ...first, providerId: "i-1", state: "launched" as const },
+      { ...second, state: "retiring" as const, reason: "operator" as const },
+      third,
+      fourth,
+      machine({ id: "other", launchToken: "other" }),
+    ];
+    const alike = listingOf(["i-0", "i-1", "i-2"].map((providerId) => ({ providerId, launchToken: "m-1" })));
+    expect(adoptable(ledger, alike).map(({ providerId }) => providerId)).toEqual(["i-0", "i-2"]);
+    const adopted = (ended: readonly string[]) =>
+      compare(ledger, alike, new Set(ended), policy(), at(0)).map((one) => [one.machine.id, one.event]);
+    expect(adopted([])).toEqual([
+      ["m-3", { kind: "launched", providerId: "i-0" }],
+      ["m-4", { kind: "launched", providerId: "i-2" }],
+    ]);
+    expect(adopted(["i-0"])).toEqual([["m-3", { kind: "launched", providerId: "i-2" }]]);
   });
 });
 
@@ -166,7 +184,7 @@ it("an orphan enters the ledger retiring, to be fenced first: it may run a job",
     preset: "linux-x64",
     launchedAt: start,
   };
-  const orphan = orphanRecord(listed, "memory", at(200));
+  const orphan = orphanRecord(listed, "memory", false, at(200));
   expect(orphan).toStrictEqual({
     id: "m",
     fleet: "fleet-a",
@@ -200,5 +218,21 @@ describe("the machines of a fleet without a record", () => {
     const unknown = { fleet: some.fleet, version: 1, record: undefined, jobs: [], machines: [some] };
     expect(overdue(unknown, policy({ presets }), at(seconds) - 1)).toEqual([]);
     expect(overdue(unknown, policy({ presets }), at(seconds))).toMatchObject([{ event: { kind: "retire" } }]);
+  });
+});
+
+describe("an orphan that bears only the token of its launch", () => {
+  const listed = { providerId: "i-0AB", launchToken: "m-1", fleet: "f", preset: "p", launchedAt: start };
+
+  it("was never registered, when the launch is known: it may be terminated at once", () => {
+    const orphan = orphanRecord(listed, "memory", true, at(200));
+    expect(orphan).toMatchObject({ id: "i-0ab", providerId: "i-0AB", launchToken: "m-1", reason: "orphan" });
+    expect(nextStep(orphan, at(200)).kind).toBe("terminate");
+  });
+
+  it("may run a job under a name that was lost, when it is not known: it is left to its own limits", () => {
+    const orphan = orphanRecord(listed, "memory", false, at(200));
+    expect(orphan.nameless).toBe(true);
+    expect(nextStep(orphan, at(200)).kind).toBe("fence");
   });
 });

@@ -1,3 +1,4 @@
+import { awaitingMachines, giveInstances, newInstances } from "./launch.ts";
 import { type MachineEvent, mayBeRegistered } from "./lifecycle.ts";
 import type { Instant, Ledger, Machine, MachineId, Policy } from "./model.ts";
 
@@ -13,7 +14,33 @@ export interface Decision {
 /** What the provider lists, as far as the comparison needs it. */
 export interface Listed {
   readonly providerId: string;
-  readonly machineId: MachineId;
+  /** Absent where only its launch is marked. */
+  readonly machineId?: MachineId;
+  readonly launchToken?: string;
+}
+
+/** What one provider lists, by each of the names under which it is looked for. */
+export interface Listing {
+  readonly byProviderId: ReadonlyMap<string, Listed>;
+  readonly byMachineId: ReadonlyMap<MachineId, Listed>;
+  /** Those that bear no machine id. */
+  readonly byLaunch: ReadonlyMap<string, readonly Listed[]>;
+}
+
+export function listingOf(entries: readonly Listed[]): Listing {
+  const byProviderId = new Map<string, Listed>();
+  const byMachineId = new Map<MachineId, Listed>();
+  const byLaunch = new Map<string, Listed[]>();
+  for (const entry of entries) {
+    byProviderId.set(entry.providerId, entry);
+    if (entry.machineId !== undefined) byMachineId.set(entry.machineId, entry);
+    else if (entry.launchToken !== undefined) {
+      const launch = byLaunch.get(entry.launchToken);
+      if (launch === undefined) byLaunch.set(entry.launchToken, [entry]);
+      else launch.push(entry);
+    }
+  }
+  return { byProviderId, byMachineId, byLaunch };
 }
 
 /** The agent ends a job at its limit; the control plane does so this much later, should the agent be unable to. */
@@ -84,18 +111,21 @@ function overdueEvent(
 
 /**
  * The ledger's machines of one compute adapter against the provider's listing. A machine is believed gone when it
- * was missing in two listings that are at least `listingDelaySeconds` apart, because listings lag behind.
+ * was missing in two listings that are at least `listingDelaySeconds` apart, because listings lag behind. Provider ids
+ * of machines that have `ended` are given to no other, though they may be listed for a while.
  */
 export function compare(
   machines: readonly Machine[],
-  listed: ReadonlyMap<MachineId, Listed>,
+  listing: Listing,
+  ended: ReadonlySet<string>,
   policy: Policy,
   now: Instant,
 ): readonly Decision[] {
   const delayMilliseconds = policy.timing.listingDelaySeconds * 1000;
+  const adopted = adoptions(machines, listing, ended);
   const decisions: Decision[] = [];
   for (const machine of machines) {
-    const found = listed.get(machine.id);
+    const found = find(machine, listing) ?? adopted.get(machine.id);
     if (found !== undefined) {
       if (machine.providerId === undefined) {
         decisions.push({ machine, event: { kind: "launched", providerId: found.providerId } });
@@ -111,6 +141,45 @@ export function compare(
     }
   }
   return decisions;
+}
+
+function find(machine: Machine, listing: Listing): Listed | undefined {
+  const byProvider =
+    machine.providerId === undefined ? undefined : listing.byProviderId.get(machine.providerId);
+  return byProvider ?? listing.byMachineId.get(machine.id);
+}
+
+/** Listed instances of launches of which some machines still have none, that no machine of this ledger has. */
+export function adoptable(machines: readonly Machine[], listing: Listing): readonly Listed[] {
+  return awaitedLaunches(machines, listing).flatMap(([, instances]) => newInstances(machines, instances));
+}
+
+function adoptions(
+  machines: readonly Machine[],
+  listing: Listing,
+  ended: ReadonlySet<string>,
+): ReadonlyMap<MachineId, Listed> {
+  const adopted = new Map<MachineId, Listed>();
+  for (const [token, instances] of awaitedLaunches(machines, listing)) {
+    const free = instances.filter((instance) => !ended.has(instance.providerId));
+    for (const { machine, instance } of giveInstances(machines, token, free))
+      adopted.set(machine.id, instance);
+  }
+  return adopted;
+}
+
+function awaitedLaunches(
+  machines: readonly Machine[],
+  { byLaunch }: Listing,
+): readonly (readonly [token: string, instances: readonly Listed[]])[] {
+  if (byLaunch.size === 0) return [];
+  const tokens = new Set(machines.map((machine) => machine.launchToken));
+  return [...tokens].flatMap((token) => {
+    const instances = byLaunch.get(token);
+    return instances === undefined || awaitingMachines(machines, token).length === 0
+      ? []
+      : [[token, instances]];
+  });
 }
 
 /**
@@ -138,24 +207,40 @@ export function nextStep(machine: Machine, now: Instant): NextStep {
   return { kind: "terminate" };
 }
 
-/** A machine that exists at the provider and is in no ledger: it enters the ledger to be retired like any other. */
+/**
+ * A machine that exists at the provider and is in no ledger: it enters the ledger to be retired like any other. One
+ * that bears no id and is of a launch that this ledger knows was never given to a machine, so it has never been
+ * registered. Of a launch that is not known nothing is certain: it may run a job under a name that was lost.
+ */
 export function orphanRecord(
   listed: Listed & { readonly fleet: string; readonly preset: string; readonly launchedAt: Instant },
   compute: string,
+  launchIsKnown: boolean,
   now: Instant,
 ): Machine {
+  const id = listed.machineId ?? listed.providerId.toLowerCase().replace(/[^a-z0-9-]+/g, "-");
+  const nameless = listed.machineId === undefined;
   return {
-    id: listed.machineId,
+    id,
     fleet: listed.fleet,
     preset: listed.preset,
     compute,
     state: "retiring",
     purchase: "on-demand",
-    launchToken: listed.machineId,
+    launchToken: listed.launchToken ?? id,
     launchAttempts: 0,
     providerId: listed.providerId,
     reason: "orphan",
-    detail: "It exists at the provider and the ledger does not know it.",
+    detail: orphanDetail(nameless, launchIsKnown),
+    ...(nameless && launchIsKnown && { fence: "passed" }),
+    ...(nameless && !launchIsKnown && { nameless: true }),
     times: { requested: listed.launchedAt, launched: listed.launchedAt, retiring: now },
   };
+}
+
+function orphanDetail(nameless: boolean, launchIsKnown: boolean): string {
+  if (!nameless) return "It exists at the provider and the ledger does not know it.";
+  return launchIsKnown
+    ? "Its launch was given up before it came to exist."
+    : "It exists at the provider, and the ledger knows neither it nor its launch. Its own time limits end it.";
 }

@@ -13,8 +13,9 @@ export type FoundRunner =
   | { readonly kind: "none" }
   | { readonly kind: "unknown" };
 
-/** Of an orphan nothing is known but its name, which is its runner's: it is looked for everywhere. */
+/** Of an orphan nothing is known but its name, which is its runner's: it is looked for everywhere. If it has one. */
 export async function findItsRunner(ports: Ports, policy: Policy, machine: Machine): Promise<FoundRunner> {
+  if (machine.nameless === true) return { kind: "unknown" };
   const scope = machine.registration?.scope ?? machine.binding?.scope;
   if (scope === undefined) return findAnywhere(ports, policy, machine);
   const runnerId = machine.registration?.runnerId ?? (await ports.github.findRunner(scope, machine.id))?.id;

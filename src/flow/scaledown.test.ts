@@ -289,13 +289,65 @@ describe("the sweep", () => {
   });
 });
 
+describe("the sweep, where machines bear only the token of their launch", () => {
+  it("adopts what was never answered, also when it comes late", async () => {
+    const world = new World({ bootSeconds: 400, marks: "launch" });
+    world.compute.loseAnswers(100);
+    for (let count = 0; count < 3; count++) world.github.queueJob();
+    await world.workThroughQueues();
+    await world.step();
+    await world.clock.advance(world.policy.timing.launchLimitSeconds * 1_000);
+    await sweep(world.ports, world.policy);
+    const machines = await world.machines();
+    expect(machines.map((machine) => machine.state)).toEqual(["launched", "launched", "launched"]);
+    expect(new Set(machines.map((machine) => machine.providerId)).size).toBe(3);
+    await endsWithNothingLeft(world);
+    expect(world.compute.launchCount).toBe(3);
+  });
+
+  it("terminates what comes to exist when its launch was given up, without asking anybody", async () => {
+    const world = new World({ bootSeconds: 1_000, marks: "launch" });
+    world.compute.failCalls(1);
+    const job = world.github.queueJob();
+    await world.step();
+    const machine = await world.onlyMachine();
+    world.github.cancel(job);
+    await world.run(310);
+    expect(await world.onlyMachine()).toMatchObject({ state: "ended", reason: "launch-failed" });
+    await launchUnknown(world, machine.launchToken);
+    await endsWithNothingLeft(world);
+    const orphan = (await world.machines()).find((entry) => entry.reason === "orphan");
+    expect(orphan).toMatchObject({ state: "ended", fence: "passed" });
+  });
+
+  it("leaves what may run a job to its own limits when the ledger was lost", async () => {
+    const { world, agent } = await busyMachine(new World({ marks: "launch" }), 400);
+    world.loseLedger();
+    await world.run(350);
+    expect(agent.runsAJob).toBe(true);
+    expect(await world.onlyMachine()).toMatchObject({ state: "retiring", reason: "orphan", nameless: true });
+    await endsWithNothingLeft(world, 900);
+    expect([...world.github.jobs.values()][0]?.conclusion).toBe("success");
+  });
+
+  it("ends what hangs after the ledger was lost when its time limits have passed", async () => {
+    const short = policy({ presets: [preset({ jobTimeoutSeconds: 60, idleTimeoutSeconds: 60 })] });
+    const { world, agent } = await idleMachine(new World({ marks: "launch", policy: short }));
+    agent.frozen = true;
+    world.loseLedger();
+    await endsWithNothingLeft(world, 900);
+    expect(await world.onlyMachine()).toMatchObject({ reason: "orphan", forced: true });
+  });
+});
+
 /** A machine with our mark that no ledger knows. */
-async function launchUnknown(world: World): Promise<void> {
+async function launchUnknown(world: World, token = "t"): Promise<void> {
   await world.compute.launch({
     fleet: "linux-x64",
     spec: resolveSpec(world.policy.presets[0]!, {}),
     purchase: "on-demand",
-    token: "t",
+    token,
+    attempt: 1,
     machines: [{ id: "linux-x64-orphan" }],
     avoidPools: [],
     jobTimeoutSeconds: 1,

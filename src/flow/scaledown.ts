@@ -1,10 +1,21 @@
 import { asMayflyError, MayflyError } from "../core/errors.ts";
+import { awaitingMachines } from "../core/launch.ts";
 import { type MachineEvent, machineAfter } from "../core/lifecycle.ts";
 import type { Change, FleetId, Machine, MachineId, Policy } from "../core/model.ts";
-import { compare, type Decision, nextStep, orphanRecord, overdue } from "../core/scaledown.ts";
+import {
+  adoptable,
+  compare,
+  type Decision,
+  type Listing,
+  listingOf,
+  nextStep,
+  orphanRecord,
+  overdue,
+} from "../core/scaledown.ts";
 import type { Compute, ListedMachine } from "../ports/compute.ts";
 import type { Ports as AllPorts } from "../ports/ports.ts";
 import { commitFleet } from "./commit-fleet.ts";
+import { endedAmong } from "./ended-among.ts";
 import { findItsRunner } from "./find-runner.ts";
 import { poke, pokeAllFleets } from "./pokes.ts";
 
@@ -23,20 +34,22 @@ const unreachableSeconds = 15;
  * time. Listing comes first: what is listed and not in the ledger afterwards was never in it.
  */
 export async function sweep(ports: Ports, policy: Policy): Promise<void> {
-  const listings = new Map<string, ReadonlyMap<MachineId, ListedMachine>>();
+  const listed = new Map<string, readonly ListedMachine[]>();
   for (const compute of ports.compute.values()) {
-    const listing = await list(ports, compute);
-    if (listing !== undefined) listings.set(compute.name, listing);
+    const machines = await list(ports, compute);
+    if (machines !== undefined) listed.set(compute.name, machines);
   }
-  const known = new Set<MachineId>();
+  const listings = new Map([...listed].map(([compute, machines]) => [compute, listingOf(machines)]));
+  const known = new Set<string>();
   for (const fleet of await ports.store.activeFleets()) {
     const machines = await compareFleet(ports, policy, fleet, listings);
-    for (const machine of machines) known.add(machine.id);
+    for (const { id, compute, providerId } of machines) known.add(id).add(`${compute}/${providerId}`);
     if (machines.some((machine) => machine.state === "retiring")) await poke(ports, "scaledown", fleet);
   }
-  for (const [compute, listing] of listings) {
-    for (const listed of listing.values()) {
-      if (!known.has(listed.machineId)) await dealWithUnknown(ports, policy, compute, listed);
+  for (const [compute, machines] of listed) {
+    for (const machine of machines) {
+      if (known.has(machine.machineId ?? "") || known.has(`${compute}/${machine.providerId}`)) continue;
+      await dealWithUnknown(ports, policy, compute, machine);
     }
   }
 }
@@ -63,13 +76,9 @@ export async function retireMachines(ports: Ports, policy: Policy, fleet: FleetI
 
 // --------------------------------------------------------------------------------------------- compare
 
-async function list(
-  ports: Ports,
-  compute: Compute,
-): Promise<ReadonlyMap<MachineId, ListedMachine> | undefined> {
+async function list(ports: Ports, compute: Compute): Promise<readonly ListedMachine[] | undefined> {
   try {
-    const listed = await compute.list();
-    return new Map(listed.map((machine) => [machine.machineId, machine]));
+    return await compute.list();
   } catch (error) {
     // Without a listing nothing is believed gone; the next sweep lists again.
     ports.log.warn("Machines could not be listed.", { stage: "scaledown", compute: compute.name, error });
@@ -81,14 +90,15 @@ async function compareFleet(
   ports: Ports,
   policy: Policy,
   fleet: FleetId,
-  listings: ReadonlyMap<string, ReadonlyMap<MachineId, ListedMachine>>,
+  listings: ReadonlyMap<string, Listing>,
 ): Promise<readonly Machine[]> {
-  const seen = await commitFleet(ports.store, fleet, (ledger) => {
+  const seen = await commitFleet(ports.store, fleet, async (ledger) => {
     const now = ports.clock.now();
     const decisions: Decision[] = [];
     for (const [compute, listing] of listings) {
       const machines = ledger.machines.filter((machine) => machine.compute === compute);
-      decisions.push(...compare(machines, listing, policy, now));
+      const ended = await endedAmong(ports, compute, adoptable(machines, listing));
+      decisions.push(...compare(machines, listing, ended, policy, now));
     }
     // What exists is adopted before time limits are looked at; what could not be listed may exist.
     const unlisted = (machine: Machine): boolean =>
@@ -121,23 +131,44 @@ async function dealWithUnknown(
   compute: string,
   listed: ListedMachine,
 ): Promise<void> {
-  const log = ports.log.with({ stage: "scaledown", machine: listed.machineId, provider: listed.providerId });
-  const known = await ports.store.findMachine(listed.machineId);
+  const { machineId, launchToken, providerId } = listed;
+  const log = ports.log.with({
+    stage: "scaledown",
+    machine: machineId,
+    launch: launchToken,
+    provider: providerId,
+  });
+  const known =
+    machineId === undefined
+      ? await ports.store.findMachineByProviderId(compute, providerId)
+      : await ports.store.findMachine(machineId);
   const now = ports.clock.now();
   if (known?.state === "ended") {
     // It ended for the ledger and is there again, or still: a listing that lagged, or a terminate that was lost.
     log.warn("A machine that has ended still exists; it is terminated again.");
-    await terminateAt(ports, compute, [listed.providerId]);
+    await terminateAt(ports, compute, [providerId]);
     return;
   }
   if (known !== undefined || listed.launchedAt + policy.timing.listingDelaySeconds * 1000 > now) return;
+  const isAwaited = await enterOrphan(ports, compute, listed);
+  if (isAwaited) return;
   log.warn("A machine that no ledger knows is retired.");
-  await commitFleet(ports.store, listed.fleet, (ledger) => {
-    const there = ledger.machines.some((machine) => machine.id === listed.machineId);
-    const machine = orphanRecord(listed, compute, now);
-    return { changes: there ? [] : [{ put: "machine", machine }], result: undefined };
-  });
   await poke(ports, "scaledown", listed.fleet);
+}
+
+/** True: a machine of its launch still waits for it, and the next sweep gives it to that one. */
+async function enterOrphan(ports: Ports, compute: string, listed: ListedMachine): Promise<boolean> {
+  const { machineId, launchToken, providerId, fleet } = listed;
+  const launch = launchToken === undefined ? undefined : await ports.store.findMachine(launchToken);
+  return commitFleet(ports.store, fleet, (ledger) => {
+    const isAwaited =
+      machineId === undefined &&
+      launchToken !== undefined &&
+      awaitingMachines(ledger.machines, launchToken).length > 0;
+    const machine = orphanRecord(listed, compute, launch !== undefined, ports.clock.now());
+    const there = ledger.machines.some((entry) => entry.id === machine.id || entry.providerId === providerId);
+    return { changes: there || isAwaited ? [] : [{ put: "machine", machine }], result: isAwaited };
+  });
 }
 
 // ---------------------------------------------------------------------------------- fence and terminate

@@ -105,6 +105,99 @@ describe("a launch", () => {
   });
 });
 
+describe("a launch whose machines bear only its token", () => {
+  const alike = (options: object = {}) => new World({ marks: "launch", ...options });
+
+  it("is one call, and every machine is one instance of it", async () => {
+    const world = alike();
+    const requests = launchesOf(world);
+    for (let count = 0; count < 5; count++) world.github.queueJob();
+    await endsWithNothingLeft(world);
+    expect(requests.map(({ machines, attempt }) => [machines.length, attempt])).toEqual([[5, 1]]);
+    const machines = await world.machines();
+    expect(new Set(machines.map((machine) => machine.providerId)).size).toBe(5);
+    // The first machine's id: from it can be told that this ledger knows the launch.
+    expect(new Set(machines.map((machine) => machine.launchToken))).toEqual(new Set([machines[0]?.id]));
+  });
+
+  it("whose answer was lost is asked for again, and starts nothing twice", async () => {
+    const world = alike({ bootSeconds: 50 });
+    const requests = launchesOf(world);
+    world.compute.loseAnswers(2);
+    for (let count = 0; count < 3; count++) world.github.queueJob();
+    await endsWithNothingLeft(world);
+    // Then the sweep finds them.
+    expect(requests.map(({ attempt }) => attempt)).toEqual([1, 2]);
+    expect(new Set(requests.map(({ token }) => token)).size).toBe(1);
+    expect(world.compute.launchCount).toBe(3);
+  });
+
+  it("whose machines claim before anybody knows of them makes them ask again", async () => {
+    const world = alike({ bootSeconds: 1 });
+    world.compute.loseAnswers(1);
+    world.github.queueJob();
+    await world.run(10);
+    expect([...world.agents.values()][0]?.lastAnswer).toMatchObject({ status: 503 });
+    await endsWithNothingLeft(world);
+    expect(world.compute.launchCount).toBe(1);
+  });
+
+  it("that gives some of what was asked is over: the rest is asked for anew", async () => {
+    const world = alike();
+    const requests = launchesOf(world);
+    const busy = { failure: "throttle", code: "RequestLimitExceeded" } as const;
+    world.compute.refuseNext("memory", [undefined, busy, undefined, busy]);
+    for (let count = 0; count < 4; count++) world.github.queueJob();
+    await endsWithNothingLeft(world);
+    expect(requests.map(({ machines, attempt }) => [machines.length, attempt])).toEqual([
+      [4, 1],
+      [2, 1],
+    ]);
+    expect(requests[1]?.token).not.toBe(requests[0]?.token);
+    expect(world.compute.launchCount).toBe(4);
+  });
+
+  it("that is repeated gives nobody an instance of a machine that has ended", async () => {
+    const world = alike({ bootSeconds: 60, changesPerCommit: 3 });
+    // The store takes two machines at a time, and forgets the last answer.
+    world.compute.loseAnswers(1);
+    for (let count = 0; count < 2; count++) world.github.queueJob();
+    await world.step();
+    const [first] = world.compute.machines();
+    await world.round();
+    world.compute.finish(first!.providerId);
+    await endsWithNothingLeft(world);
+    const ids = (await world.machines()).map((machine) => machine.providerId);
+    expect(ids.filter((id) => id === first!.providerId)).toHaveLength(1);
+  });
+
+  it("notes the one repository that it is for, and none when there are two", async () => {
+    const world = alike();
+    const requests = launchesOf(world);
+    world.github.queueJob();
+    await endsWithNothingLeft(world);
+    world.github.queueJob();
+    world.github.queueJob({ repository: repository({ name: "other" }) });
+    await endsWithNothingLeft(world);
+    expect(requests.map((request) => request.repository)).toEqual(["acme/app", undefined]);
+  });
+
+  it("remembers a pool that refused while another gave everything, and leaves the market open", async () => {
+    const world = alike();
+    const requests = launchesOf(world);
+    const { launch } = world.compute;
+    world.compute.launch = async (request) => [
+      ...(await launch(request)),
+      { kind: "pools-refused", failure: "capacity", code: "ICE", message: "No machine.", pools: ["a"] },
+    ];
+    world.github.queueJob();
+    await world.run(1);
+    world.github.queueJob();
+    await endsWithNothingLeft(world);
+    expect(requests.map((request) => request.avoidPools)).toEqual([[], ["a"]]);
+  });
+});
+
 describe("a deadline", () => {
   const impatient = policy({
     timing: timing({ jobDeadlineSeconds: 120 }),

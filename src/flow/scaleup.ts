@@ -1,24 +1,34 @@
 import { spentTodayUsd, startOfDay } from "../core/cost.ts";
 import { type CounterLimit, presetCounter, totalCounter } from "../core/counters.ts";
 import { asMayflyError } from "../core/errors.ts";
+import { awaitingMachines, giveInstances } from "../core/launch.ts";
 import { jobGivenUp, machineAfter } from "../core/lifecycle.ts";
-import type {
-  Blocked,
-  Change,
-  FleetId,
-  FleetRecord,
-  Job,
-  Ledger,
-  Machine,
-  Policy,
-  Purchase,
+import {
+  type Blocked,
+  type Change,
+  type FleetId,
+  type FleetRecord,
+  fullName,
+  type Job,
+  type Ledger,
+  type Machine,
+  type Policy,
+  type PoolRefusal,
+  type Purchase,
 } from "../core/model.ts";
-import { everyPool, forgetRefusals, type LaunchRefusal, rememberRefusal } from "../core/retry.ts";
+import {
+  everyPool,
+  forgetRefusals,
+  type LaunchRefusal,
+  rememberPools,
+  rememberRefusal,
+} from "../core/retry.ts";
 import { resolveSpec } from "../core/route.ts";
 import { type Command, type Plan, type PlanContext, plan } from "../core/scaleup.ts";
 import type { LaunchOutcome } from "../ports/compute.ts";
 import type { Ports as AllPorts } from "../ports/ports.ts";
 import { commitFleet, type Outcome } from "./commit-fleet.ts";
+import { endedAmong } from "./ended-among.ts";
 import { sayGivenUp } from "./give-up.ts";
 import { machineIdFor } from "./machine-id.ts";
 import { poke, pokeAt } from "./pokes.ts";
@@ -186,6 +196,7 @@ function requested(
   const spec = ledger.record?.spec;
   if (spec === undefined) return [];
   const ids = Array.from({ length: command.count }, () => machineIdFor(spec.preset, ports.random));
+  const [repository, ...others] = new Set(command.jobs.map((job) => fullName(job.repository)));
   return ids.map((id) => ({
     id,
     fleet: ledger.fleet,
@@ -195,6 +206,7 @@ function requested(
     purchase: command.purchase,
     launchToken: ids[0] ?? id,
     launchAttempts: 1,
+    ...(repository !== undefined && others.length === 0 && { launchedFor: repository }),
     times: { requested: now },
   }));
 }
@@ -232,11 +244,18 @@ async function launchGroup(
     await poke(ports, "scaleup", record.id);
     return;
   }
-  const prices = await pricesOf(ports, record, outcomes.answers);
-  await recordOutcomes(ports, policy, record.id, first.purchase, outcomes.answers, prices);
-  const refused = outcomes.answers.filter((outcome) => outcome.kind === "refused");
+  const { answers } = outcomes;
+  const prices = await pricesOf(ports, record, answers);
+  await recordOutcomes(ports, policy, first, answers, prices);
+  const refused = answers.filter((outcome) => outcome.kind === "refused");
   for (const { machineId, failure, code, message } of refused) {
-    log.warn("A launch was refused.", { machine: machineId, failure, code, because: message });
+    log.warn("A launch was refused.", {
+      launch: first.launchToken,
+      machine: machineId,
+      failure,
+      code,
+      because: message,
+    });
   }
   if (refused.length > 0) await poke(ports, "scaleup", record.id);
 }
@@ -257,12 +276,15 @@ async function launch(
   const avoid = record.refusals.filter(
     (entry) => entry.pool !== everyPool && entry.purchase === first.purchase && entry.until > now,
   );
+  const attempt = Math.max(...machines.map((machine) => machine.launchAttempts));
   try {
     const answers = await compute.launch({
       fleet: record.id,
       spec: record.spec,
       purchase: first.purchase,
       token: first.launchToken,
+      attempt,
+      ...(first.launchedFor !== undefined && { repository: first.launchedFor }),
       machines: machines.map((machine) => {
         const credential = ports.identity.issue(machine.id);
         return { id: machine.id, ...(credential !== undefined && { credential }) };
@@ -271,7 +293,7 @@ async function launch(
       jobTimeoutSeconds: record.spec.jobTimeoutSeconds,
       bootTimeoutSeconds: record.spec.bootTimeoutSeconds,
     });
-    return { answers };
+    return { answers: attempt === 1 ? answers : await withoutEnded(ports, first.compute, answers) };
   } catch (error) {
     const { kind, code, message } = asMayflyError(error, "LAUNCH_FAILED", "It is tried again by itself.");
     const failure = kind === "wait" ? "throttle" : kind === "operator" ? "configuration" : "transient";
@@ -279,6 +301,24 @@ async function launch(
   }
 }
 
+/** A repeated launch answers all that it ever launched; some of it may have ended meanwhile. */
+async function withoutEnded(
+  ports: Ports,
+  compute: string,
+  outcomes: readonly LaunchOutcome[],
+): Promise<readonly LaunchOutcome[]> {
+  const ended = await endedAmong(ports, compute, outcomes.filter(isNameless));
+  return outcomes.filter((outcome) => !isNameless(outcome) || !ended.has(outcome.providerId));
+}
+
+type Launched = LaunchOutcome & { readonly kind: "launched" };
+
+/** One of a launch whose machines are interchangeable. */
+function isNameless(outcome: LaunchOutcome): outcome is Launched {
+  return outcome.kind === "launched" && outcome.machineId === undefined;
+}
+
+/** By provider id. */
 async function pricesOf(
   ports: Ports,
   record: FleetRecord,
@@ -290,7 +330,7 @@ async function pricesOf(
     const price =
       outcome.pricePerHourUsd ??
       (await ports.prices.pricePerHourUsd(record.spec, outcome.purchase, outcome.pool));
-    if (price !== undefined) prices.set(outcome.machineId, price);
+    if (price !== undefined) prices.set(outcome.providerId, price);
   }
   return prices;
 }
@@ -298,49 +338,87 @@ async function pricesOf(
 async function recordOutcomes(
   ports: Ports,
   policy: Policy,
-  fleet: FleetId,
-  purchase: Purchase,
+  { fleet, purchase, launchToken }: Machine,
   outcomes: readonly LaunchOutcome[],
   prices: ReadonlyMap<string, number>,
 ): Promise<void> {
-  const ordered = launchedFirst(outcomes);
-  for (let from = 0; from < ordered.length; from += ports.store.changesPerCommit - 1) {
-    const part = ordered.slice(from, from + ports.store.changesPerCommit - 1);
-    await commitFleet(ports.store, fleet, (ledger) => {
+  const limit = ports.store.changesPerCommit - 1;
+  let isRemembered = false;
+  for (let isWhole = false; !isWhole; isRemembered = true) {
+    isWhole = await commitFleet(ports.store, fleet, (ledger) => {
       const now = ports.clock.now();
-      const changes: Change[] = [];
-      let refusals = ledger.record?.refusals ?? [];
-      for (const outcome of part) {
-        refusals =
-          outcome.kind === "launched"
-            ? forgetRefusals(refusals, outcome.pool, outcome.purchase)
-            : rememberRefusal(refusals, { ...outcome, purchase, kind: outcome.failure }, now, policy.timing);
-        const machine = ledger.machines.find((entry) => entry.id === outcome.machineId);
-        const after = machine === undefined ? undefined : afterOutcome(machine, outcome, prices, now);
-        if (after !== undefined && after !== machine) changes.push({ put: "machine", machine: after });
+      const machines = settle(ledger, launchToken, outcomes).flatMap(({ machine, outcome }) => {
+        const after = afterOutcome(machine, outcome, prices, now);
+        return after === machine ? [] : [after];
+      });
+      const changes = machines.slice(0, limit).map((machine): Change => ({ put: "machine", machine }));
+      if (ledger.record !== undefined && !isRemembered) {
+        const refusals = refusalsAfter(ledger.record.refusals, outcomes, purchase, now, policy);
+        if (refusals !== ledger.record.refusals) {
+          changes.push({ put: "fleet", record: { ...ledger.record, refusals } });
+        }
       }
-      if (ledger.record !== undefined && refusals !== ledger.record.refusals) {
-        changes.push({ put: "fleet", record: { ...ledger.record, refusals } });
-      }
-      return { changes, result: undefined };
+      return { changes, result: machines.length <= limit };
     });
   }
 }
 
+type MachineOutcome = LaunchOutcome & { readonly kind: "launched" | "refused" };
+
+/** Which machine got which outcome. */
+function settle(
+  ledger: Ledger,
+  launchToken: string,
+  outcomes: readonly LaunchOutcome[],
+): readonly { readonly machine: Machine; readonly outcome: MachineOutcome }[] {
+  const byId = new Map(ledger.machines.map((machine) => [machine.id, machine]));
+  const settled: { machine: Machine; outcome: MachineOutcome }[] = [];
+  for (const outcome of outcomes) {
+    if (outcome.kind === "pools-refused" || outcome.machineId === undefined) continue;
+    const machine = byId.get(outcome.machineId);
+    if (machine !== undefined) settled.push({ machine, outcome });
+  }
+  const given = giveInstances(ledger.machines, launchToken, outcomes.filter(isNameless));
+  settled.push(...given.map(({ machine, instance }) => ({ machine, outcome: instance })));
+  const refusal = outcomes.find((outcome) => outcome.kind === "refused" && outcome.machineId === undefined);
+  if (refusal?.kind === "refused") {
+    const rest = awaitingMachines(ledger.machines, launchToken).slice(given.length);
+    settled.push(...rest.map((machine) => ({ machine, outcome: refusal })));
+  }
+  return settled;
+}
+
 /** What one call refused and granted is one answer: the refusals are what is known last of the market. */
-function launchedFirst(outcomes: readonly LaunchOutcome[]): readonly LaunchOutcome[] {
-  const launched = outcomes.filter((outcome) => outcome.kind === "launched");
-  return [...launched, ...outcomes.filter((outcome) => outcome.kind === "refused")];
+function refusalsAfter(
+  before: readonly PoolRefusal[],
+  outcomes: readonly LaunchOutcome[],
+  purchase: Purchase,
+  now: number,
+  { timing }: Policy,
+): readonly PoolRefusal[] {
+  let refusals = before;
+  for (const outcome of outcomes) {
+    if (outcome.kind === "launched") refusals = forgetRefusals(refusals, outcome.pool, outcome.purchase);
+  }
+  for (const outcome of outcomes) {
+    if (outcome.kind === "launched") continue;
+    const refusal = { ...outcome, purchase, kind: outcome.failure };
+    refusals =
+      outcome.kind === "refused"
+        ? rememberRefusal(refusals, refusal, now, timing)
+        : rememberPools(refusals, refusal, now, timing);
+  }
+  return refusals;
 }
 
 function afterOutcome(
   machine: Machine,
-  outcome: LaunchOutcome,
+  outcome: MachineOutcome,
   prices: ReadonlyMap<string, number>,
   now: number,
 ): Machine {
   if (outcome.kind === "launched") {
-    const price = prices.get(machine.id);
+    const price = prices.get(outcome.providerId);
     const event = {
       kind: "launched",
       providerId: outcome.providerId,
@@ -350,8 +428,9 @@ function afterOutcome(
     } as const;
     return machineAfter(machine, event, now);
   }
-  // The same launch, later, with the same token: the machine stays requested.
-  if (outcome.failure === "throttle" || outcome.failure === "transient") return machine;
+  // The same launch, later, with the same token: the machine stays requested. Unless that token gives no more.
+  const maySucceed = outcome.failure === "throttle" || outcome.failure === "transient";
+  if (maySucceed && outcome.machineId !== undefined) return machine;
   return machineAfter(machine, { kind: "refused", detail: `${outcome.code}: ${outcome.message}` }, now);
 }
 

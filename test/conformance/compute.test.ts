@@ -11,16 +11,22 @@ import { createMemoryLog } from "../../src/adapters/log/memory.ts";
 import { runAnswer, startStubControlPlane } from "../support/stub-control-plane.ts";
 import { type ComputeHarness, describeCompute } from "./compute.ts";
 
-describeCompute("memory", async () => {
+for (const marks of ["machine", "launch"] as const) {
+  describeCompute(`memory, marked by ${marks}`, () => makeMemoryHarness(marks));
+}
+
+async function makeMemoryHarness(marks: "machine" | "launch"): Promise<ComputeHarness> {
   const gone: string[] = [];
   const compute = createMemoryCompute({
     clock: createSystemClock(),
+    marks,
     pools: ["one", "two"],
     terminationSeconds: 0.05,
     onGone: (providerId) => gone.push(providerId),
   });
   return {
     open: () => compute,
+    marks,
     machinesOutliveAdapter: false,
     async refuse() {
       // The second machine of the request: the first is let through.
@@ -33,7 +39,7 @@ describeCompute("memory", async () => {
     gone,
     async close() {},
   };
-});
+}
 
 describeCompute("local", makeLocalHarness);
 
@@ -59,6 +65,7 @@ async function makeLocalHarness(): Promise<ComputeHarness> {
         environment: { MAYFLY_SECOND_MILLISECONDS: "50" },
         onGone: (providerId) => gone.push(providerId),
       }),
+    marks: "machine",
     machinesOutliveAdapter: true,
     async refuse(machineId) {
       await mkdir(join(machinesDirectory, machineId, "of somebody else"), { recursive: true });

@@ -155,6 +155,7 @@ async function makeHarness(): Promise<ComputeHarness> {
   const engine = createDockerEngine(address);
   return {
     open: () => open(controlPlane, (providerId) => gone.push(providerId)),
+    marks: "machine",
     machinesOutliveAdapter: true,
     async refuse(machineId) {
       const body = { Image: image, Entrypoint: ["/bin/true"] };

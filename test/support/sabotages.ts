@@ -108,7 +108,7 @@ export const plantedBugs: readonly PlantedBug[] = [
         withCompute(ports, (real) => ({
           list: async () => {
             const listed = await real.list();
-            return listed.filter(({ machineId }) => isActive(world.machines.get(machineId)));
+            return listed.filter(({ machineId }) => isActive(world.machines.get(machineId ?? "")));
           },
         })),
     }),

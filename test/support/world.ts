@@ -19,12 +19,14 @@ import type {
   LifecycleEvent,
   Machine,
   MachineId,
+  MachineName,
   MachineReport,
   MachineState,
   Poke,
   Policy,
 } from "../../src/core/model.ts";
 import { Secret } from "../../src/core/secret.ts";
+import { askingMachine } from "../../src/flow/asking-machine.ts";
 import { answerClaim, type ClaimAnswer } from "../../src/flow/claim.ts";
 import { applyEvent, receiveReport } from "../../src/flow/lifecycle.ts";
 import { rebalance } from "../../src/flow/rebalance.ts";
@@ -32,6 +34,7 @@ import { retireMachines, sweep } from "../../src/flow/scaledown.ts";
 import { scaleUp } from "../../src/flow/scaleup.ts";
 import { receiveDelivery } from "../../src/flow/webhook.ts";
 import type { Compute } from "../../src/ports/compute.ts";
+import type { Proof } from "../../src/ports/identity.ts";
 import type { Ports } from "../../src/ports/ports.ts";
 import type { Queue } from "../../src/ports/queue.ts";
 import type { Store } from "../../src/ports/store.ts";
@@ -44,6 +47,13 @@ const machineKey = "the-key-of-all-machine-tokens";
 const jobLockSeconds = 120;
 const visibilitySeconds = 120;
 
+/** The provider says who asks: a machine's caller is what the provider calls it. */
+const provenByProvider: Ports["identity"] = {
+  issue: () => undefined,
+  verify: async (name, { headers }) =>
+    typeof name !== "string" && headers.caller === name.providerId ? "proven" : { unproven: "Not that one." },
+};
+
 /** Every call through a port passes here: it can be counted, refused, or carried out and then forgotten. */
 export type Interceptor = (name: string, effect: () => Promise<unknown>) => Promise<unknown>;
 
@@ -53,6 +63,8 @@ export interface WorldOptions {
   readonly terminationSeconds?: number;
   readonly pools?: readonly string[];
   readonly changesPerCommit?: number;
+  /** `launch`: one call starts many machines that nobody can tell apart, and the provider proves which one asks. */
+  readonly marks?: "machine" | "launch";
 }
 
 /**
@@ -83,6 +95,7 @@ export class World {
   readonly failures: unknown[] = [];
   readonly everSecret = new Set<string>([webhookSecret, machineKey]);
   readonly #bootSeconds: number;
+  readonly #marks: "machine" | "launch";
   readonly #machineStates = new Map<MachineId, MachineState>();
   readonly #jobStates = new Map<JobId, JobState>();
   #second = 0;
@@ -90,6 +103,7 @@ export class World {
   constructor(options: WorldOptions = {}) {
     this.policy = options.policy ?? defaultPolicy();
     this.#bootSeconds = options.bootSeconds ?? 3;
+    this.#marks = options.marks ?? "machine";
     this.clock = createManualClock();
     this.log = createMemoryLog();
     this.github = createFakeGithub(this.clock, webhookSecret);
@@ -100,6 +114,7 @@ export class World {
       clock: this.clock,
       terminationSeconds: options.terminationSeconds ?? 1,
       ...(options.pools !== undefined && { pools: options.pools }),
+      ...(options.marks !== undefined && { marks: options.marks }),
       onLaunched: (machine) => this.#boot(machine),
       onGone: (providerId) => this.#powerLost(providerId),
     });
@@ -208,11 +223,32 @@ export class World {
     return machines[0]!;
   }
 
-  claim(machineId: MachineId): Promise<ClaimAnswer> {
-    const credential = this.ports.identity.issue(machineId)?.reveal();
-    return answerClaim(this.ports, this.policy, machineId, {
-      headers: { authorization: `Bearer ${credential}` },
-    });
+  /** By its id, or by what it is called in the world: its provider id, where it knows no other name. */
+  claim(name: string): Promise<ClaimAnswer> {
+    return answerClaim(this.ports, this.policy, this.#nameOf(name), this.#proofOf(name));
+  }
+
+  /** What it says of itself. Rejects when it is to be said again. */
+  async report(name: string, report: MachineReport): Promise<void> {
+    const machine = await askingMachine(this.ports, this.#nameOf(name), this.#proofOf(name));
+    if (!("because" in machine)) await receiveReport(this.ports, machine.id, report);
+    else if (machine.status === 503) throw new Error(machine.because);
+  }
+
+  /** The ledger's entry of what is called so in the world. */
+  entryOf(name: string): Promise<Machine | undefined> {
+    return this.#marks === "machine"
+      ? this.store.findMachine(name)
+      : this.store.findMachineByProviderId("memory", name);
+  }
+
+  #nameOf(name: string): MachineName {
+    return this.#marks === "machine" ? name : { compute: "memory", providerId: name };
+  }
+
+  #proofOf(name: string): Proof {
+    if (this.#marks === "launch") return { headers: { caller: name } };
+    return { headers: { authorization: `Bearer ${this.ports.identity.issue(name)?.reveal()}` } };
   }
 
   async #deliver(): Promise<void> {
@@ -269,7 +305,9 @@ export class World {
 
   #failAbandonedJobs(): void {
     for (const runner of this.github.runners.values()) {
-      const agent = this.agents.get(runner.name);
+      const agent =
+        this.agents.get(runner.name) ??
+        [...this.agents.values()].find((entry) => entry.runner?.id === runner.id);
       if (agent?.offSince === undefined || !runner.online) continue;
       if (runner.job === undefined) runner.online = false;
       else if (agent.offSince + jobLockSeconds * 1_000 <= this.now()) this.github.finish(runner, "failure");
@@ -288,7 +326,8 @@ export class World {
       lifecycle: this.#watched("lifecycle", { send: this.lifecycle.send }),
       compute: new Map([["memory", this.#watched("compute", this.#checkedCompute())]]),
       github: this.#watched("github", this.#checkedGithub()),
-      identity: createDerivedTokenIdentity(new Secret(machineKey)),
+      identity:
+        this.#marks === "launch" ? provenByProvider : createDerivedTokenIdentity(new Secret(machineKey)),
       secrets: this.#watched("secrets", secrets),
       prices: createFixedPrices(this.policy.presets),
       clock: this.clock,
@@ -359,7 +398,7 @@ export class World {
       terminate: async (providerIds) => {
         for (const agent of this.agents.values()) {
           if (!providerIds.includes(agent.providerId) || !agent.runsAJob) continue;
-          const machine = await this.store.findMachine(agent.machineId);
+          const machine = await this.entryOf(agent.machineId);
           if (machine?.forced === true) continue;
           this.violations.push(`machine ${agent.machineId} was terminated while its job ran`);
         }
@@ -471,6 +510,9 @@ export class Agent {
     } else if (answer.kind === "wait") {
       this.#sleep(answer.afterSeconds);
       this.#claimUntil = world.now() + 300_000;
+    } else if (answer.kind === "refused" && answer.status === 503) {
+      this.#sleep(2);
+      if (world.now() >= this.#claimUntil) this.#powerOff();
     } else if (answer.kind === "run") {
       this.#idleSeconds = answer.idleTimeoutSeconds;
       this.runner = [...world.github.runners.values()].find(
@@ -527,12 +569,13 @@ export class Agent {
   async #sendReports(): Promise<boolean> {
     for (let report = this.#reports[0]; report !== undefined; report = this.#reports[0]) {
       const sent = await this.#world.attempt(async () => {
-        await receiveReport(this.#world.ports, this.machineId, report as MachineReport);
+        await this.#world.report(this.machineId, report as MachineReport);
         return true;
       });
       this.#reportTries += 1;
       if (!sent && this.#reportTries < 4) {
-        this.#sleep(2);
+        // What runs is not held up by what is said of it.
+        if (!this.runsAJob) this.#sleep(2);
         return false;
       }
       this.#reports.shift();

@@ -29,6 +29,8 @@ export interface MemoryComputeOptions {
   /** A machine is not listed for so long after its launch. Without it, 0. */
   readonly listingDelaySeconds?: number;
   readonly pricePerHourUsd?: number;
+  /** `launch`: machines bear only the token of their launch, as where one call starts many. Without it, `machine`. */
+  readonly marks?: "machine" | "launch";
   /** Called once for each machine that has ended, by itself or not. */
   readonly onGone?: (providerId: string) => void;
   /** Called once for each machine that was launched: the simulator boots it. */
@@ -37,7 +39,9 @@ export interface MemoryComputeOptions {
 
 export interface MemoryMachine {
   readonly providerId: string;
+  /** Its provider id where machines bear only the token of their launch: it knows no other name. */
   readonly machineId: MachineId;
+  readonly launchToken: string;
   readonly fleet: FleetId;
   readonly spec: FleetSpec;
   readonly pool: string;
@@ -80,6 +84,7 @@ export function createMemoryCompute(options: MemoryComputeOptions): MemoryComput
   const place: Place = {
     options,
     machines: new Map(),
+    launches: new Map(),
     refusals: new Map(),
     launchCount: 0,
     lostAnswers: 0,
@@ -89,7 +94,10 @@ export function createMemoryCompute(options: MemoryComputeOptions): MemoryComput
     name: options.name ?? "memory",
     async launch(request) {
       failIfTold(place);
-      const outcomes = request.machines.map((machine) => launchOne(place, request, machine));
+      const outcomes =
+        options.marks === "launch"
+          ? launchAlike(place, request)
+          : request.machines.map((machine) => launchOne(place, request, machine));
       if (place.lostAnswers > 0) {
         place.lostAnswers--;
         throw lost("The answer to the launch was lost.");
@@ -99,7 +107,9 @@ export function createMemoryCompute(options: MemoryComputeOptions): MemoryComput
     async list() {
       failIfTold(place);
       const now = options.clock.now();
-      return [...place.machines.values()].filter((entry) => entry.hiddenUntil <= now).map(asListed);
+      return [...place.machines.values()]
+        .filter((entry) => entry.hiddenUntil <= now)
+        .map((entry) => asListed(place, entry));
     },
     async terminate(providerIds) {
       failIfTold(place);
@@ -116,6 +126,8 @@ export function createMemoryCompute(options: MemoryComputeOptions): MemoryComput
 interface Place {
   readonly options: MemoryComputeOptions;
   readonly machines: Map<string, Entry>;
+  /** What each token has launched, where only launches are marked. */
+  readonly launches: Map<string, readonly LaunchOutcome[]>;
   readonly refusals: Map<string, (PoolRefusalLever | undefined)[]>;
   launchCount: number;
   lostAnswers: number;
@@ -154,15 +166,50 @@ function launchOne(place: Place, request: LaunchRequest, machine: MachineToLaunc
   if (existing !== undefined) return launched(place, existing.machine);
   const found = findPool(place, request);
   if (typeof found !== "string") return { kind: "refused", machineId: machine.id, ...found };
+  return launched(place, create(place, request, machine, providerId, found));
+}
+
+/** One action for one token: repeated, it answers what it answered. */
+function launchAlike(place: Place, request: LaunchRequest): readonly LaunchOutcome[] {
+  const before = place.launches.get(request.token);
+  if (before !== undefined) return before;
+  const outcomes: LaunchOutcome[] = [];
+  let refusal: Refusal | undefined;
+  for (const machine of request.machines) {
+    const found = findPool(place, request);
+    if (typeof found !== "string") {
+      refusal = found;
+      continue;
+    }
+    const providerId = `memory-${place.launchCount + 1}`;
+    const { machineId: _, ...outcome } = launched(
+      place,
+      create(place, request, { ...machine, id: providerId }, providerId, found),
+    );
+    outcomes.push(outcome);
+  }
+  if (refusal !== undefined) outcomes.push({ kind: "refused", ...refusal });
+  place.launches.set(request.token, outcomes);
+  return outcomes;
+}
+
+function create(
+  place: Place,
+  request: LaunchRequest,
+  machine: MachineToLaunch,
+  providerId: string,
+  pool: string,
+): MemoryMachine {
   const { clock, listingDelaySeconds = 0, onLaunched } = place.options;
   const now = clock.now();
   const entry: Entry = {
     machine: {
       providerId,
       machineId: machine.id,
+      launchToken: request.token,
       fleet: request.fleet,
       spec: request.spec,
-      pool: found,
+      pool,
       purchase: request.purchase,
       launchedAt: now,
       credential: machine.credential,
@@ -175,7 +222,7 @@ function launchOne(place: Place, request: LaunchRequest, machine: MachineToLaunc
   place.machines.set(providerId, entry);
   place.launchCount++;
   onLaunched?.(entry.machine);
-  return launched(place, entry.machine);
+  return entry.machine;
 }
 
 type Refusal = Omit<Extract<LaunchOutcome, { kind: "refused" }>, "kind" | "machineId">;
@@ -196,7 +243,7 @@ function findPool(place: Place, request: LaunchRequest): string | Refusal {
   return { failure: last.failure, code: last.code, message, pools: refusing };
 }
 
-function launched(place: Place, machine: MemoryMachine): LaunchOutcome {
+function launched(place: Place, machine: MemoryMachine): LaunchOutcome & { kind: "launched" } {
   const { pricePerHourUsd } = place.options;
   return {
     kind: "launched",
@@ -208,9 +255,10 @@ function launched(place: Place, machine: MemoryMachine): LaunchOutcome {
   };
 }
 
-function asListed({ machine }: Entry): ListedMachine {
-  const { providerId, machineId, fleet, spec, launchedAt, purchase } = machine;
-  return { providerId, machineId, fleet, preset: spec.preset, launchedAt, purchase };
+function asListed(place: Place, { machine }: Entry): ListedMachine {
+  const { providerId, machineId, launchToken, fleet, spec, launchedAt, purchase } = machine;
+  const mark = place.options.marks === "launch" ? { launchToken } : { machineId };
+  return { providerId, ...mark, fleet, preset: spec.preset, launchedAt, purchase };
 }
 
 function terminate(place: Place, providerId: string): TerminateOutcome {

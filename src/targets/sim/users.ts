@@ -218,6 +218,7 @@ function appear(world: World, random: Random): void {
     purchase: "on-demand",
     token: id,
     machines: [{ id }],
+    attempt: 1,
     avoidPools: [],
     jobTimeoutSeconds: spec.jobTimeoutSeconds,
     bootTimeoutSeconds: spec.bootTimeoutSeconds,
