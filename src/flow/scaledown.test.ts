@@ -307,12 +307,14 @@ describe("the sweep, where machines bear only the token of their launch", () => 
 
   it("terminates what comes to exist when its launch was given up, without asking anybody", async () => {
     const world = new World({ bootSeconds: 1_000, marks: "launch" });
-    world.compute.failCalls(1);
+    const { launch } = world.compute;
+    world.compute.launch = () => Promise.reject(suspended);
     const job = world.github.queueJob();
     await world.step();
     const machine = await world.onlyMachine();
     world.github.cancel(job);
-    await world.run(310);
+    await world.run(400);
+    world.compute.launch = launch;
     expect(await world.onlyMachine()).toMatchObject({ state: "ended", reason: "launch-failed" });
     await launchUnknown(world, machine.launchToken);
     await endsWithNothingLeft(world);
