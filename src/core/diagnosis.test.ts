@@ -103,3 +103,128 @@ describe("deliveries", () => {
     expect(diagnoseDeliveries(deliveries).verdict).toBe(verdict);
   });
 });
+
+describe("a finding says what is wrong, and what to do", () => {
+  const { webhook } = app();
+  const installation = { account: "octo-org", suspended: false, permissions };
+  const { checks: _, ...withoutChecks } = permissions;
+  const { checks: __, actions: ___, ...fewer } = permissions;
+  const elsewhere = { scope: "organization", publicUrl: "https://other.example.com/" } as const;
+  const here = { scope: "organization", publicUrl: undefined } as const;
+
+  it.each<[string, Partial<AppFacts>, Parameters<typeof diagnoseApp>[1], RegExp, RegExp]>([
+    ["clock", { clockAheadSeconds: 90.4 }, here, /^This clock is 90 s behind GitHub's/, /NTP/],
+    ["clock", { clockAheadSeconds: -31 }, here, /^This clock is 31 s ahead of GitHub's/, /NTP/],
+    ["App: events", { events: [] }, here, /not subscribed to workflow jobs/, /subscribe to Workflow job/],
+    [
+      "App: permission actions",
+      { permissions: { ...permissions, actions: "none" } },
+      here,
+      /^It has none and needs read\.$/,
+      /Permissions & events/,
+    ],
+    [
+      "App: permission checks",
+      { permissions: withoutChecks },
+      here,
+      /^It has none and needs write\. A job that is given up is said/,
+      /Permissions & events/,
+    ],
+    ["App: webhook", { webhook: { ...webhook, url: undefined } }, here, /no address/, /\/webhook/],
+    [
+      "App: webhook",
+      { webhook: { ...webhook, hasSecret: false } },
+      here,
+      /no secret/,
+      /secrets\.webhookSecret/,
+    ],
+    ["App: webhook", { webhook: { ...webhook, isJson: false } }, here, /not send JSON/, /application\/json/],
+    ["App: webhook", {}, elsewhere, /mayfly\.example\.com.* at https:\/\/other\.example/, /Correct/],
+    [
+      "App: webhook",
+      { webhook: { ...webhook, verifiesTls: false } },
+      here,
+      /certificate/,
+      /SSL verification/,
+    ],
+    ["App: installations", { installations: [] }, here, /installed nowhere/, /Install App/],
+    [
+      "App: installation on octo-org",
+      { installations: [{ ...installation, suspended: true }] },
+      here,
+      /suspended/,
+      /Resume it/,
+    ],
+    [
+      "App: installation on octo-org",
+      { installations: [{ ...installation, permissions: fewer }] },
+      here,
+      /not agreed yet to: actions, checks\.$/,
+      /owner finds the request/,
+    ],
+  ])("%s %j", (about, facts, expected, says, cure) => {
+    const findings = diagnoseApp(app(facts), expected).filter(({ verdict }) => verdict !== "ok");
+    expect(findings).toEqual([
+      {
+        about,
+        verdict: findings[0]?.verdict,
+        says: expect.stringMatching(says),
+        cure: expect.stringMatching(cure),
+      },
+    ]);
+  });
+
+  it("of what is well says what it is", () => {
+    const admin = { ...permissions, actions: "admin" };
+    const findings = diagnoseApp(app({ permissions: admin }), {
+      ...here,
+      publicUrl: "https://mayfly.example.com/x",
+    });
+    expect(findings).toEqual([
+      { about: "clock", verdict: "ok", says: "This clock and GitHub's agree.", cure: null },
+      { about: "App: events", verdict: "ok", says: "It is told of workflow jobs.", cure: null },
+      {
+        about: "App: permission organization_self_hosted_runners",
+        verdict: "ok",
+        says: "It has write.",
+        cure: null,
+      },
+      { about: "App: permission actions", verdict: "ok", says: "It has admin.", cure: null },
+      { about: "App: permission checks", verdict: "ok", says: "It has write.", cure: null },
+      { about: "App: webhook", verdict: "ok", says: `It goes to ${webhook.url}.`, cure: null },
+      { about: "App: installation on octo-org", verdict: "ok", says: "It has what it needs.", cure: null },
+    ]);
+  });
+
+  it("of an installation leaves out what the App itself lacks", () => {
+    const facts = app({
+      permissions: withoutChecks,
+      installations: [{ ...installation, permissions: withoutChecks }],
+    });
+    expect(diagnoseApp(facts, here).at(-1)).toMatchObject({ verdict: "ok" });
+  });
+
+  it("of deliveries counts those that are ours, and says how the last one went", () => {
+    const at = (deliveredAt: number, succeeded: boolean, event = "workflow_job") => ({
+      deliveredAt,
+      succeeded,
+      event,
+    });
+    const says = (...deliveries: readonly DeliveryFacts[]) => diagnoseDeliveries(deliveries);
+    const about = "webhook deliveries";
+    expect(says()).toMatchObject({
+      about,
+      says: expect.stringMatching(/nothing/),
+      cure: expect.stringMatching(/Advanced/),
+    });
+    expect(says(at(1, true), at(2, true, "ping"), at(3, false, "push"))).toEqual({
+      ...{ about, verdict: "ok", says: "All 2 of the last hour arrived.", cure: null },
+    });
+    const failing = [at(1, true), at(3, false), at(2, true)];
+    expect(says(...failing)).toMatchObject({
+      ...{ about, says: "1 of 3 in the last hour failed, also the last one." },
+      cure: expect.stringMatching(/Advanced/),
+    });
+    expect(says(...failing, at(4, true)).says).toBe("1 of 4 in the last hour failed, not the last one.");
+  });
+});

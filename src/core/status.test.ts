@@ -90,7 +90,7 @@ describe("the status document", () => {
     const history = [
       ended("a", hourAgo + 1, launched(hourAgo - 9)),
       ended("b", now, launched(hourAgo + 1)),
-      ended("c", now, { reason: "launch-failed" }),
+      ...["c", "g"].map((id) => ended(id, now, { reason: "launch-failed" })),
       ended("d", hourAgo, launched(hourAgo + 1)),
       ended("e", hourAgo, { reason: "launch-failed" }),
       machine({ id: "f", state: "ended" }),
@@ -100,7 +100,7 @@ describe("the status document", () => {
     expect(status.machines).toMatchObject({
       launchedLastHour: 3,
       endedLastHour: 2,
-      launchFailuresLastHour: 1,
+      launchFailuresLastHour: 2,
     });
   });
 
@@ -193,7 +193,7 @@ describe("the status document", () => {
       ran(2, 5, "failure"),
       job({ id: 3, state: "done", outcome: { kind: "given-up", ...outcome }, times: { completed: start } }),
       { ...ran(4, 5), times: { ...ran(4, 5).times, completed: now - 3_600_000 } },
-      ...[5, 6].map((id) =>
+      ...[5, 6, 8, 9].map((id) =>
         job({
           id,
           state: "done",
@@ -207,7 +207,7 @@ describe("the status document", () => {
       completedLastHour: 3,
       failedLastHour: 1,
       givenUpLastHour: 1,
-      refusedLastHour: 2,
+      refusedLastHour: 4,
     });
   });
 

@@ -20,6 +20,7 @@ import {
   type GiveUpReason,
   type Instant,
   type Job,
+  type JobOutcome,
   type JobState,
   type Ledger,
   type Machine,
@@ -217,6 +218,7 @@ export function statusDocument(input: StatusInput): StatusDocument {
   const machines = ledgers.flatMap((ledger) => ledger.machines);
   const specs = new Map(ledgers.map((ledger) => [ledger.fleet, ledger.record?.spec]));
   const lastHourJobs = history.jobs.filter((job) => (job.times.completed ?? 0) > now - hourMilliseconds);
+  const endedAs = (kind: JobOutcome["kind"]) => count(lastHourJobs, (job) => job.outcome?.kind === kind);
   const fleets = ledgers.map((ledger) => fleetStatus(ledger));
   const problems = [...input.problems, ...fleets.flatMap(problemOf)];
   const waits = new Map(ledgers.map((ledger) => [ledger.fleet, waitContext(ledger, now)]));
@@ -231,13 +233,13 @@ export function statusDocument(input: StatusInput): StatusDocument {
       waiting: count(jobs, (job) => job.state === "waiting"),
       queued: count(jobs, (job) => job.state === "queued"),
       running: count(jobs, (job) => job.state === "running"),
-      completedLastHour: count(lastHourJobs, (job) => job.outcome?.kind === "completed"),
+      completedLastHour: endedAs("completed"),
       failedLastHour: count(
         lastHourJobs,
         (job) => job.outcome?.kind === "completed" && job.outcome.conclusion === "failure",
       ),
-      givenUpLastHour: count(lastHourJobs, (job) => job.outcome?.kind === "given-up"),
-      refusedLastHour: count(lastHourJobs, (job) => job.outcome?.kind === "refused"),
+      givenUpLastHour: endedAs("given-up"),
+      refusedLastHour: endedAs("refused"),
     },
     machines: machineCounts(machines, history.machines, now),
     waits: waitSummary([...jobs, ...lastHourJobs], now - hourMilliseconds),
@@ -469,9 +471,9 @@ function fleetStatus(ledger: Ledger): FleetStatus {
 
 /** What only an operator can change. A cap that is reached is normal; a launch that is refused is not. */
 function problemOf(fleet: FleetStatus): readonly string[] {
-  const because = fleet.blocked?.because;
-  if (because !== "launch-refused" && because !== "preset-removed") return [];
-  return [`${fleet.queued} jobs of fleet ${fleet.fleet} wait: ${fleet.blocked?.detail}`];
+  const { blocked } = fleet;
+  if (blocked?.because !== "launch-refused" && blocked?.because !== "preset-removed") return [];
+  return [`${fleet.queued} jobs of fleet ${fleet.fleet} wait: ${blocked.detail}`];
 }
 
 /** Sixty minutes, oldest first: jobs started, and the most machines that were alive at once. */
@@ -485,7 +487,7 @@ function minutes(
   const started = new Array<number>(60).fill(0);
   for (const job of [...active, ...finished]) {
     const index = Math.floor((job.times.started ?? 0) / minuteMilliseconds) - first;
-    if (index >= 0 && index < 60) started[index] = (started[index] ?? 0) + 1;
+    if (index in started) started[index] = (started[index] ?? 0) + 1;
   }
   const lives = machines.map(({ times }) => ({ from: times.requested, until: times.ended }));
   const alive = mostAtOnce(lives, { from: first * minuteMilliseconds, step: minuteMilliseconds, count: 60 });
