@@ -9,6 +9,8 @@ export default {
   // Only the tests that reach a fault are asked about it.
   coverageAnalysis: "perTest",
   concurrency: 1,
+  // A machine that is busy otherwise must not pass for a fault that never ends.
+  timeoutMS: 30_000,
   incremental: true,
   incrementalFile: ".stryker/incremental.json",
   tempDirName: ".stryker/sandboxes",

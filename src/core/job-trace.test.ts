@@ -68,6 +68,18 @@ describe("a trace", () => {
     [good.replace("184.2", "-1"), "duration must be"],
     [good.replace("184.2", "432001"), "duration must be a number of seconds. Write one from 0 to 432000."],
     [good.replace("184.2", '"184"'), "duration must be"],
+    ["null", "not a JSON object"],
+    ["5", "not a JSON object"],
+    ['"queued_at"', "not a JSON object"],
+    [good.replace('"2026-01-05T08:00:12Z"', '["2026-01-05T08:00:12Z"]'), "queued_at must be"],
+    [good.replace("2026", "x2026"), "queued_at must be"],
+    [good.replace("12Z", "12Z "), "queued_at must be"],
+    [good.replace('"self-hosted"', "1"), "labels must be a list"],
+    [good.replace("self-hosted", "x".repeat(257)), "labels must be a list"],
+    [good.replace('["self-hosted"]', JSON.stringify(Array(101).fill("x"))), "labels must be a list"],
+    [good.replace('"acme/app"', '["acme/app"]'), "repository must be the full name"],
+    [good.replace("acme/app", " acme/app"), "repository must be the full name"],
+    [good.replace("acme/app", "acme/app "), "repository must be the full name"],
     [good.replace('["self-hosted"]', '"self-hosted"'), "labels must be a list"],
     [good.replace("self-hosted", ""), "labels must be a list"],
     [good.replace("acme/app", "acme"), "repository must be the full name"],
@@ -79,6 +91,29 @@ describe("a trace", () => {
 
   test("may say more than is needed", () => {
     expect(parseJobTrace(good.replace("{", '{"workflow":"CI",')).jobs).toHaveLength(1);
+    expect(parseJobTrace(`${good}\r\n \r\n${good}`).jobs).toHaveLength(2);
+  });
+
+  test.each([
+    "2026-01-05T08:00Z",
+    "2026-01-05T08:00:00.000Z",
+    "2026-01-05T10:00:00+02:00",
+    "2026-01-05T10:00:00+0200",
+    "2026-01-05T03:30:00-04:30",
+  ])("may say when in any form with a time zone: %s", (text) => {
+    const { jobs } = parseJobTrace(good.replace("2026-01-05T08:00:12Z", text));
+    expect(jobs.map(({ queuedAt }) => queuedAt)).toEqual([Date.UTC(2026, 0, 5, 8)]);
+  });
+
+  test.each([
+    ["no duration", good.replace("184.2", "0")],
+    [
+      "a hundred labels of 256 characters",
+      good.replace('["self-hosted"]', JSON.stringify(Array(100).fill("x".repeat(256)))),
+    ],
+    ["a repository that begins with a dot", good.replace("acme/app", "acme/.github")],
+  ])("may have %s", (_what, line) => {
+    expect(parseJobTrace(line).problems).toEqual([]);
   });
 
   test("has at least one job, and no more jobs and days than can be replayed", () => {
@@ -89,6 +124,8 @@ describe("a trace", () => {
     expect(parseJobTrace(`${later}\n${good}`).problems).toEqual([
       { line: 1, sentence: expect.stringContaining("32 days after the job of line 2") },
     ]);
+    const monthLater = good.replace("2026-01-05", "2026-02-05");
+    expect(parseJobTrace(`${monthLater}\n${good}`).problems).toEqual([]);
     const many = `${good}\n`.repeat(traceLimits.jobs + 1);
     expect(parseJobTrace(many)).toEqual({
       jobs: [],
@@ -118,6 +155,8 @@ describe("what becomes a line of a trace", () => {
     });
     const { started: _, ...waited } = times;
     expect(tracedJob(job({ state: "done", times: waited }))).toBeUndefined();
+    const { completed: __, ...runs } = times;
+    expect(tracedJob(job({ state: "running", times: runs }))).toBeUndefined();
     const outcome = { kind: "given-up", because: "end-unknown", detail: "" } as const;
     expect(tracedJob(job({ state: "done", outcome, times }))).toBeUndefined();
   });
@@ -135,5 +174,9 @@ describe("what becomes a line of a trace", () => {
       durationSeconds: 60,
     });
     expect(tracedEvent(event)).toBeUndefined();
+    const { startedAt: _, ...neverStarted } = { ...event, runnerName: "r" };
+    expect(tracedEvent(neverStarted)).toBeUndefined();
+    const { completedAt: __, ...runs } = { ...event, runnerName: "r" };
+    expect(tracedEvent(runs)).toBeUndefined();
   });
 });

@@ -93,6 +93,35 @@ it("a span in which nothing happened and after which nothing is there is quiet",
   expect(isQuiet(measure({}))).toBe(true);
   expect(isQuiet(measure({ ledgers: [ledger([job()])] }))).toBe(false);
   expect(isQuiet(measure({ ledgers: [ledger([], [machine()])] }))).toBe(false);
+  const launched = machine({ times: { launched: start, ended: start + minute } });
+  expect(isQuiet(measure({ history: { jobs: [], machines: [launched] } }))).toBe(false);
+  const began = job({ state: "done", times: { started: start, completed: start + minute } });
+  expect(isQuiet(measure({ history: { jobs: [began], machines: [] } }))).toBe(false);
   const ended = machine({ reason: "completed", times: { ended: start } });
   expect(isQuiet(measure({ history: { jobs: [], machines: [ended] } }))).toBe(false);
+});
+
+it("what ended outside the span is not counted, nor does a record that lacks something break the rest", () => {
+  const times = [start - 1, start + minute];
+  const outside = {
+    jobs: times.map((completed, id) => job({ id, state: "done", times: { completed } })),
+    machines: times.map((ended, index) => machine({ id: `m-${index}`, reason: "idle", times: { ended } })),
+  };
+  const bare = {
+    jobs: [job({ id: 9, state: "done", times: { completed: start } })],
+    machines: [machine({ id: "bare", state: "ended", times: { ended: start } })],
+  };
+  const history = {
+    jobs: [...outside.jobs, ...bare.jobs],
+    machines: [...outside.machines, ...bare.machines],
+  };
+  const { jobsEnded, machinesEnded, refusals } = measure({
+    history,
+    ledgers: [{ ...ledger([]), record: undefined }],
+  });
+  expect([jobsEnded, machinesEnded, refusals]).toEqual([
+    new Map([["unknown", 1]]),
+    new Map([["lost", 1]]),
+    new Map(),
+  ]);
 });

@@ -17,8 +17,7 @@ export interface Steps {
 export function mostAtOnce(spans: readonly Span[], { from, step, count }: Steps): readonly number[] {
   const changes: { readonly at: Instant; readonly by: 1 | -1 }[] = [];
   for (const span of spans) {
-    if (span.until !== undefined && span.until <= from) continue;
-    changes.push({ at: Math.max(span.from, from), by: 1 });
+    changes.push({ at: span.from, by: 1 });
     if (span.until !== undefined) changes.push({ at: span.until, by: -1 });
   }
   // One that ends and one that begins at the same instant are not there together.
