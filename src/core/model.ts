@@ -424,6 +424,8 @@ export type LifecycleEvent =
   | {
       readonly kind: "machine";
       readonly machineId: MachineId;
+      /** The machine's fleet, where it was at hand: it saves looking the machine up. */
+      readonly fleet?: FleetId;
       readonly report: MachineReport;
       readonly at: Instant;
     }

@@ -83,6 +83,19 @@ export function plan(ledger: Ledger, policy: Policy, context: PlanContext, now: 
   };
 }
 
+/**
+ * Whether a look at the fleet may do something after this change that no look before it has arranged: `before` was
+ * looked at, or another look at it is due when time changes its plan. Caps and budget are left out of account.
+ */
+export function deservesLook(before: Ledger, after: Ledger, policy: Policy, now: Instant): boolean {
+  const context = { counters: {}, spentTodayUsd: 0 };
+  const next = plan(after, policy, context, now);
+  if (next.commands.length > 0 || next.planned.length > 0) return true;
+  if (next.recheckAt === undefined) return false;
+  const arranged = plan(before, policy, context, now).recheckAt;
+  return arranged === undefined || next.recheckAt < arranged;
+}
+
 export function deadlineOf(job: Job, policy: Policy): Instant {
   return (job.times.queued ?? job.times.created) + policy.timing.jobDeadlineSeconds * 1000;
 }

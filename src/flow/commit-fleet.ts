@@ -73,7 +73,7 @@ async function commitUntilWritten<Result>(
 }
 
 /** What the store has after these changes were committed to what it had. */
-function ledgerAfter(ledger: Ledger, changes: readonly Change[]): Ledger {
+export function ledgerAfter(ledger: Ledger, changes: readonly Change[]): Ledger {
   let { record } = ledger;
   const jobs = new Map(ledger.jobs.map((job) => [job.id, job]));
   const machines = new Map(ledger.machines.map((machine) => [machine.id, machine]));

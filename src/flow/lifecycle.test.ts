@@ -1,9 +1,23 @@
 import { describe, expect, it } from "vitest";
-import { policy, preset, repository } from "../../test/builders.ts";
+import {
+  fleetRecord,
+  job,
+  jobEvent,
+  machine,
+  policy,
+  preset,
+  repository,
+  start,
+} from "../../test/builders.ts";
 import { World, webhookSecret } from "../../test/support/world.ts";
+import { createManualClock } from "../adapters/clock/manual.ts";
+import { createMemoryLog } from "../adapters/log/memory.ts";
+import { createMemoryStore } from "../adapters/store/memory.ts";
 import { MayflyError } from "../core/errors.ts";
+import type { LifecycleEvent, MachineReport, Poke } from "../core/model.ts";
 import { Secret } from "../core/secret.ts";
 import { signatureOf } from "../core/webhook.ts";
+import { applyEvents } from "./lifecycle.ts";
 import { readStatus, readWhy } from "./status.ts";
 import { receiveDelivery } from "./webhook.ts";
 
@@ -271,5 +285,121 @@ describe("status and why", () => {
     expect(status.problems[0]).toContain("NO_SUCH_IMAGE");
     expect(status.activeJobs[0]?.waitsFor).toContain("NO_SUCH_IMAGE");
     expect(status.presets[0]?.status).toBe("blocked");
+  });
+});
+
+describe("events that come together", () => {
+  /** A fleet with three jobs, two machines that are registered for the first two, and what is sent and counted. */
+  async function fleetOfThree() {
+    const store = createMemoryStore();
+    const rules = policy();
+    const record = fleetRecord({ id: "linux-x64" });
+    const fleet = record.id;
+    for (const id of [1, 2, 3]) await store.addJob(record, job({ id, fleet, times: { planned: start } }));
+    const binding = (jobId: number) => ({ jobId, repository: "acme/app", scope, labels: job().labels });
+    const registered = (number: number) =>
+      machine({
+        id: `m-${number}`,
+        fleet,
+        state: "registered",
+        providerId: `p-${number}`,
+        binding: binding(number),
+      });
+    const changes = [1, 2].map((number) => ({ put: "machine", machine: registered(number) }) as const);
+    await store.commit(fleet, 0, [...changes, { put: "machine", machine: machine({ id: "m-3", fleet }) }]);
+    const calls: string[] = [];
+    const noted = <Result>(name: string, result: Result): Result => {
+      calls.push(name);
+      return result;
+    };
+    const ports = {
+      store: {
+        ...store,
+        load: (id: string) => noted("load", store.load(id)),
+        commit: (...args: Parameters<typeof store.commit>) => noted("commit", store.commit(...args)),
+        findJob: (id: number) => noted("find", store.findJob(id)),
+        findMachine: (id: string) => noted("find", store.findMachine(id)),
+      },
+      work: { send: async ({ stage }: Poke) => void calls.push(stage) },
+      clock: createManualClock(),
+      log: createMemoryLog(),
+    };
+    return { store, rules, fleet, ports, calls };
+  }
+  const scope = { kind: "organization", installationId: 7, owner: "acme" } as const;
+  const ofGithub = (id: number, action: "in_progress" | "completed", runnerName: string): LifecycleEvent => ({
+    kind: "job",
+    job: jobEvent({
+      id,
+      action,
+      runnerName,
+      startedAt: start,
+      ...(action === "completed" && { completedAt: start + 9 }),
+    }),
+  });
+  const ofMachine = (machineId: string, report: MachineReport): LifecycleEvent => ({
+    ...{ kind: "machine", machineId, fleet: "linux-x64", report, at: start + 5 },
+  });
+
+  it("are one load and one commit, and come out as one after the other", async () => {
+    const events = [
+      ofMachine("m-1", { step: "listening" }),
+      ofGithub(1, "in_progress", "m-1"),
+      ofMachine("m-2", { step: "job-started" }),
+      ofGithub(2, "in_progress", "m-2"),
+      ofGithub(1, "completed", "m-1"),
+      ofMachine("m-1", { step: "exited", exitCode: 0, ranJob: true }),
+    ];
+    const together = await fleetOfThree();
+    await applyEvents(together.ports, together.rules, events);
+    expect(together.calls).toEqual(["load", "commit", "scaledown"]);
+    const inTurn = await fleetOfThree();
+    for (const event of events) await applyEvents(inTurn.ports, inTurn.rules, [event]);
+    const { version: _, ...expected } = await inTurn.store.load(inTurn.fleet);
+    const { version, ...ledger } = await together.store.load(together.fleet);
+    expect(ledger).toEqual(expected);
+    expect(version).toBe(2);
+    expect(await together.store.findJob(1)).toMatchObject({ state: "done" });
+    expect(await together.store.findMachine("m-1")).toMatchObject({ state: "retiring", exitCode: 0 });
+  });
+
+  it("ask for a look only when that could do something", async () => {
+    const { ports, rules, calls } = await fleetOfThree();
+    await applyEvents(ports, rules, [ofGithub(1, "in_progress", "m-1")]);
+    expect(calls).toEqual(["load", "commit"]);
+    calls.length = 0;
+    // The machine that was to run job 2 runs another one: a machine is missing.
+    await applyEvents(ports, rules, [
+      ofGithub(3, "in_progress", "m-2"),
+      ofMachine("m-3", { step: "exited", exitCode: 1, ranJob: false }),
+    ]);
+    expect(calls).toEqual(["load", "commit", "scaledown", "scaleup"]);
+  });
+
+  it("about what is not in the fleet's ledger are looked up, each by itself", async () => {
+    const { ports, rules, calls, store } = await fleetOfThree();
+    await applyEvents(ports, rules, [
+      ofGithub(1, "in_progress", "somebody-elses-runner"),
+      ofGithub(4, "completed", "m-1"),
+      ofMachine("m-unknown", { step: "listening" }),
+      ofGithub(2, "in_progress", "m-2"),
+    ]);
+    expect(calls.slice(0, 2)).toEqual(["load", "commit"]);
+    expect(calls).toContain("find");
+    expect(await store.findJob(1)).toMatchObject({ state: "running", runnerName: "somebody-elses-runner" });
+    expect(await store.findJob(4)).toMatchObject({ state: "done" });
+    expect(await store.findJob(2)).toMatchObject({ state: "running", machineId: "m-2" });
+  });
+
+  it("are more than one commit takes: nothing is left out", async () => {
+    const { ports, rules, store, fleet, calls } = await fleetOfThree();
+    const many = Array.from({ length: 40 }, (_, index) => index + 100);
+    for (const id of many) await store.addJob(fleetRecord({ id: fleet }), job({ id, fleet }));
+    const small = { ...ports, store: { ...ports.store, changesPerCommit: 12 } };
+    const events = many.map((id) => ({ kind: "job", job: jobEvent({ id, action: "completed" }) }) as const);
+    await applyEvents(small, rules, events);
+    expect(calls.filter((call) => call === "commit").length).toBeGreaterThan(3);
+    expect(calls.filter((call) => call === "load")).toHaveLength(1);
+    expect((await store.load(fleet)).jobs.map(({ id }) => id)).toEqual([1, 2, 3]);
   });
 });

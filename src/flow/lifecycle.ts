@@ -15,8 +15,9 @@ import type {
 } from "../core/model.ts";
 import { forgetEarlyEnds, rememberEarlyEnd, rememberInterruption } from "../core/retry.ts";
 import { admit, routeJob } from "../core/route.ts";
+import { deservesLook } from "../core/scaleup.ts";
 import type { Ports as AllPorts } from "../ports/ports.ts";
-import { commitFleet, type Outcome } from "./commit-fleet.ts";
+import { commitFleet, commitFrom, ledgerAfter, type Outcome } from "./commit-fleet.ts";
 import { poke, pokeAllFleets } from "./pokes.ts";
 
 type Ports = Pick<AllPorts, "store" | "work" | "log" | "clock">;
@@ -24,8 +25,121 @@ type Ports = Pick<AllPorts, "store" | "work" | "log" | "clock">;
 /**
  * Stage **lifecycle**: what happened outside, put through the state tables. Any event may come twice, late, early
  * or never; the tables decide.
+ *
+ * Events of one fleet are one load and one commit, as far as they are about jobs and machines that are in its ledger.
+ * All others, which are few, are looked up one by one.
  */
-export async function applyEvent(ports: Ports, policy: Policy, event: LifecycleEvent): Promise<void> {
+export async function applyEvents(
+  ports: Ports,
+  policy: Policy,
+  events: readonly LifecycleEvent[],
+): Promise<void> {
+  const byFleet = Map.groupBy(events, (event) => likelyFleet(event, policy));
+  const others = [...(byFleet.get(undefined) ?? [])];
+  for (const [fleet, group] of byFleet) {
+    if (fleet !== undefined) others.push(...(await applyTogether(ports, policy, fleet, group)));
+  }
+  for (const event of others) await applyEvent(ports, policy, event);
+}
+
+/** In whose ledger an event's job or machine is to be expected; undefined when that has to be looked up. */
+export function likelyFleet(event: LifecycleEvent, policy: Policy): FleetId | undefined {
+  if (event.kind === "cloud") return undefined;
+  if (event.kind === "machine") return event.fleet;
+  const route = routeJob(event.job.labels, policy);
+  return route.kind === "routed" ? route.record.id : undefined;
+}
+
+/** Of one event: its job, its machine, another job, and the record. */
+const changesPerEvent = 4;
+
+/** Returns the events that are about something else than this ledger's jobs and machines. */
+async function applyTogether(
+  ports: Ports,
+  policy: Policy,
+  fleet: FleetId,
+  events: readonly LifecycleEvent[],
+): Promise<readonly LifecycleEvent[]> {
+  const others: LifecycleEvent[] = [];
+  let known: Ledger | undefined;
+  for (let left = events; left.length > 0; ) {
+    let before: Ledger | undefined;
+    const committed = await commitFrom<Together>(ports.store, fleet, known, (ledger) => {
+      before = ledger;
+      return decideTogether(ports, policy, ledger, left);
+    });
+    known = committed.ledger;
+    const { result } = committed;
+    for (const { machine, kind } of result.machines) log(ports, machine, kind);
+    await follow(ports, fleet, result, before !== undefined && { before, after: known, policy });
+    others.push(...result.others);
+    left = result.left;
+  }
+  return others;
+}
+
+interface Together extends Touched {
+  readonly others: readonly LifecycleEvent[];
+  /** What one commit has no room for. */
+  readonly left: readonly LifecycleEvent[];
+}
+
+function decideTogether(
+  ports: Ports,
+  policy: Policy,
+  ledger: Ledger,
+  events: readonly LifecycleEvent[],
+): Outcome<Together> {
+  const changes = new Map<string, Change>();
+  const others: LifecycleEvent[] = [];
+  const touched: Touched[] = [];
+  let current = ledger;
+  let next = 0;
+  for (; next < events.length && changes.size + changesPerEvent <= ports.store.changesPerCommit; next += 1) {
+    const event = events[next] as LifecycleEvent;
+    const outcome = decideWithin(ports, policy, current, event);
+    if (outcome === undefined) {
+      others.push(event);
+      continue;
+    }
+    for (const change of outcome.changes) changes.set(entryOf(change), change);
+    if (outcome.changes.length > 0) current = ledgerAfter(current, outcome.changes);
+    touched.push(outcome.result);
+  }
+  const result = {
+    jobs: touched.some(({ jobs }) => jobs),
+    machines: touched.flatMap(({ machines }) => machines),
+    others,
+    left: events.slice(next),
+  };
+  return { changes: [...changes.values()], result };
+}
+
+/** One event by what is in the ledger; undefined when it is about something that is not. */
+function decideWithin(
+  ports: Ports,
+  policy: Policy,
+  ledger: Ledger,
+  event: LifecycleEvent,
+): Outcome<Touched> | undefined {
+  if (event.kind === "job") {
+    const { id, runnerName } = event.job;
+    const job = ledger.jobs.find((entry) => entry.id === id);
+    const runner = ledger.machines.find((machine) => machine.id === runnerName);
+    if (job === undefined || (runner === undefined && runnerName !== undefined)) return undefined;
+    return decideJob(ledger, event.job, job, runner);
+  }
+  const machine = event.kind === "machine" && ledger.machines.find((entry) => entry.id === event.machineId);
+  if (!machine) return undefined;
+  return decideMachine(ports, ledger, machine.id, machineEventOf(event), event.at, policy);
+}
+
+function entryOf(change: Change): string {
+  if (change.put === "job") return `job ${change.job.id}`;
+  return change.put === "machine" ? `machine ${change.machine.id}` : "fleet";
+}
+
+async function applyEvent(ports: Ports, policy: Policy, event: LifecycleEvent): Promise<void> {
   if (event.kind === "job") return applyJobEvent(ports, policy, event.job);
   const machine =
     event.kind === "machine"
@@ -40,9 +154,10 @@ export async function applyJobEvent(ports: Ports, policy: Policy, event: JobEven
   const fleet = await fleetOfJob(ports, policy, event);
   const runner = event.runnerName === undefined ? undefined : await ports.store.findMachine(event.runnerName);
   if (fleet !== undefined) {
-    const touched = await commitFleet(ports.store, fleet, (ledger) =>
-      decideJob(ports, ledger, event, runner),
-    );
+    const touched = await commitFleet(ports.store, fleet, async (ledger) => {
+      const job = ledger.jobs.find((entry) => entry.id === event.id) ?? (await ports.store.findJob(event.id));
+      return decideJob(ledger, event, job, runner);
+    });
     await follow(ports, fleet, touched);
   }
   // A runner may take a job of another fleet, or one that we never accepted: its machine is busy all the same.
@@ -60,19 +175,33 @@ export async function applyMachineEvent(
   policy?: Policy,
 ): Promise<void> {
   if (event === undefined) return;
-  const touched = await commitFleet(ports.store, machine.fleet, (ledger) => {
-    const before = ledger.machines.find((entry) => entry.id === machine.id);
-    const after = before === undefined ? undefined : machineAfter(before, event, at);
-    if (before === undefined || after === undefined || after === before) return unchanged;
-    const job = jobNoted(ledger, after, event, at);
-    const changes: Change[] = [{ put: "machine", machine: after }];
-    if (job !== undefined) changes.push({ put: "job", job });
-    const record = policy === undefined ? undefined : recordAfter(ledger, before, after, ports, policy);
-    if (record !== undefined) changes.push({ put: "fleet", record });
-    return { changes, result: { job: job !== undefined, machine: after } };
-  });
-  log(ports, touched.machine, event);
+  const touched = await commitFleet(ports.store, machine.fleet, (ledger) =>
+    decideMachine(ports, ledger, machine.id, event, at, policy),
+  );
+  for (const { machine: after } of touched.machines) log(ports, after, event.kind);
   await follow(ports, machine.fleet, touched);
+}
+
+function decideMachine(
+  ports: Ports,
+  ledger: Ledger,
+  id: MachineId,
+  event: MachineEvent,
+  at: number,
+  policy: Policy | undefined,
+): Outcome<Touched> {
+  const before = ledger.machines.find((entry) => entry.id === id);
+  const after = before === undefined ? undefined : machineAfter(before, event, at);
+  if (before === undefined || after === undefined || after === before) return unchanged;
+  const job = jobNoted(ledger, after, event, at);
+  const changes: Change[] = [{ put: "machine", machine: after }];
+  if (job !== undefined) changes.push({ put: "job", job });
+  const record = policy === undefined ? undefined : recordAfter(ledger, before, after, ports, policy);
+  if (record !== undefined) changes.push({ put: "fleet", record });
+  return {
+    changes,
+    result: { jobs: job !== undefined, machines: [{ before, machine: after, kind: event.kind }] },
+  };
 }
 
 /** The fleet with what the fate of this machine tells of the next ones; undefined when it tells nothing new. */
@@ -105,11 +234,15 @@ function isTakenBack(machine: Machine): boolean {
 }
 
 interface Touched {
-  readonly job: boolean;
-  readonly machine: Machine | undefined;
+  readonly jobs: boolean;
+  readonly machines: readonly {
+    readonly before: Machine;
+    readonly machine: Machine;
+    readonly kind: MachineEvent["kind"];
+  }[];
 }
 
-const unchanged: Outcome<Touched> = { changes: [], result: { job: false, machine: undefined } };
+const unchanged: Outcome<Touched> = { changes: [], result: { jobs: false, machines: [] } };
 
 /** The fleet that the job belongs to. One that is unknown is added: a `completed` may arrive before its `queued`. */
 async function fleetOfJob(ports: Ports, policy: Policy, event: JobEvent): Promise<FleetId | undefined> {
@@ -123,13 +256,13 @@ async function fleetOfJob(ports: Ports, policy: Policy, event: JobEvent): Promis
   return (await ports.store.findJob(event.id))?.fleet;
 }
 
-async function decideJob(
-  ports: Ports,
+/** `known`: the machine whose runner the event names, of whatever fleet it is. */
+function decideJob(
   ledger: Ledger,
   event: JobEvent,
+  before: Job | undefined,
   known: Machine | undefined,
-): Promise<Outcome<Touched>> {
-  const before = ledger.jobs.find((job) => job.id === event.id) ?? (await ports.store.findJob(event.id));
+): Outcome<Touched> {
   const changes: Change[] = [];
   if (before !== undefined && before.state !== "done") {
     const after = withMachine(ledger, jobAfter(before, event), event);
@@ -137,16 +270,21 @@ async function decideJob(
   }
   const other = jobAttributed(ledger, known, event);
   if (other !== undefined) changes.push({ put: "job", job: other });
-  const touchesJob = changes.length > 0;
+  const jobs = changes.length > 0;
   const machineEvent = machineEventOfJob(event);
   const runner = ledger.machines.find((machine) => machine.id === event.runnerName);
   const after =
     runner === undefined || machineEvent === undefined
       ? undefined
       : machineAfter(runner, machineEvent, timeOf(event));
-  const machine = after === runner ? undefined : after;
-  if (machine !== undefined) changes.push({ put: "machine", machine });
-  return { changes, result: { job: touchesJob, machine } };
+  if (runner === undefined || machineEvent === undefined || after === undefined || after === runner) {
+    return { changes, result: { jobs, machines: [] } };
+  }
+  changes.push({ put: "machine", machine: after });
+  return {
+    changes,
+    result: { jobs, machines: [{ before: runner, machine: after, kind: machineEvent.kind }] },
+  };
 }
 
 /** The job with the machine that runs it, when that is one of this fleet. */
@@ -182,20 +320,26 @@ function machineEventOf(event: Exclude<LifecycleEvent, { kind: "job" }>): Machin
   }
 }
 
-/** What a change makes worth another look. */
-async function follow(ports: Ports, fleet: FleetId, touched: Touched): Promise<void> {
-  const { machine } = touched;
-  if (machine?.state === "retiring") await poke(ports, "scaledown", machine.fleet);
-  if (machine?.state === "ended") await pokeAllFleets(ports);
-  if (touched.job || machine !== undefined) await poke(ports, "scaleup", fleet);
+/** What a change makes worth another look. Of a change that is known in full, only what changes the plan is. */
+async function follow(
+  ports: Ports,
+  fleet: FleetId,
+  { jobs, machines }: Touched,
+  change: { readonly before: Ledger; readonly after: Ledger; readonly policy: Policy } | false = false,
+): Promise<void> {
+  if (machines.some(({ machine }) => machine.state === "retiring")) await poke(ports, "scaledown", fleet);
+  // A place became free: that may be news for every fleet, this one among them.
+  if (machines.some(({ machine }) => machine.state === "ended")) await pokeAllFleets(ports);
+  if (!jobs && machines.length === 0) return;
+  if (change && !deservesLook(change.before, change.after, change.policy, ports.clock.now())) return;
+  await poke(ports, "scaleup", fleet);
 }
 
-function log(ports: Ports, machine: Machine | undefined, event: MachineEvent): void {
-  if (machine === undefined) return;
+function log(ports: Ports, machine: Machine, event: MachineEvent["kind"]): void {
   ports.log.info("A machine changed.", {
     stage: "lifecycle",
     machine: machine.id,
-    event: event.kind,
+    event,
     state: machine.state,
     reason: machine.reason,
   });
@@ -204,11 +348,11 @@ function log(ports: Ports, machine: Machine | undefined, event: MachineEvent): v
 /** Stage **lifecycle**, from the machine's side: what it reports of itself, once it has proved who it is. */
 export async function receiveReport(
   ports: Pick<AllPorts, "lifecycle" | "log" | "clock">,
-  machineId: MachineId,
+  { id: machineId, fleet }: Pick<Machine, "id" | "fleet">,
   report: MachineReport,
 ): Promise<void> {
   if (report.step === "exited" && report.log !== undefined) {
     ports.log.warn("A machine shipped its log.", { stage: "lifecycle", machine: machineId, log: report.log });
   }
-  await ports.lifecycle.send({ kind: "machine", machineId, report, at: ports.clock.now() });
+  await ports.lifecycle.send({ kind: "machine", machineId, fleet, report, at: ports.clock.now() });
 }

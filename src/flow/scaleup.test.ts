@@ -2,7 +2,6 @@ import { describe, expect, it } from "vitest";
 import { policy, preset, repository, timing } from "../../test/builders.ts";
 import { World } from "../../test/support/world.ts";
 import type { LaunchRequest } from "../ports/compute.ts";
-import { receiveReport } from "./lifecycle.ts";
 import { scaleUp } from "./scaleup.ts";
 import { readWhy } from "./status.ts";
 
@@ -317,7 +316,7 @@ describe("machines that end before they are of use", () => {
       await world.step();
       for (const agent of world.agents.values()) {
         if (agent.state === "off") continue;
-        await receiveReport(world.ports, agent.machineId, { step: "exited", exitCode: 1, ranJob: false });
+        await world.report(agent.machineId, { step: "exited", exitCode: 1, ranJob: false });
         world.compute.finish(agent.providerId);
       }
     }

@@ -28,7 +28,7 @@ import type {
 import { Secret } from "../../src/core/secret.ts";
 import { askingMachine } from "../../src/flow/asking-machine.ts";
 import { answerClaim, type ClaimAnswer } from "../../src/flow/claim.ts";
-import { applyEvent, receiveReport } from "../../src/flow/lifecycle.ts";
+import { applyEvents, receiveReport } from "../../src/flow/lifecycle.ts";
 import { rebalance } from "../../src/flow/rebalance.ts";
 import { retireMachines, sweep } from "../../src/flow/scaledown.ts";
 import { scaleUp } from "../../src/flow/scaleup.ts";
@@ -231,7 +231,7 @@ export class World {
   /** What it says of itself. Rejects when it is to be said again. */
   async report(name: string, report: MachineReport): Promise<void> {
     const machine = await askingMachine(this.ports, this.#nameOf(name), this.#proofOf(name));
-    if (!("because" in machine)) await receiveReport(this.ports, machine.id, report);
+    if (!("because" in machine)) await receiveReport(this.ports, machine, report);
     else if (machine.status === 503) throw new Error(machine.because);
   }
 
@@ -285,7 +285,7 @@ export class World {
     const received = await this.lifecycle.receive({ limit: 10, visibilitySeconds, waitSeconds: 0 });
     await this.#together(received, async ({ message, receipt, attempt }) => {
       const done = await this.attempt(async () => {
-        await applyEvent(this.ports, this.policy, message);
+        await applyEvents(this.ports, this.policy, [message]);
         return true;
       });
       if (done) await this.lifecycle.delete(receipt);

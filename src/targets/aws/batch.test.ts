@@ -67,6 +67,15 @@ test("a fleet that fails takes no other with it, and comes again later each time
   ]);
 });
 
+test("where messages of a group are different work, one that fails takes no other with it", async () => {
+  const { failures, handled } = await deal(
+    [record("1", { fleet: "a" }), record("2", { fleet: "a", fails: true }), record("3", { fleet: "a" })],
+    { separately: true },
+  );
+  expect(failures).toEqual(["2"]);
+  expect(handled.map((messages) => messages.length)).toEqual([3, 1, 1, 1]);
+});
+
 test("what is no message fails alone, so that it is a dead letter in the end, and is not lost before", async () => {
   const { failures, handled, log } = await deal([record("1", "{"), record("2", { fleet: "b" })]);
   expect([failures, handled.length]).toEqual([["1"], 1]);

@@ -23,9 +23,13 @@ export interface BatchOptions<Message> {
   readonly log: Log;
   /** Throws when the body is no message. Such a one fails alone, and is a dead letter in the end. */
   readonly read: (body: string) => Message;
-  /** Messages of one group are dealt with by one call. */
+  /**
+   * Messages of one group are dealt with by one call. Where that fails, `separately` deals with each by itself, so that
+   * only those come again that fail alone; without it they all come again, for what is one piece of work anyway.
+   */
   readonly groupOf: (message: Message, record: SqsRecord) => string;
   readonly handle: (group: string, messages: readonly Message[]) => Promise<void>;
+  readonly separately?: true;
   /** Makes failed messages visible at the right time; otherwise they would stay away as long as a whole batch may take. */
   readonly release: QueueReceiver<Message>["release"];
   /** Groups that are worked on at the same time. */
@@ -96,9 +100,11 @@ function readGroups<Message>(
 }
 
 async function dealWithGroup<Message>(
-  { key, records, messages }: Group<Message>,
-  { handle, log, name, remainingMilliseconds, reserveMilliseconds }: BatchOptions<Message>,
+  group: Group<Message>,
+  options: BatchOptions<Message>,
 ): Promise<readonly Failure[]> {
+  const { key, records, messages } = group;
+  const { handle, log, name, remainingMilliseconds, reserveMilliseconds } = options;
   if (remainingMilliseconds() < reserveMilliseconds) {
     log.warn("There is no time left for these messages; another invocation takes them.", {
       stage: name,
@@ -110,6 +116,14 @@ async function dealWithGroup<Message>(
     await handle(key, messages);
     return [];
   } catch (error) {
+    if (options.separately === true && records.length > 1) {
+      log.warn("Messages could not be dealt with together.", {
+        stage: name,
+        messages: records.length,
+        error,
+      });
+      return dealWithEach(group, options);
+    }
     log.error("A message could not be dealt with and is tried again.", {
       stage: name,
       attempt: attemptOf(records[0]),
@@ -118,6 +132,18 @@ async function dealWithGroup<Message>(
     });
     return records.map((record) => ({ record, againSeconds: pauseAfter(record) }));
   }
+}
+
+async function dealWithEach<Message>(
+  { key, records, messages }: Group<Message>,
+  options: BatchOptions<Message>,
+): Promise<readonly Failure[]> {
+  const failures: Failure[] = [];
+  for (const [index, record] of records.entries()) {
+    const alone = { key, records: [record], messages: messages.slice(index, index + 1) };
+    failures.push(...(await dealWithGroup(alone, options)));
+  }
+  return failures;
 }
 
 async function giveBack<Message>(

@@ -3,7 +3,7 @@ import { createRouter, type Route } from "../../adapters/http/router.ts";
 import type { LifecycleEvent, Poke, Policy } from "../../core/model.ts";
 import { createStatusEvents } from "../../dashboard/events.ts";
 import { dashboardAssets } from "../../dashboard/serve.ts";
-import { applyEvent } from "../../flow/lifecycle.ts";
+import { applyEvents } from "../../flow/lifecycle.ts";
 import { pokeEverything } from "../../flow/pokes.ts";
 import { rebalance } from "../../flow/rebalance.ts";
 import { retireMachines, sweep } from "../../flow/scaledown.ts";
@@ -134,7 +134,7 @@ function startWorkers(
     lifecycle: startWorker<LifecycleEvent>({
       name: "lifecycle",
       queue: ports.lifecycle,
-      handle: (event) => applyEvent(ports, policy, event),
+      handle: (event) => applyEvents(ports, policy, [event]),
       concurrency: lifecycleConcurrency,
       log: ports.log,
     }),

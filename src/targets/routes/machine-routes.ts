@@ -63,7 +63,7 @@ async function report(ports: Ports, request: HttpRequest, name: MachineName): Pr
   if ("because" in machine) return refusal(machine.status, machine.because, whatToDo);
   const parsed = parseReport(new TextDecoder().decode(request.body));
   if (typeof parsed === "string") return refusal(422, parsed, "See docs/reference/machine-protocol.md.");
-  await receiveReport(ports, machine.id, parsed);
+  await receiveReport(ports, machine, parsed);
   return { status: 204, headers: {} };
 }
 

@@ -4,7 +4,7 @@ import { createSeededRandom } from "../../adapters/random/seeded.ts";
 import { MayflyError } from "../../core/errors.ts";
 import type { LifecycleEvent, Poke, Policy } from "../../core/model.ts";
 import type { GithubModel } from "../../emulator/model.ts";
-import { applyEvent } from "../../flow/lifecycle.ts";
+import { applyEvents } from "../../flow/lifecycle.ts";
 import { rebalance } from "../../flow/rebalance.ts";
 import { retireMachines, sweep } from "../../flow/scaledown.ts";
 import { scaleUp } from "../../flow/scaleup.ts";
@@ -163,7 +163,7 @@ export class Process {
     startWorker<LifecycleEvent>({
       name: "lifecycle",
       queue: this.#receiver(life, "lifecycle", lifecycle),
-      handle: (event) => applyEvent(life.ports.lifecycle, policy(), event),
+      handle: (event) => applyEvents(life.ports.lifecycle, policy(), [event]),
       concurrency: lifecycleConcurrency,
       log: life.ports.lifecycle.log,
     });
