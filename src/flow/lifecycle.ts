@@ -95,8 +95,10 @@ function decideTogether(
   const touched: Touched[] = [];
   let current = ledger;
   let next = 0;
-  for (; next < events.length && changes.size + changesPerEvent <= ports.store.changesPerCommit; next += 1) {
-    const event = events[next] as LifecycleEvent;
+  for (const event of events) {
+    // One event fits into any commit; what comes after it may have to wait for the next one.
+    if (changes.size > 0 && changes.size + changesPerEvent > ports.store.changesPerCommit) break;
+    next += 1;
     const outcome = decideWithin(ports, policy, current, event);
     if (outcome === undefined) {
       others.push(event);
