@@ -196,7 +196,7 @@ function startAttempt(
   runsAgain: (planned: PlannedJob, job: Job | undefined) => boolean,
 ): void {
   if (run.status !== "completed") {
-    throw new GithubRefusal(403, "This workflow run cannot be rerun: it is already running.");
+    throw new GithubRefusal(403, "This workflow is already running");
   }
   if (now - run.createdAt > state.limits.rerunWindowDays * 86_400_000) {
     throw new GithubRefusal(

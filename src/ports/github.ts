@@ -43,6 +43,24 @@ export interface Github {
    */
   listQueuedJobs(repository: RepositoryAddress): Promise<readonly JobEvent[]>;
 
+  /** Where a run stands. Absent: there is no such run. */
+  getRun(repository: RepositoryAddress, runId: number): Promise<RunState | undefined>;
+
+  /**
+   * The jobs of a run in any state, each with its newest attempt: those that were not run again when others were are
+   * the ones of before. At most 3,000.
+   */
+  listRunJobs(repository: RepositoryAddress, runId: number): Promise<readonly JobEvent[]>;
+
+  /**
+   * Starts a part of a run again, as its next attempt, in which these jobs have new ids and the same names: one job, or
+   * all that failed or were cancelled; with them the jobs that need these.
+   * `still-running`: the run, or an attempt that somebody else began, goes on; ask again when it has ended.
+   * `refused`: GitHub said no for a reason that time alone will not change: its sentence. The App may not write
+   * actions, the run is older than 30 days or was started again 50 times.
+   */
+  rerun(repository: RepositoryAddress, runId: number, which: "failed-jobs" | JobId): Promise<RerunResult>;
+
   /**
    * Every repository of every installation of the App, at most 1,000 of each. `complete`: there are no others, so
    * what is not found in any of them is nowhere. A suspended installation makes the list incomplete.
@@ -83,6 +101,19 @@ export type MintResult =
   | { readonly kind: "minted"; readonly runnerId: number; readonly jitConfig: Secret }
   | { readonly kind: "name-taken" }
   | { readonly kind: "refused"; readonly status: number; readonly message: string };
+
+export interface RunState {
+  /** 1 for the first. */
+  readonly attempt: number;
+  readonly ended: boolean;
+  /** GitHub's word for how it ended. */
+  readonly conclusion?: string;
+}
+
+export type RerunResult =
+  | { readonly kind: "started" }
+  | { readonly kind: "still-running" }
+  | { readonly kind: "refused"; readonly message: string };
 
 export interface Runner {
   readonly id: number;

@@ -263,6 +263,70 @@ export function describeGithub(
       expect(`${check?.title} ${check?.summary}`).toContain("No spot capacity for 23 hours.");
     });
 
+    const finish = async (jobId: number, conclusion: "success" | "failure"): Promise<void> => {
+      const id = await mint(`m-${jobId}`);
+      model.connectRunner(now(), id);
+      model.pickUpJob(now(), id, jobId);
+      model.finishJob(now(), id, jobId, conclusion);
+      harness!.wake();
+    };
+
+    test("a run tells where it stands, and its jobs in every state", async () => {
+      const { id, jobs } = startRun(["self-hosted"], { jobs: 2 });
+      await finish(jobs[0]!, "failure");
+      expect(await github.getRun(repository, id)).toEqual({ attempt: 1, ended: false });
+      expect(await github.listRunJobs(repository, id)).toMatchObject([
+        {
+          id: jobs[0],
+          action: "completed",
+          conclusion: "failure",
+          runnerName: `m-${jobs[0]}`,
+          runAttempt: 1,
+        },
+        { id: jobs[1], action: "queued", name: "build-1" },
+      ]);
+      await finish(jobs[1]!, "success");
+      expect(await github.getRun(repository, id)).toEqual({ attempt: 1, ended: true, conclusion: "failure" });
+      expect(await github.getRun(repository, 5)).toBeUndefined();
+    });
+
+    test("one job of an ended run is run again, with a new id and the same name; the others stay", async () => {
+      const { id, jobs } = startRun(["self-hosted"], { jobs: 3 });
+      await finish(jobs[0]!, "failure");
+      expect(await github.rerun(repository, id, jobs[0]!)).toEqual({ kind: "still-running" });
+      await finish(jobs[1]!, "failure");
+      await finish(jobs[2]!, "success");
+      expect(await github.rerun(repository, id, jobs[1]!)).toEqual({ kind: "started" });
+      expect(await github.getRun(repository, id)).toEqual({ attempt: 2, ended: false });
+      const [first, second, third] = await github.listRunJobs(repository, id);
+      expect([first?.id, third?.id]).toEqual([jobs[0], jobs[2]]);
+      expect(second).toMatchObject({ action: "queued", name: "build-1", runAttempt: 2 });
+      expect(jobs).not.toContain(second?.id);
+      expect(await github.rerun(repository, id, jobs[0]!)).toEqual({ kind: "still-running" });
+    });
+
+    test("all failed jobs of an ended run are run again", async () => {
+      const { id, jobs } = startRun(["self-hosted"], { jobs: 3 });
+      await finish(jobs[0]!, "failure");
+      await finish(jobs[1]!, "success");
+      await finish(jobs[2]!, "failure");
+      expect(await github.rerun(repository, id, "failed-jobs")).toEqual({ kind: "started" });
+      const attempts = (await github.listRunJobs(repository, id)).map((job) => job.runAttempt);
+      expect(attempts).toEqual([2, 1, 2]);
+    });
+
+    test("what may not be run again is refused with a sentence", async () => {
+      await setUp({ permissions: { actions: "read", organization_self_hosted_runners: "write" } });
+      const { id, jobs } = startRun(["self-hosted"]);
+      await finish(jobs[0]!, "failure");
+      const mayNot = await github.rerun(repository, id, "failed-jobs");
+      expect(mayNot).toMatchObject({ kind: "refused", message: expect.stringContaining("actions: write") });
+      await setUp({ limits: { attemptsPerRun: 1 } });
+      const old = startRun(["self-hosted"]);
+      await finish(old.jobs[0]!, "failure");
+      expect(await github.rerun(repository, old.id, "failed-jobs")).toMatchObject({ kind: "refused" });
+    });
+
     test("an App that may not write checks says so", async () => {
       await setUp({ permissions: { actions: "read", metadata: "read" } });
       const run = startRun(["self-hosted"]);

@@ -10,6 +10,7 @@ import type {
   MintRequest,
   MintResult,
   RepositoryAddress,
+  RerunResult,
 } from "../../src/ports/github.ts";
 import { repository as defaultRepository } from "../builders.ts";
 
@@ -18,6 +19,9 @@ export interface GithubJob {
   readonly id: JobId;
   readonly labels: readonly string[];
   readonly repository: Repository;
+  readonly runId: number;
+  readonly runAttempt: number;
+  readonly name: string;
   readonly createdAt: Instant;
   readonly runSeconds: number;
   status: "waiting" | "queued" | "in_progress" | "completed";
@@ -59,6 +63,10 @@ export interface FakeGithub {
   readonly givenUp: GivenUpReport[];
   /** Whether the list of repositories says that none is missing. */
   complete: boolean;
+  /** Why nothing may be run again, if so. */
+  rerunRefusal: string | undefined;
+  /** Runs that somebody cancelled. */
+  readonly cancelledRuns: Set<number>;
   /** What is on its way to us, oldest first. Stories take out, double and reorder. */
   readonly outbox: Sending[];
   readonly calls: { readonly method: GithubMethod; readonly argument: unknown }[];
@@ -90,6 +98,8 @@ class Model implements FakeGithub {
   readonly runners = new Map<number, GithubRunner>();
   readonly givenUp: GivenUpReport[] = [];
   complete = true;
+  rerunRefusal: string | undefined;
+  readonly cancelledRuns = new Set<number>();
   readonly outbox: Sending[] = [];
   readonly calls: { readonly method: GithubMethod; readonly argument: unknown }[] = [];
   readonly port: Github;
@@ -111,6 +121,9 @@ class Model implements FakeGithub {
       id: ++this.#lastId,
       labels: ["self-hosted", "linux", "x64"],
       repository: defaultRepository(),
+      runId: 1,
+      runAttempt: 1,
+      name: "build",
       createdAt: this.#clock.now(),
       runSeconds: 30,
       status: "queued",
@@ -251,6 +264,24 @@ class Model implements FakeGithub {
           .filter((job) => job.repository.owner === address.owner && job.repository.name === address.name)
           .map((job) => this.#eventOf(job, address));
       },
+      getRun: async (_address, runId) => {
+        this.#enter("getRun", runId);
+        const jobs = this.#newestJobs(runId);
+        if (jobs.length === 0) return undefined;
+        const ended = jobs.every((job) => job.status === "completed");
+        const failed = jobs.some((job) => job.conclusion !== "success");
+        const conclusion = this.cancelledRuns.has(runId) ? "cancelled" : failed ? "failure" : "success";
+        const attempt = Math.max(...jobs.map((job) => job.runAttempt));
+        return { attempt, ended, ...(ended && { conclusion }) };
+      },
+      listRunJobs: async (address, runId) => {
+        this.#enter("listRunJobs", runId);
+        return this.#newestJobs(runId).map((job) => this.#eventOf(job, address));
+      },
+      rerun: async (_address, runId, which) => {
+        this.#enter("rerun", which);
+        return this.#rerun(runId, which);
+      },
       listRepositories: async () => {
         this.#enter("listRepositories", undefined);
         const repositories = [...this.jobs.values()].map((job) => ({ ...job.repository, installationId: 7 }));
@@ -274,6 +305,26 @@ class Model implements FakeGithub {
     };
   }
 
+  #newestJobs(runId: number): readonly GithubJob[] {
+    const newest = new Map<string, GithubJob>();
+    for (const job of this.jobs.values()) if (job.runId === runId) newest.set(job.name, job);
+    return [...newest.values()];
+  }
+
+  #rerun(runId: number, which: "failed-jobs" | JobId): RerunResult {
+    if (this.rerunRefusal !== undefined) return { kind: "refused", message: this.rerunRefusal };
+    const jobs = this.#newestJobs(runId);
+    if (jobs.some((job) => job.status !== "completed")) return { kind: "still-running" };
+    const again = jobs.filter((job) =>
+      which === "failed-jobs" ? job.conclusion !== "success" : job.id === which,
+    );
+    const runAttempt = Math.max(...jobs.map((job) => job.runAttempt)) + 1;
+    for (const { labels, repository, name, runSeconds } of again) {
+      this.queueJob({ labels, repository, name, runSeconds, runId, runAttempt });
+    }
+    return { kind: "started" };
+  }
+
   #mint(request: MintRequest): MintResult {
     if (this.#inScope(request.scope).some((runner) => runner.name === request.name)) {
       return { kind: "name-taken" };
@@ -295,9 +346,9 @@ class Model implements FakeGithub {
       id: job.id,
       repository: job.repository,
       installationId: address.installationId,
-      runId: 1,
-      runAttempt: 1,
-      name: "build",
+      runId: job.runId,
+      runAttempt: job.runAttempt,
+      name: job.name,
       workflowName: "CI",
       labels: job.labels,
       url: "",
@@ -339,9 +390,9 @@ function payload(job: GithubJob, action: JobAction): unknown {
     action,
     workflow_job: {
       id: job.id,
-      run_id: 1,
-      run_attempt: 1,
-      name: "build",
+      run_id: job.runId,
+      run_attempt: job.runAttempt,
+      name: job.name,
       workflow_name: "CI",
       status: job.status,
       conclusion: job.conclusion ?? null,

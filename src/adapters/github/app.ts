@@ -10,6 +10,7 @@ import { createDeliveryRequests } from "./deliveries.ts";
 import { createJobRequests } from "./jobs.ts";
 import { createRepositoryRequests } from "./repositories.ts";
 import { createRunnerRequests } from "./runners.ts";
+import { createRunRequests } from "./runs.ts";
 import { createTransport } from "./transport.ts";
 
 export interface GithubAppOptions {
@@ -39,6 +40,7 @@ export function createGithubApp(options: GithubAppOptions): Github {
   return {
     ...createRunnerRequests(client, options.clock),
     ...createJobRequests(client, options.clock),
+    ...createRunRequests(client, options.clock),
     ...createDeliveryRequests(client),
     ...createRepositoryRequests(client),
     budgets: () => budget.report(),

@@ -36,7 +36,10 @@ export function createJobRequests(
       const newestFirst = [...new Set(lists.flat())].sort((left, right) => right - left).slice(0, runsLimit);
       const now = clock.now();
       const jobs = await mapInTurns(newestFirst, runsAtOnce, (run) => listJobs(client, repository, run));
-      return jobs.flat().map((job) => ({ ...job, receivedAt: now }));
+      return jobs
+        .flat()
+        .filter(({ action }) => action === "queued" || action === "waiting")
+        .map((job) => ({ ...job, receivedAt: now }));
     },
 
     async reportGivenUp(report) {
@@ -63,7 +66,7 @@ function jobRequest(repository: RepositoryAddress, id: number): GithubRequest {
   };
 }
 
-/** A reading request about a repository that the App is installed on. */
+/** A request about a repository. It reads what Actions did there, unless the caller says otherwise. */
 export function repositoryRequest(
   repository: RepositoryAddress,
   path: string,
@@ -103,7 +106,8 @@ function listRuns(
   });
 }
 
-function listJobs(
+/** The jobs of a run, each with its newest attempt. */
+export function listJobs(
   client: GithubClient,
   repository: RepositoryAddress,
   runId: number,
@@ -119,7 +123,6 @@ function listJobs(
       if (!Array.isArray(jobs)) return undefined;
       return list(jobs)
         .map((job) => jobEventOf(job, repository, 0))
-        .filter((event) => event?.action === "queued" || event?.action === "waiting")
         .filter((event) => event !== undefined);
     },
     pagesLimit: 30,
@@ -190,6 +193,6 @@ async function createCheckRun(
   }
 }
 
-function nameOf(repository: RepositoryAddress): string {
+export function nameOf(repository: RepositoryAddress): string {
   return `${repository.owner}/${repository.name}`;
 }

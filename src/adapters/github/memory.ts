@@ -18,6 +18,7 @@ import {
 import { brokenAnswerError, deliveryGoneError, refusalError, unreachableError, waitError } from "./errors.ts";
 import { jobEventOf } from "./job-event.ts";
 import { mintRefusal } from "./runners.ts";
+import { rerunRefusal } from "./runs.ts";
 
 export interface MemoryGithubOptions {
   readonly model: GithubModel;
@@ -41,6 +42,7 @@ export function createMemoryGithub(options: MemoryGithubOptions): Github {
   return {
     ...runnerRequests(asker),
     ...jobRequests(asker),
+    ...runRequests(asker),
     ...deliveryRequests(asker),
     ...repositoryRequests(asker),
     budgets: () => budget.report(),
@@ -278,20 +280,7 @@ function groupId(model: GithubModel, scope: Scope, name: string): number {
 
 function jobRequests(asker: Asker): Pick<Github, "getJob" | "listQueuedJobs" | "reportGivenUp"> {
   const { model, clock } = asker;
-  const source = {
-    state: model.state,
-    addresses: { api: "https://api.github.com", web: "https://github.com" },
-  };
-  const known = new WeakMap<Job, { readonly version: string; readonly event: JobEvent | undefined }>();
-  /** Jobs wait for hours, are listed every minute and look the same each time. */
-  const eventOf = (job: Job, repository: RepositoryAddress): JobEvent | undefined => {
-    const version = `${versionOfJob(job)} ${repository.owner}/${repository.name} ${repository.installationId}`;
-    const before = known.get(job);
-    if (before?.version === version) return before.event && { ...before.event, receivedAt: clock.now() };
-    const event = jobEventOf(jobDocument(source, job), repository, clock.now());
-    known.set(job, { version, event });
-    return event;
-  };
+  const eventOf = eventsOf(asker);
 
   return {
     async getJob(repository, id) {
@@ -364,6 +353,76 @@ function jobRequests(asker: Asker): Pick<Github, "getJob" | "listQueuedJobs" | "
   };
 }
 
+function runRequests(asker: Asker): Pick<Github, "getRun" | "listRunJobs" | "rerun"> {
+  const { model, clock } = asker;
+  const eventOf = eventsOf(asker);
+
+  return {
+    async getRun(repository, runId) {
+      const run = await asker.tryAsk({
+        ...repositoryRequest(repository, `show the run ${runId}`, "/actions/runs/{run_id}"),
+        accept: [404],
+        act(now) {
+          model.advance(now);
+          const { attempt, status, conclusion } = runIn(model, repository, runId);
+          return { attempt, ended: status === "completed", ...(conclusion !== undefined && { conclusion }) };
+        },
+      });
+      return run.accepted ? run.value : undefined;
+    },
+
+    async listRunJobs(repository, runId) {
+      const what = `list the jobs of the run ${runId}`;
+      const jobs = await asker.ask({
+        ...repositoryRequest(repository, what, "/actions/runs/{run_id}/jobs"),
+        act(now) {
+          model.advance(now);
+          return model.jobsOf(runIn(model, repository, runId), "latest").map((job) => ({ ...job }));
+        },
+      });
+      return jobs.map((job) => eventOf(job, repository)).filter((event) => event !== undefined);
+    },
+
+    async rerun(repository, runId, which) {
+      const endpoint =
+        which === "failed-jobs" ? "/actions/runs/{run_id}/rerun-failed-jobs" : "/actions/jobs/{job_id}/rerun";
+      const request = repositoryRequest(repository, `run a part of the run ${runId} again`, endpoint);
+      const purpose = { ...request, permission: ["actions", "write"] as const };
+      const outcome = await asker.tryAsk({
+        ...purpose,
+        method: "POST",
+        accept: [403, 404, 409, 422],
+        act(now) {
+          if (which !== "failed-jobs") model.rerunJob(now, jobIn(model, repository, which).id);
+          else model.rerunFailedJobs(now, runIn(model, repository, runId).id);
+        },
+      });
+      if (outcome.accepted) return { kind: "started" };
+      return rerunRefusal(outcome.answer, purposeOf(purpose), clock.now());
+    },
+  };
+}
+
+function eventsOf({
+  model,
+  clock,
+}: Asker): (job: Job, repository: RepositoryAddress) => JobEvent | undefined {
+  const source = {
+    state: model.state,
+    addresses: { api: "https://api.github.com", web: "https://github.com" },
+  };
+  const known = new WeakMap<Job, { readonly version: string; readonly event: JobEvent | undefined }>();
+  // Jobs wait for hours, are listed every minute and look the same each time.
+  return (job, repository) => {
+    const version = `${versionOfJob(job)} ${repository.owner}/${repository.name} ${repository.installationId}`;
+    const before = known.get(job);
+    if (before?.version === version) return before.event && { ...before.event, receivedAt: clock.now() };
+    const event = jobEventOf(jobDocument(source, job), repository, clock.now());
+    known.set(job, { version, event });
+    return event;
+  };
+}
+
 /** What GitHub shows of a job and may change. */
 function versionOfJob(job: Job): string {
   const { id, status, conclusion, runnerName, startedAt, completedAt } = job;
@@ -413,6 +472,13 @@ function jobIn(model: GithubModel, address: RepositoryAddress, id: number): Job 
   const job = model.findJob(id);
   if (job.repositoryId !== repository.id) throw notFound();
   return job;
+}
+
+function runIn(model: GithubModel, address: RepositoryAddress, id: number): Run {
+  const repository = visibleRepository(model, address);
+  const run = model.findRun(id);
+  if (run.repositoryId !== repository.id) throw notFound();
+  return run;
 }
 
 // -------------------------------------------------------------------------------------------- deliveries
