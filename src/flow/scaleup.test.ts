@@ -104,6 +104,53 @@ describe("a launch", () => {
   });
 });
 
+describe("a burst that one commit has no room for", () => {
+  const rules = policy({ presets: [preset({ max: 90 })], limits: { machines: 200, perRepository: 200 } });
+
+  /** A hundred jobs of one fleet are under way; ninety machines may be launched for them. */
+  function burst(): World {
+    const world = new World({ policy: rules, changesPerCommit: 30 });
+    for (let count = 0; count < 100; count++) world.github.queueJob();
+    return world;
+  }
+
+  it("is one plan and one launch, written in as many commits as it needs", async () => {
+    const world = burst();
+    const requests = launchesOf(world);
+    const called: string[] = [];
+    world.intercept = (name, effect) => {
+      called.push(name);
+      return effect();
+    };
+    await world.step();
+    expect(requests.map(({ machines }) => machines.length)).toEqual([90]);
+    const count = (name: string) => called.filter((each) => each === name).length;
+    // 1 record, 90 machines and 100 jobs in thirties; then what became of 90 machines, in twenty-nines.
+    expect([count("store.load"), count("store.commit")]).toEqual([1, 7 + 4]);
+    const { jobs, machines } = await world.store.load("linux-x64");
+    expect(jobs.filter((job) => job.times.planned !== undefined)).toHaveLength(100);
+    expect(machines.filter((machine) => machine.state === "launched")).toHaveLength(90);
+    expect(await world.store.counters()).toMatchObject({ machines: 90 });
+  });
+
+  it("launches what was written when somebody else commits in between, and the next look plans the rest", async () => {
+    const world = burst();
+    const requests = launchesOf(world);
+    let commits = 0;
+    world.intercept = async (name, effect) => {
+      if (name === "store.commit" && ++commits === 3) {
+        const { version } = await world.store.load("linux-x64");
+        await world.store.commit("linux-x64", version, []);
+      }
+      return effect();
+    };
+    await world.step();
+    expect(requests.map(({ machines }) => machines.length)).toEqual([59, 31]);
+    await endsWithNothingLeft(world);
+    expect(world.compute.launchCount).toBe(100);
+  });
+});
+
 describe("a launch whose machines bear only its token", () => {
   const alike = (options: object = {}) => new World({ marks: "launch", ...options });
 

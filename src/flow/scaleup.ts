@@ -27,7 +27,7 @@ import { resolveSpec } from "../core/route.ts";
 import { type Command, type Plan, type PlanContext, plan } from "../core/scaleup.ts";
 import type { LaunchOutcome } from "../ports/compute.ts";
 import type { Ports as AllPorts } from "../ports/ports.ts";
-import { commitFleet, type Outcome } from "./commit-fleet.ts";
+import { commitFrom, type Outcome } from "./commit-fleet.ts";
 import { endedAmong } from "./ended-among.ts";
 import { sayGivenUp } from "./give-up.ts";
 import { machineIdFor } from "./machine-id.ts";
@@ -46,7 +46,10 @@ type Ports = Pick<
 export async function scaleUp(ports: Ports, policy: Policy, fleet: FleetId): Promise<void> {
   const look = await recordIntents(ports, policy, fleet);
   for (const job of look.givenUp) await sayGivenUp(ports, job);
-  for (const group of groupByToken(look.launches)) await launchGroup(ports, policy, look.record, group);
+  let known = look.ledger;
+  for (const group of groupByToken(look.launches)) {
+    known = await launchGroup(ports, policy, look.record, group, known);
+  }
   if (look.retired) await poke(ports, "scaledown", fleet);
   if (look.unfinished) await poke(ports, "scaleup", fleet);
   else if (look.recheckAt !== undefined) await pokeAt(ports, "scaleup", fleet, look.recheckAt);
@@ -56,16 +59,19 @@ export async function scaleUp(ports: Ports, policy: Policy, fleet: FleetId): Pro
 
 interface Look {
   readonly record: FleetRecord | undefined;
+  /** As it is with what this look has written; undefined when it has written nothing. */
+  readonly ledger: Ledger | undefined;
   readonly launches: readonly Machine[];
   readonly givenUp: readonly Job[];
   readonly retired: boolean;
-  /** Not everything fitted into one commit, or a cap was reached meanwhile: look again. */
+  /** Somebody else has committed before everything was written, or a cap was reached meanwhile: look again. */
   readonly unfinished: boolean;
   readonly recheckAt: number | undefined;
 }
 
 const nothing: Look = {
   record: undefined,
+  ledger: undefined,
   launches: [],
   givenUp: [],
   retired: false,
@@ -79,15 +85,57 @@ const overLimitAttempts = 5;
 async function recordIntents(ports: Ports, policy: Policy, fleet: FleetId): Promise<Look> {
   for (let attempt = 1; attempt <= overLimitAttempts; attempt++) {
     const context = await readContext(ports, policy);
-    const look = await commitFleet<Look | "over-limit">(
+    const { result, ledger } = await commitFrom<Intents | "over-limit">(
       ports.store,
       fleet,
-      (ledger) => decide(ports, policy, withFreshSpec(ledger, policy), context),
+      undefined,
+      (current) => decide(ports, policy, withFreshSpec(current, policy), context),
       () => "over-limit",
     );
-    if (look !== "over-limit") return look;
+    if (result !== "over-limit") return recordRest(ports, fleet, result, ledger);
   }
   return { ...nothing, unfinished: true };
+}
+
+/** What one commit had no room for. It holds as long as nobody else commits; then another look plans the rest. */
+async function recordRest(ports: Ports, fleet: FleetId, intents: Intents, first: Ledger): Promise<Look> {
+  const { limits, rest } = intents;
+  const written = [...intents.first];
+  let ledger = first;
+  for (const changes of rest) {
+    const expected = ledger;
+    const next = await commitFrom<boolean>(
+      ports.store,
+      fleet,
+      ledger,
+      (current) =>
+        current === expected ? { changes, limits, result: true } : { changes: [], result: false },
+      () => false,
+    );
+    ledger = next.ledger;
+    if (!next.result) return lookOf(intents, written, ledger, true);
+    written.push(...changes);
+  }
+  return lookOf(intents, written, ledger, false);
+}
+
+function lookOf(
+  { record, recheckAt }: Intents,
+  written: readonly Change[],
+  ledger: Ledger,
+  unfinished: boolean,
+): Look {
+  const machines = written.flatMap((change) => (change.put === "machine" ? [change.machine] : []));
+  const jobs = written.flatMap((change) => (change.put === "job" ? [change.job] : []));
+  return {
+    record,
+    ledger,
+    launches: machines.filter((machine) => machine.state === "requested"),
+    givenUp: jobs.filter((job) => job.outcome?.kind === "given-up"),
+    retired: machines.some((machine) => machine.state === "retiring"),
+    unfinished,
+    recheckAt,
+  };
 }
 
 async function readContext(ports: Ports, policy: Policy): Promise<PlanContext> {
@@ -110,7 +158,7 @@ function withFreshSpec(ledger: Ledger, policy: Policy): Ledger {
   return { ...ledger, record: { ...record, spec: resolveSpec(preset, record.options) } };
 }
 
-function decide(ports: Ports, policy: Policy, ledger: Ledger, context: PlanContext): Outcome<Look> {
+function decide(ports: Ports, policy: Policy, ledger: Ledger, context: PlanContext): Outcome<Intents> {
   const now = ports.clock.now();
   const planned = plan(ledger, policy, context, now);
   const record = recordAfter(ledger.record, planned.blocked);
@@ -119,25 +167,30 @@ function decide(ports: Ports, policy: Policy, ledger: Ledger, context: PlanConte
     ...intents.machines.map((machine): Change => ({ put: "machine", machine })),
     ...intents.jobs.map((job): Change => ({ put: "job", job })),
   ];
-  // What is left out by the store's limit is planned again by the next look, which is asked for at once.
-  const changes = all.slice(0, ports.store.changesPerCommit - 1);
-  if (record !== undefined && (changes.length > 0 || record !== ledger.record)) {
-    changes.unshift({ put: "fleet", record });
+  if (record !== undefined && (all.length > 0 || record !== ledger.record)) {
+    all.unshift({ put: "fleet", record });
   }
-  const machines = changes.flatMap((change) => (change.put === "machine" ? [change.machine] : []));
-  const jobs = changes.flatMap((change) => (change.put === "job" ? [change.job] : []));
+  const [first = [], ...rest] = inParts(all, ports.store.changesPerCommit);
+  const limits = limitsOf(policy, ledger.record?.spec.preset);
   return {
-    changes,
-    limits: limitsOf(policy, ledger.record?.spec.preset),
-    result: {
-      record,
-      launches: machines.filter((machine) => machine.state === "requested"),
-      givenUp: jobs.filter((job) => job.outcome?.kind === "given-up"),
-      retired: machines.some((machine) => machine.state === "retiring"),
-      unfinished: changes.length < all.length,
-      recheckAt: planned.recheckAt,
-    },
+    changes: first,
+    limits,
+    result: { record, first, rest, limits, recheckAt: planned.recheckAt },
   };
+}
+
+/** What a plan wants written, in as many commits as the store needs for it. */
+interface Intents {
+  readonly record: FleetRecord | undefined;
+  readonly first: readonly Change[];
+  readonly rest: readonly (readonly Change[])[];
+  readonly limits: readonly CounterLimit[];
+  readonly recheckAt: number | undefined;
+}
+
+function inParts(changes: readonly Change[], size: number): readonly (readonly Change[])[] {
+  const count = Math.ceil(changes.length / size);
+  return Array.from({ length: count }, (_, index) => changes.slice(index * size, (index + 1) * size));
 }
 
 /** The record with the plan's reason for waiting; the same object when nothing changed. */
@@ -228,9 +281,10 @@ async function launchGroup(
   policy: Policy,
   record: FleetRecord | undefined,
   machines: readonly Machine[],
-): Promise<void> {
+  known: Ledger | undefined,
+): Promise<Ledger | undefined> {
   const first = machines[0];
-  if (record === undefined || first === undefined) return;
+  if (record === undefined || first === undefined) return known;
   const log = ports.log.with({ stage: "scaleup", fleet: record.id, purchase: first.purchase });
   log.info("Machines are launched.", { machines: machines.map((machine) => machine.id) });
   const outcomes = await launch(ports, record, first, machines);
@@ -240,13 +294,13 @@ async function launchGroup(
       code: outcomes.refusal.code,
       because: outcomes.refusal.message,
     });
-    await remember(ports, policy, record.id, outcomes.refusal);
+    const ledger = await remember(ports, policy, record.id, outcomes.refusal, known);
     await poke(ports, "scaleup", record.id);
-    return;
+    return ledger;
   }
   const { answers } = outcomes;
   const prices = await pricesOf(ports, record, answers);
-  await recordOutcomes(ports, policy, first, answers, prices);
+  const ledger = await recordOutcomes(ports, policy, first, answers, prices, known);
   const refused = answers.filter((outcome) => outcome.kind === "refused");
   for (const { machineId, failure, code, message } of refused) {
     log.warn("A launch was refused.", {
@@ -258,6 +312,7 @@ async function launchGroup(
     });
   }
   if (refused.length > 0) await poke(ports, "scaleup", record.id);
+  return ledger;
 }
 
 async function launch(
@@ -341,11 +396,13 @@ async function recordOutcomes(
   { fleet, purchase, launchToken }: Machine,
   outcomes: readonly LaunchOutcome[],
   prices: ReadonlyMap<string, number>,
-): Promise<void> {
+  known: Ledger | undefined,
+): Promise<Ledger | undefined> {
   const limit = ports.store.changesPerCommit - 1;
+  let latest = known;
   let isRemembered = false;
   for (let isWhole = false; !isWhole; isRemembered = true) {
-    isWhole = await commitFleet(ports.store, fleet, (ledger) => {
+    const written = await commitFrom(ports.store, fleet, latest, (ledger) => {
       const now = ports.clock.now();
       const machines = settle(ledger, launchToken, outcomes).flatMap(({ machine, outcome }) => {
         const after = afterOutcome(machine, outcome, prices, now);
@@ -360,7 +417,10 @@ async function recordOutcomes(
       }
       return { changes, result: machines.length <= limit };
     });
+    isWhole = written.result;
+    latest = written.ledger;
   }
+  return latest;
 }
 
 type MachineOutcome = LaunchOutcome & { readonly kind: "launched" | "refused" };
@@ -434,10 +494,17 @@ function afterOutcome(
   return machineAfter(machine, { kind: "refused", detail: `${outcome.code}: ${outcome.message}` }, now);
 }
 
-async function remember(ports: Ports, policy: Policy, fleet: FleetId, refusal: LaunchRefusal): Promise<void> {
-  await commitFleet(ports.store, fleet, (ledger) => {
+async function remember(
+  ports: Ports,
+  policy: Policy,
+  fleet: FleetId,
+  refusal: LaunchRefusal,
+  known: Ledger | undefined,
+): Promise<Ledger> {
+  const written = await commitFrom(ports.store, fleet, known, (ledger) => {
     if (ledger.record === undefined) return { changes: [], result: undefined };
     const refusals = rememberRefusal(ledger.record.refusals, refusal, ports.clock.now(), policy.timing);
     return { changes: [{ put: "fleet", record: { ...ledger.record, refusals } }], result: undefined };
   });
+  return written.ledger;
 }
