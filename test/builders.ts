@@ -127,6 +127,7 @@ export function policy(overrides: Partial<Policy> = {}): Policy {
     imagesAllowed: [],
     registration: "organization",
     limits: { machines: 200, perRepository: 50 },
+    rerunsPerJob: 2,
     admission: { repositories: [], publicRepositories: "refuse" },
     timing: timing(),
     ...overrides,

@@ -19,6 +19,8 @@ interface Story {
   readonly replacements?: number;
   /** The same when a call goes wrong: a delivery that tells of a job too late makes a machine too many. */
   readonly replacementsInAnAccident?: number;
+  /** Jobs that are run again because they were lost with their machines. */
+  readonly reruns?: number;
   /** Jobs that need not succeed, because the story takes their machine or cancels them. */
   readonly spoiled?: number;
 }
@@ -93,6 +95,34 @@ const stories: readonly Story[] = [
       world.github.queueJob();
     },
     spoiled: 1,
+  },
+  {
+    name: "a spot machine is taken back, and its job is run again",
+    make: () =>
+      new World({ policy: policy({ presets: [preset({ market: "spot-preferred" })] }), pools: ["a", "b"] }),
+    tell: async (world) => {
+      world.github.queueJob({ runSeconds: 90 });
+      // Of a machine whose launch was never answered nobody can tell that it was taken back.
+      await world.runUntil(async () =>
+        (await world.machines()).some(
+          (machine) => machine.jobId !== undefined && machine.providerId !== undefined,
+        ),
+      );
+      for (const { providerId } of world.agents.values()) {
+        const at = world.now();
+        await world.lifecycle.send({
+          kind: "cloud",
+          compute: "memory",
+          providerId,
+          what: "interruption-notice",
+          at,
+        });
+        world.compute.finish(providerId);
+      }
+    },
+    spoiled: 1,
+    reruns: 1,
+    replacementsInAnAccident: 1,
   },
   {
     name: "every delivery is lost at first",
@@ -274,6 +304,8 @@ async function problemsOf(story: Story, world: World, more = 0): Promise<readonl
   const jobs = [...world.github.jobs.values()];
   const spoiled = jobs.filter((job) => job.conclusion !== "success").length;
   if (spoiled > (story.spoiled ?? 0)) problems.push(`${spoiled} jobs did not succeed`);
+  const again = jobs.filter((job) => job.runAttempt > 1).length;
+  if (again !== (story.reruns ?? 0)) problems.push(`${again} jobs were run again`);
   const allowed = jobs.length + (story.replacements ?? 0) + more;
   const { launchCount } = world.compute;
   if (launchCount > allowed) problems.push(`${launchCount} machines were launched for ${jobs.length} jobs`);

@@ -729,6 +729,8 @@ report_exit() {
   ending=yes
   ran_job=false
   [ ! -e "$directory/job/started" ] || ran_job=true
+  # A listener that is told to end may call that well; its job did not end by itself.
+  [ "$ran_job$code" != true0 ] || [ ! -e "$directory/stop" ] || code=143
   set -- --data-urlencode step=exited --data-urlencode "exit-code=$code" --data-urlencode "ran-job=$ran_job"
   if [ "$code" -ne 0 ] || [ "$ran_job" = false ] || [ -e "$directory/stop" ]; then
     write_clean_log >"$directory/clean-log"

@@ -402,6 +402,19 @@ describe("on an EC2 instance", () => {
     expect(run.exited?.log).toContain("has not ended 1 seconds after the notice");
   });
 
+  it("a job that was stopped did not end well, whatever its listener says", async () => {
+    const run = await runAgent({
+      listener: `trap 'exit 0' TERM; ${startJob} while :; do sleep 0.05; done`,
+      instance: true,
+      environment: { MAYFLY_NOTICE_GRACE_SECONDS: "0" },
+      during: async ({ controlPlane, metadata }) => {
+        await until(() => controlPlane.steps().includes("job-started"));
+        metadata?.announceInterruption("2026-11-21T08:22:00Z");
+      },
+    });
+    expect(run.exited).toMatchObject({ "exit-code": "143", "ran-job": "true" });
+  });
+
   it("a recommendation to move away stops an idle listener, and leaves a job alone", async () => {
     const idle = await runAgent({
       listener: listeners.idle,

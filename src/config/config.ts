@@ -139,6 +139,7 @@ function policyOf(document: ConfigDocument): Policy {
       perRepository: limits.perRepository,
       ...(limits.dailyBudgetUsd !== undefined && { dailyBudgetUsd: limits.dailyBudgetUsd }),
     },
+    rerunsPerJob: document.interruptions.rerunsPerJob,
     admission: document.admission,
     timing: {
       jobDeadlineSeconds: timing.jobDeadlineMinutes * 60,

@@ -251,6 +251,12 @@ export const configSchema = z
         description: "No machine is launched once a day (UTC) has cost so much. Running jobs go on.",
       }),
     }),
+    interruptions: group("When a provider takes a machine back.", {
+      rerunsPerJob: z.number().int().min(0).max(10).default(2).meta({
+        description:
+          "How often a job that was lost with its machine is run again, when its run has ended. Needs the App's permission `actions: write`. From the second try on it gets an on-demand machine, unless the preset is `spot-only`.",
+      }),
+    }),
     admission: group("Whose jobs are served.", {
       repositories: z.array(text).default([]).meta({
         description:

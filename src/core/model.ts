@@ -122,6 +122,8 @@ export interface Policy {
   readonly imagesAllowed: readonly string[];
   readonly registration: "organization" | "repository";
   readonly limits: Limits;
+  /** How often a job that was lost with its machine is run again. */
+  readonly rerunsPerJob: number;
   readonly admission: Admission;
   readonly timing: Timing;
 }
@@ -208,6 +210,20 @@ export type RefusalReason =
   | "public-repository"
   | "no-installation";
 
+/**
+ * `undecided`: it may have been lost, or its run goes on; it is looked at again at `lookAt`. `replaced`: an attempt of
+ * its run takes its place. `left`: nothing does, and why.
+ */
+export type Loss =
+  | { readonly kind: "undecided"; readonly since: Instant; readonly lookAt: Instant }
+  | {
+      readonly kind: "replaced";
+      readonly at: Instant;
+      readonly attempt: number;
+      readonly detail: string;
+    }
+  | { readonly kind: "left"; readonly at: Instant; readonly detail: string };
+
 export interface Job {
   readonly id: JobId;
   readonly fleet: FleetId;
@@ -234,6 +250,10 @@ export interface Job {
   readonly presumedOn?: MachineId;
   /** How often in a row GitHub refused to register a runner for it. */
   readonly mintRefusals?: number;
+  /** What becomes of it when it was lost with its machine. Until that is decided, it stays in the ledger. */
+  readonly loss?: Loss;
+  /** The job of an earlier attempt that was lost with its machine, and for which this one stands. */
+  readonly rerunOf?: JobId;
 }
 
 // -------------------------------------------------------------------------------------------- machines
@@ -361,6 +381,17 @@ export interface Blocked {
   readonly nextAttemptAt?: Instant;
 }
 
+/** A job that was run again because it was lost with its machine. The next attempt has a job of the same name. */
+export interface Rerun {
+  readonly runId: number;
+  readonly jobName: string;
+  /** The one that was lost last. */
+  readonly jobId: JobId;
+  /** How often, in all attempts of the run. */
+  readonly times: number;
+  readonly at: Instant;
+}
+
 export interface FleetRecord {
   readonly id: FleetId;
   readonly options: FleetOptions;
@@ -368,6 +399,7 @@ export interface FleetRecord {
   readonly spec: FleetSpec;
   readonly refusals: readonly PoolRefusal[];
   readonly blocked?: Blocked;
+  readonly reruns?: readonly Rerun[];
 }
 
 /** What is known of one fleet. Jobs that are done and machines that have ended are in the history, not here. */

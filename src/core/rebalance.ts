@@ -62,6 +62,7 @@ export function jobsToCheck(
     const machines = ledger.machines.filter((machine) => machine.times.finished === undefined);
     const busy = new Set(machines.map((machine) => machine.jobId));
     for (const job of ledger.jobs) {
+      if (job.state === "done") continue;
       if (isPressing(job, busy.has(job.id), now)) urgent.push(job);
       else if (isStale(job, policy, now) && !(listed.has(job.id) && job.state !== "running")) stale.push(job);
     }

@@ -5,6 +5,7 @@ import { countersOf } from "./counters.ts";
 import { demandOf } from "./demand.ts";
 import { jobAfter, machineAfter } from "./lifecycle.ts";
 import type { Binding, Job, Ledger, Machine, MachineState, Policy, PoolRefusal } from "./model.ts";
+import { rememberRerun } from "./rerun.ts";
 import { everyPool } from "./retry.ts";
 import { type Command, deadlineOf, type Plan, plan } from "./scaleup.ts";
 
@@ -206,6 +207,20 @@ describe("a plan", () => {
 });
 
 describe("markets", () => {
+  it("buys machines on demand for jobs that were lost before, and the rest as always", () => {
+    const spot = fleetRecord({ spec: fleetSpec({ market: "spot-preferred" }) });
+    const record = rememberRerun(spot, job({ id: 1, runId: 77, name: "lost" }), start);
+    const again = job({ id: 9, runId: 77, name: "lost", runAttempt: 2 });
+    const result = planned({ ...ledger([...jobs(2), again]), record });
+    const bought = result.commands.map((command) =>
+      command.kind === "launch" ? [command.purchase, command.count, command.jobs.length] : command.kind,
+    );
+    expect(bought).toEqual([
+      ["on-demand", 1, 1],
+      ["spot", 2, 2],
+    ]);
+  });
+
   const refusal = (
     purchase: "spot" | "on-demand",
     kind: PoolRefusal["kind"],

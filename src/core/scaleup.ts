@@ -14,6 +14,7 @@ import {
   type Policy,
   type Purchase,
 } from "./model.ts";
+import { onDemandForReruns } from "./rerun.ts";
 import { marketRefusal, poolsToAvoid } from "./retry.ts";
 
 /**
@@ -73,7 +74,7 @@ export function plan(ledger: Ledger, policy: Policy, context: PlanContext, now: 
     ...expired.map((job) => giveUp(job, ledger.record?.blocked ?? blocked)),
     ...unanswered(ledger, policy, now),
     ...retireSurplus(demand, policy, now),
-    ...launch(offer, admitted.jobs.slice(supply), ledger, now),
+    ...launches(offer, admitted.jobs, demand, ledger, now),
   ];
   return {
     commands,
@@ -218,17 +219,30 @@ function blockedOf(ledger: Ledger, blocking: Blocking | undefined, now: Instant)
 // -------------------------------------------------------------------------------------------- commands
 
 /** `unmet`: the jobs for which no machine was asked yet, the first in line first. */
-function launch(
+/** Machines for the first in line. For jobs that were lost before, some that nobody takes back, where that may be. */
+function launches(
   { count, purchase }: Offer,
-  unmet: readonly Job[],
+  admitted: readonly Job[],
+  { unclaimed }: Demand,
   ledger: Ledger,
   now: Instant,
 ): readonly Command[] {
-  if (count === 0) return [];
-  const jobs = unmet.slice(0, count);
-  const avoidPools = poolsToAvoid(ledger.record?.refusals ?? [], purchase, now);
-  const because = jobs.length > 0 ? "demand" : "warm-target";
-  return [{ kind: "launch", count, purchase, avoidPools, because, jobs }];
+  const refusals = ledger.record?.refusals ?? [];
+  const unmet = admitted.slice(unclaimed.length);
+  const bothOpen = purchase === "spot" && marketRefusal(refusals, "on-demand", now) === undefined;
+  const onDemand = bothOpen ? onDemandForReruns(ledger.record, admitted, unclaimed, count) : 0;
+  const parts = [
+    { purchase: "on-demand", count: onDemand, jobs: unmet.slice(0, onDemand) },
+    { purchase, count: count - onDemand, jobs: unmet.slice(onDemand, count) },
+  ] as const;
+  return parts
+    .filter((part) => part.count > 0)
+    .map((part) => ({
+      kind: "launch",
+      ...part,
+      avoidPools: poolsToAvoid(refusals, part.purchase, now),
+      because: part.jobs.length > 0 ? "demand" : "warm-target",
+    }));
 }
 
 function giveUp(job: Job, blocked: Blocked | undefined): Command {

@@ -345,6 +345,9 @@ function endOf(outcome: Job["outcome"]): Pick<JobStatus, "outcome" | "because" |
 /** One sentence: what has to happen before this job runs. Null once it runs. */
 function waitsFor(job: Job, context: WaitContext): string | null {
   if (job.state === "waiting") return "GitHub holds it back: an approval or an environment rule is pending.";
+  if (job.loss?.kind === "undecided") {
+    return "It failed. If its machine was lost under it, it is run again when its run has ended.";
+  }
   if (job.state !== "queued") return null;
   const { ledger, demand, places } = context;
   const machine = ledger.machines.find(

@@ -230,3 +230,28 @@ describe("why", () => {
     expect(running.machines).toEqual([other, paid].map((some) => machineStatus(some, now)));
   });
 });
+
+test("a job that was lost with its machine says what took its place, and that one says for whom it stands", () => {
+  const lost = job({
+    id: 1,
+    state: "done",
+    machineId: "m-1",
+    outcome: { kind: "completed", conclusion: "failure" },
+    times: { created: start, received: start, started: start + 1_000, completed: start + 60_000 },
+  });
+  const why = (of: typeof lost) => whyDocument(of, ledger, [], policy(), start + 70_000);
+  const open = why({ ...lost, loss: { kind: "undecided", since: start, lookAt: start + 90_000 } });
+  expect(open.next).toEqual({
+    what: "If its machine was lost under it, it is run again when its run has ended.",
+    at: new Date(start + 90_000).toISOString(),
+  });
+  const detail = "Machine m-1 was lost under it; it is run again, as attempt 2.";
+  const replaced = why({ ...lost, loss: { kind: "replaced", at: start + 65_000, attempt: 2, detail } });
+  expect(replaced.summary).toBe(`The job was lost with its machine. ${detail}`);
+  expect(replaced.steps.at(-1)).toMatchObject({ what: detail, afterSeconds: 5 });
+  expect(replaced.next).toBeNull();
+  const again = why(job({ id: 11, runAttempt: 2, rerunOf: 1 }));
+  expect(again.steps[0]?.what).toBe(
+    "GitHub created the job, in place of job 1, which was lost with its machine",
+  );
+});

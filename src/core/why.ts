@@ -40,6 +40,9 @@ function summaryOf(job: Job, waits: string | null, now: Instant): string {
   if (outcome?.kind === "given-up") return `The job was given up (${outcome.because}). ${outcome.detail}`;
   if (outcome?.kind === "completed") {
     if (times.started === undefined) return `The job ended before it ran: ${outcome.conclusion}.`;
+    if (job.loss !== undefined && job.loss.kind !== "undecided") {
+      return `The job was lost with its machine. ${job.loss.detail}`;
+    }
     return `The job ran and ended: ${outcome.conclusion}.`;
   }
   if (waits === null)
@@ -52,7 +55,7 @@ function stepsOf(job: Job, machines: readonly Machine[]): readonly WhyStep[] {
   const { times, outcome } = job;
   const machine = job.machineId ?? "a machine";
   const ofJob = inOrder([
-    [times.created, "GitHub created the job"],
+    [times.created, `GitHub created the job${inPlaceOf(job)}`],
     [times.received, "Mayfly heard of it"],
     [times.queued, "GitHub let it go, after an approval"],
     [times.planned, `it was counted as demand of fleet ${job.fleet}`],
@@ -62,6 +65,7 @@ function stepsOf(job: Job, machines: readonly Machine[]): readonly WhyStep[] {
     [times.online, "its runner listened for jobs"],
     [times.started, `the job started on ${job.runnerName ?? machine}`],
     [times.completed, endOf(outcome)],
+    [job.loss === undefined || job.loss.kind === "undecided" ? undefined : job.loss.at, lossOf(job)],
   ]);
   const known = [...ofJob, ...machines.flatMap((entry) => momentsOf(entry, job))].sort(
     ([left], [right]) => left - right,
@@ -107,12 +111,25 @@ function endOf(outcome: Job["outcome"]): string {
   return `the job was ${outcome.kind === "refused" ? "refused" : "given up"}: ${outcome.detail}`;
 }
 
+function inPlaceOf({ rerunOf }: Job): string {
+  return rerunOf === undefined ? "" : `, in place of job ${rerunOf}, which was lost with its machine`;
+}
+
+function lossOf({ loss }: Job): string {
+  if (loss === undefined || loss.kind === "undecided") return "it may have been lost with its machine";
+  return loss.detail;
+}
+
 function nextOf(
   job: Job,
   record: FleetRecord | undefined,
   policy: Policy,
   now: Instant,
 ): WhyDocument["next"] {
+  if (job.loss?.kind === "undecided") {
+    const what = "If its machine was lost under it, it is run again when its run has ended.";
+    return { what, at: isoOrNull(Math.max(job.loss.lookAt, now)) };
+  }
   if (job.state === "done") return null;
   if (job.state === "waiting") return { what: "It is queued as soon as GitHub lets it go.", at: null };
   if (job.state === "running")

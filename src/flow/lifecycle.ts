@@ -13,6 +13,7 @@ import type {
   MachineReport,
   Policy,
 } from "../core/model.ts";
+import { keptIfLost } from "../core/rerun.ts";
 import { forgetEarlyEnds, rememberEarlyEnd, rememberInterruption } from "../core/retry.ts";
 import { admit, routeJob } from "../core/route.ts";
 import { deservesLook } from "../core/scaleup.ts";
@@ -267,7 +268,9 @@ function decideJob(
 ): Outcome<Touched> {
   const changes: Change[] = [];
   if (before !== undefined && before.state !== "done") {
-    const after = withMachine(ledger, jobAfter(before, event), event);
+    const its = ledger.machines.find((machine) => machine.id === event.runnerName) ?? known;
+    const ended = keptIfLost(jobAfter(before, event), its, event.receivedAt);
+    const after = withMachine(ledger, ended, event);
     if (after !== before) changes.push({ put: "job", job: after });
   }
   const other = jobAttributed(ledger, known, event);

@@ -16,6 +16,7 @@ import { commitFleet } from "./commit-fleet.ts";
 import { sayGivenUp } from "./give-up.ts";
 import { applyJobEvent, applyMachineEvent } from "./lifecycle.ts";
 import { poke } from "./pokes.ts";
+import { decideLoss, jobsToDecide } from "./rerun.ts";
 import { recordDemand } from "./webhook.ts";
 
 type Ports = Pick<AllPorts, "github" | "store" | "work" | "log" | "clock">;
@@ -59,6 +60,7 @@ export async function rebalance(
   await attempt(round, "Jobs could not be checked at GitHub.", () =>
     checkJobs(round, policy, ledgers, listed),
   );
+  await attempt(round, "Lost jobs could not be looked at.", () => decideLosses(round, policy, ledgers));
   await attempt(round, "Runners could not be compared with GitHub.", () => compareRunners(round, ledgers));
   if (round.skipped > 0) {
     ports.log.warn("A round of rebalance had no time for everything.", {
@@ -252,6 +254,12 @@ function vanished(job: Job, now: number): Job {
   }
   const outcome = { kind: "completed", conclusion: "unknown" } as const;
   return { ...job, state: "done", outcome, times: { ...job.times, completed: now } };
+}
+
+async function decideLosses(ports: Round, policy: Policy, ledgers: readonly Ledger[]): Promise<void> {
+  for (const id of jobsToDecide(ledgers, ports.clock.now()).slice(0, jobChecksPerRound)) {
+    await attempt(ports, "A lost job could not be looked at.", () => decideLoss(ports, policy, id));
+  }
 }
 
 // -------------------------------------------------------------------------------------- runners

@@ -127,7 +127,7 @@ describe("an idle machine", () => {
 
 describe("a busy machine", () => {
   it("keeps its job through a spot notice until it is taken", async () => {
-    const { world, agent } = await busyMachine();
+    const { world, agent } = await busyMachine(new World({ policy: policy({ rerunsPerJob: 0 }) }));
     const event = { kind: "cloud", compute: "memory", providerId: agent.providerId } as const;
     await world.lifecycle.send({ ...event, what: "interruption-notice", at: world.now() });
     await world.run(5);

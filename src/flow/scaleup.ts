@@ -16,6 +16,7 @@ import {
   type PoolRefusal,
   type Purchase,
 } from "../core/model.ts";
+import { standsFor } from "../core/rerun.ts";
 import {
   everyPool,
   forgetRefusals,
@@ -215,7 +216,7 @@ function intentsOf(
 ): { readonly machines: readonly Machine[]; readonly jobs: readonly Job[] } {
   const machines: Machine[] = [];
   const jobs = new Map<number, Job>(
-    planned.planned.map((job) => [job.id, { ...job, times: { ...job.times, planned: now } }]),
+    planned.planned.map((job) => [job.id, plannedJob(ledger.record, job, now)]),
   );
   for (const command of planned.commands) {
     if (command.kind === "launch") {
@@ -237,6 +238,12 @@ function intentsOf(
     }
   }
   return { machines, jobs: [...jobs.values()] };
+}
+
+function plannedJob(record: FleetRecord | undefined, job: Job, now: number): Job {
+  const rerunOf = standsFor(record, job);
+  const times = { ...job.times, planned: now };
+  return { ...job, times, ...(rerunOf !== undefined && { rerunOf }) };
 }
 
 /** New machines of one launch share its token: a repetition of the whole launch is one action for the provider. */

@@ -20,8 +20,8 @@ import type {
  * - **Consistent**: `load`, `findJob`, `findMachine` and `counters` see every write whose promise had resolved before
  *   they were called, whoever made it. The others may lag behind by a second.
  * - **Atomic**: a commit is seen whole or not at all.
- * - **Active and history**: a job whose state is `done` and a machine whose state is `ended` move to the history
- *   with the commit that says so. `load` no longer returns them; `findJob` and `findMachine` do, until `purge`.
+ * - **Active and history**: a job that is settled (`core/rerun.ts`) and a machine whose state is `ended` move to the
+ *   history with the commit that says so. `load` no longer returns them; `findJob` and `findMachine` do, until `purge`.
  * - **Errors**: a busy or unreachable database is a `MayflyError` of kind `retry`; a damaged or full one is of
  *   kind `operator`. A rejected write may or may not have happened: load again to know.
  */

@@ -185,6 +185,18 @@ export function describeStore(
         expect(await store.history(start, 10)).toEqual({ jobs: [done], machines: [ended] });
       });
 
+      it("keeps a job that is done until it is settled what becomes of it", async () => {
+        const loss = { kind: "undecided", since: start, lookAt: start } as const;
+        await put("fleet-a", putJob({ ...done, loss }));
+        expect(await store.activeFleets()).toEqual(["fleet-a"]);
+        expect((await store.load("fleet-a")).jobs).toEqual([{ ...done, loss }]);
+        expect((await store.history(start, 10)).jobs).toEqual([]);
+        const settled = { ...done, loss: { kind: "left", at: start + 20, detail: "No." } as const };
+        await put("fleet-a", putJob(settled));
+        expect(await store.activeFleets()).toEqual([]);
+        expect((await store.history(start, 10)).jobs).toEqual([settled]);
+      });
+
       it("takes an entry that has ended before it was ever seen active", async () => {
         await put("fleet-a", putJob(done));
         expect((await store.load("fleet-a")).jobs).toEqual([]);

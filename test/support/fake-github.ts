@@ -117,11 +117,12 @@ class Model implements FakeGithub {
   }
 
   queueJob(options: Partial<Omit<GithubJob, "id" | "createdAt">> & { readonly id?: number } = {}): GithubJob {
+    const id = ++this.#lastId;
     const job: GithubJob = {
-      id: ++this.#lastId,
+      id,
       labels: ["self-hosted", "linux", "x64"],
       repository: defaultRepository(),
-      runId: 1,
+      runId: id,
       runAttempt: 1,
       name: "build",
       createdAt: this.#clock.now(),
@@ -397,7 +398,7 @@ function payload(job: GithubJob, action: JobAction): unknown {
       status: job.status,
       conclusion: job.conclusion ?? null,
       labels: job.labels,
-      html_url: `https://github.com/${job.repository.owner}/${job.repository.name}/actions/runs/1/job/${job.id}`,
+      html_url: `https://github.com/${job.repository.owner}/${job.repository.name}/actions/runs/${job.runId}/job/${job.id}`,
       created_at: iso(job.createdAt),
       started_at: iso(job.startedAt ?? job.createdAt),
       completed_at: iso(job.completedAt),

@@ -127,6 +127,21 @@ export const plantedBugs: readonly PlantedBug[] = [
       })),
   },
   {
+    name: "a job that was lost with its machine is forgotten",
+    foundAt: 8,
+    plant: () =>
+      store((real) => ({
+        commit: (fleet, version, changes, limits) => {
+          const forgotten = changes.map((change) => {
+            if (change.put !== "job" || change.job.loss?.kind !== "undecided") return change;
+            const { loss: _, ...job } = change.job;
+            return { ...change, job };
+          });
+          return real.commit(fleet, version, forgotten, limits);
+        },
+      })),
+  },
+  {
     name: "the JIT config is logged",
     foundAt: 1,
     plant: () => ({

@@ -1,4 +1,5 @@
 import type { FleetId, FleetRecord, Job, JobId, Ledger, Machine, MachineId } from "../../core/model.ts";
+import { isSettled } from "../../core/rerun.ts";
 import type { Writes } from "./rules.ts";
 
 /** The active entries of one fleet in memory. */
@@ -52,6 +53,6 @@ export function isEmpty(fleet: ActiveFleet): boolean {
 }
 
 function putJob(fleet: ActiveFleet, job: Job): void {
-  if (job.state === "done") fleet.jobs.delete(job.id);
+  if (isSettled(job)) fleet.jobs.delete(job.id);
   else fleet.jobs.set(job.id, job);
 }

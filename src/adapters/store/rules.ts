@@ -13,6 +13,7 @@ import {
   type MachineId,
   type Repository,
 } from "../../core/model.ts";
+import { isSettled } from "../../core/rerun.ts";
 import type { SeenRepository } from "../../ports/store.ts";
 
 // What the stores have to decide in the same way, whatever they keep their entries in.
@@ -70,7 +71,7 @@ function tooManyChanges(fleet: FleetId, count: number, limit: number): MayflyErr
  * the last thing that is known of it.
  */
 export function jobEndedAt(job: Job): Instant | undefined {
-  if (job.state !== "done") return undefined;
+  if (!isSettled(job)) return undefined;
   return job.times.completed ?? latest(job.times);
 }
 

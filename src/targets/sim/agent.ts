@@ -47,6 +47,9 @@ export type AgentState =
   | "dead";
 
 const pausesSeconds = [1, 2, 4, 8, 15];
+/** As long as the agent's, and as long as a runner may need to stop its job. */
+const noticeGraceSeconds = 70;
+const stopSeconds = 30;
 const reportTries = { listening: 4, "job-started": 4, interrupted: 4, "at-risk": 4, exited: 10 } as const;
 
 /**
@@ -67,6 +70,8 @@ export class Agent {
   /** When the control plane acknowledged its report that it will be taken back. */
   toldOfNoticeAt: number | undefined;
   ranJob = false;
+  /** The job that the cloud cut off, or that had to be stopped before. */
+  lostJobId: number | undefined;
   /** When GitHub removed its runner, while that listened. */
   removedAt: number | undefined;
   /** What went wrong with this machine that is no fault of the control plane. */
@@ -100,6 +105,7 @@ export class Agent {
   /** The machine is gone, with whatever ran on it. */
   powerLost(): void {
     if (this.state === "off") return;
+    if (this.state === "running" && this.#noticed) this.lostJobId = this.jobId;
     this.#become("off");
     this.#disconnect();
   }
@@ -112,6 +118,7 @@ export class Agent {
     this.#report({ step: "interrupted", detail: "The cloud takes it back." });
     if (this.state === "claiming") this.#powerOff();
     else if (this.state === "starting" || this.state === "listening") this.#stopListener();
+    else if (this.state === "running") this.#later(noticeGraceSeconds, () => this.#stopJob());
   }
 
   /** GitHub gave this runner a job. */
@@ -251,7 +258,16 @@ export class Agent {
     });
   }
 
-  #finishJob(conclusion: Conclusion): void {
+  /** The runner makes a job fail that it has to stop. */
+  #stopJob(): void {
+    this.#later(stopSeconds, () => {
+      if (this.state !== "running") return;
+      this.lostJobId = this.jobId;
+      this.#finishJob("failure", 143);
+    });
+  }
+
+  #finishJob(conclusion: Conclusion, exitCode = 0): void {
     if (this.state !== "running" || this.jobId === undefined) return;
     const { model } = this.#options;
     this.#become("exited");
@@ -262,7 +278,7 @@ export class Agent {
       if (!(error instanceof GithubRefusal)) throw error;
     }
     this.#options.settleModel();
-    this.#exit(0);
+    this.#exit(exitCode);
   }
 
   #stopListener(): void {

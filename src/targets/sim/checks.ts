@@ -7,6 +7,7 @@ import {
   type MachineId,
   type Policy,
 } from "../../core/model.ts";
+import { wasLost } from "../../core/rerun.ts";
 import { admit, routeJob } from "../../core/route.ts";
 import type { GithubModel } from "../../emulator/model.ts";
 import type { Agent } from "./agent.ts";
@@ -25,7 +26,7 @@ export interface Check {
   readonly looks: { readonly [Moment in keyof Facts]?: (world: WorldView, fact: Facts[Moment]) => Found };
 }
 
-export type CheckName = "S1" | "S2" | "S3" | "S4" | "S5" | "S6" | "S7" | "L1" | "L2" | "T1" | "T2";
+export type CheckName = "S1" | "S2" | "S3" | "S4" | "S5" | "S6" | "S7" | "L1" | "L2" | "L3" | "T1" | "T2";
 
 /** A sentence that says what is wrong. */
 type Found = string | undefined;
@@ -170,6 +171,12 @@ export const checks: readonly Check[] = [
     says: "without jobs and without warm target there are no machines",
     bound: "the bound of S2 after the last job",
     looks: { ended: nothingIsLeft },
+  },
+  {
+    name: "L3",
+    says: "a job that was lost with its machine is run again when its run has ended, or it is said why not",
+    bound: "at the end of the seed, for machines of which something told that they were taken",
+    looks: { ended: lostJobsAreDecided },
   },
   {
     name: "T1",
@@ -450,6 +457,22 @@ function nothingIsLeft(world: WorldView): Found {
   }
   for (const machine of world.machines.values()) {
     if (machine.state !== "ended") return `machine ${machine.id} is ${machine.state}, not ended`;
+  }
+  return undefined;
+}
+
+function lostJobsAreDecided(world: WorldView): Found {
+  for (const { machineId, lostJobId } of world.agents.values()) {
+    const job = lostJobId === undefined ? undefined : world.jobs.get(lostJobId);
+    const machine = world.machines.get(machineId);
+    if (job === undefined || machine === undefined || !wasLost(job, machine)) continue;
+    if (job.loss === undefined || job.loss.kind === "undecided") {
+      return `job ${job.id} was lost with machine ${machineId}, and nothing was decided about it`;
+    }
+    const attempt = world.model.state.runs.get(job.runId)?.attempt ?? 0;
+    if (job.loss.kind === "replaced" && attempt < job.loss.attempt) {
+      return `job ${job.id} is said to be run again as attempt ${job.loss.attempt}, and GitHub has ${attempt}`;
+    }
   }
   return undefined;
 }

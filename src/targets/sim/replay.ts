@@ -212,6 +212,8 @@ function scenarioOf(options: ReplayOptions, hours: number): Scenario {
     hours,
     policy: {
       ...policy,
+      // The jobs of the trace are all there are.
+      rerunsPerJob: 0,
       presets: policy.presets.map((preset) => ({ ...preset, compute: "cloud" })),
       // The report is made from the history.
       timing: { ...policy.timing, historySeconds: Number.MAX_SAFE_INTEGER },

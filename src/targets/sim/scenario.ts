@@ -187,6 +187,7 @@ function drawPolicy(random: Random, arrivals: Arrivals): Policy {
       perRepository: chance(random, 0.2) ? wholeBetween(random, 3, 20) : 400,
       ...(chance(random, 0.1) && { dailyBudgetUsd: between(random, 0.5, 5) * (arrivals.jobs / 100) }),
     },
+    rerunsPerJob: 2,
     admission: { repositories: [], publicRepositories: "refuse" },
     timing: {
       jobDeadlineSeconds: oneOf(random, [6, 23, 23]) * 3_600,

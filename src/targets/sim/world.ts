@@ -3,6 +3,7 @@ import { createFixedPrices } from "../../adapters/prices/fixed.ts";
 import { createSeededRandom } from "../../adapters/random/seeded.ts";
 import { createMemoryStore } from "../../adapters/store/memory.ts";
 import type { Change, Job, LifecycleEvent, Machine, MachineId, Poke, Policy } from "../../core/model.ts";
+import { isSettled } from "../../core/rerun.ts";
 import { Secret } from "../../core/secret.ts";
 import { GithubModel } from "../../emulator/model.ts";
 import { noFaults } from "../../emulator/model-faults.ts";
@@ -496,15 +497,15 @@ export class World implements WorldView {
     if (change.put === "fleet") return;
     const before = change.put === "job" ? this.jobs.get(change.job.id) : this.machines.get(change.machine.id);
     this.#look("committed", { change, before });
-    const wasActive = before !== undefined && before.state !== "done" && before.state !== "ended";
+    const wasActive = before !== undefined && isActive(before);
     if (change.put === "job") {
       this.jobs.set(change.job.id, change.job);
       const told = `${change.job.id} ${change.job.state}`;
       if (change.job.state !== before?.state && !this.toldAt.has(told)) this.toldAt.set(told, this.now);
-      this.activeEntries += Number(change.job.state !== "done") - Number(wasActive);
+      this.activeEntries += Number(isActive(change.job)) - Number(wasActive);
     } else {
       this.machines.set(change.machine.id, change.machine);
-      this.activeEntries += Number(change.machine.state !== "ended") - Number(wasActive);
+      this.activeEntries += Number(isActive(change.machine)) - Number(wasActive);
       if (change.machine.state !== before?.state)
         this.#checkText("the ledger", JSON.stringify(change.machine));
       this.#trace.add(
@@ -515,4 +516,8 @@ export class World implements WorldView {
     }
     this.#trace.add(this.now, `ledger job ${change.job.id} ${change.job.state}`);
   }
+}
+
+function isActive(entry: Job | Machine): boolean {
+  return "purchase" in entry ? entry.state !== "ended" : !isSettled(entry);
 }
