@@ -51,8 +51,10 @@ export interface FleetSpec {
   readonly operatingSystem: OperatingSystem;
   readonly architecture: Architecture;
   readonly market: Market;
-  /** Empty: the adapter chooses from `cpu` and `memoryGib`. */
+  /** The preferred first. Empty where the compute has no types. */
   readonly instanceTypes: readonly string[];
+  /** The types were chosen by size: none of them is preferred. */
+  readonly typesAlike?: true;
   readonly cpu?: number;
   readonly memoryGib?: number;
   readonly diskGib?: number;

@@ -127,6 +127,15 @@ describe("what the provider lists is compared", () => {
     expect(decide(machine(), nothing, 9_999)).toEqual([]);
   });
 
+  it("a machine of which the provider says how it ended is gone at once, and was taken back if it says so", () => {
+    const ending = (takenBack: boolean) =>
+      listingOf([{ machineId: "mayfly-1", providerId: "p", ended: { detail: "Gone.", takenBack } }]);
+    expect(decide(known, ending(false), 0)).toEqual([{ kind: "gone", detail: "Gone." }]);
+    expect(decide(known, ending(true), 0).map(({ kind }) => kind)).toEqual(["interrupted", "gone"]);
+    expect(decide(machine(), ending(false), 0)).toEqual([]);
+    expect(adoptable([machine()], ending(false))).toEqual([]);
+  });
+
   it("instances that bear only their launch are given to its machines that have none, and to no others", () => {
     const launch = [1, 2, 3, 4].map((number) => machine({ id: `m-${number}`, launchToken: "m-1" }));
     const [first, second, third, fourth] = launch as [Machine, Machine, Machine, Machine];

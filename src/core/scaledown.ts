@@ -17,6 +17,8 @@ export interface Listed {
   /** Absent where only its launch is marked. */
   readonly machineId?: MachineId;
   readonly launchToken?: string;
+  /** It is gone, and this is what the provider says of its end. */
+  readonly ended?: { readonly detail: string; readonly takenBack: boolean };
 }
 
 /** What one provider lists, by each of the names under which it is looked for. */
@@ -25,13 +27,20 @@ export interface Listing {
   readonly byMachineId: ReadonlyMap<MachineId, Listed>;
   /** Those that bear no machine id. */
   readonly byLaunch: ReadonlyMap<string, readonly Listed[]>;
+  /** Those that are gone, by provider id. They are in none of the others. */
+  readonly ended: ReadonlyMap<string, NonNullable<Listed["ended"]>>;
 }
 
 export function listingOf(entries: readonly Listed[]): Listing {
   const byProviderId = new Map<string, Listed>();
   const byMachineId = new Map<MachineId, Listed>();
   const byLaunch = new Map<string, Listed[]>();
+  const ended = new Map<string, NonNullable<Listed["ended"]>>();
   for (const entry of entries) {
+    if (entry.ended !== undefined) {
+      ended.set(entry.providerId, entry.ended);
+      continue;
+    }
     byProviderId.set(entry.providerId, entry);
     if (entry.machineId !== undefined) byMachineId.set(entry.machineId, entry);
     else if (entry.launchToken !== undefined) {
@@ -40,7 +49,7 @@ export function listingOf(entries: readonly Listed[]): Listing {
       else launch.push(entry);
     }
   }
-  return { byProviderId, byMachineId, byLaunch };
+  return { byProviderId, byMachineId, byLaunch, ended };
 }
 
 /** The agent ends a job at its limit; the control plane does so this much later, should the agent be unable to. */
@@ -130,6 +139,12 @@ export function compare(
       if (machine.providerId === undefined) {
         decisions.push({ machine, event: { kind: "launched", providerId: found.providerId } });
       } else if (machine.missingSince !== undefined) decisions.push({ machine, event: { kind: "seen" } });
+      continue;
+    }
+    const end = listing.ended.get(machine.providerId ?? "");
+    if (end !== undefined) {
+      if (end.takenBack) decisions.push({ machine, event: { kind: "interrupted", detail: end.detail } });
+      decisions.push({ machine, event: { kind: "gone", detail: end.detail } });
       continue;
     }
     // A launch that was not answered is dealt with by its own limit: it may still come to exist.

@@ -48,6 +48,7 @@ export async function sweep(ports: Ports, policy: Policy): Promise<void> {
   }
   for (const [compute, machines] of listed) {
     for (const machine of machines) {
+      if (machine.ended !== undefined) continue;
       if (known.has(machine.machineId ?? "") || known.has(`${compute}/${machine.providerId}`)) continue;
       await dealWithUnknown(ports, policy, compute, machine);
     }

@@ -28,8 +28,8 @@ export interface Compute {
   launch(request: LaunchRequest): Promise<readonly LaunchOutcome[]>;
 
   /**
-   * Every machine of ours that exists, whatever the ledger says, in any state but gone. Complete up to
-   * `Timing.listingDelaySeconds`: a younger machine may be missing.
+   * Every machine of ours that exists, whatever the ledger says. Complete up to `Timing.listingDelaySeconds`: a younger
+   * machine may be missing. One that is gone may be listed for a while, with what became of it in `ended`.
    */
   list(): Promise<readonly ListedMachine[]>;
 
@@ -108,6 +108,8 @@ export interface ListedMachine {
   readonly preset: string;
   readonly launchedAt: Instant;
   readonly purchase: Purchase;
+  /** It is gone, and this is what the provider says of its end. */
+  readonly ended?: { readonly detail: string; readonly takenBack: boolean };
 }
 
 export interface TerminateOutcome {

@@ -14,7 +14,7 @@ import {
   describeCompute,
   hostArchitecture,
   providerIdOf,
-  request,
+  launchRequest,
   until,
   untilAbsent,
 } from "../conformance/compute.ts";
@@ -54,7 +54,7 @@ function describeContainer(): void {
 
   it("claims, runs a job, ends and is gone with everything that it had", async () => {
     const docker = await start();
-    const providerId = providerIdOf((await docker.launch(request(["machine-1"])))[0]);
+    const providerId = providerIdOf((await docker.launch(launchRequest(["machine-1"])))[0]);
     await until(() => controlPlane.steps().includes("listening"));
     expect(controlPlane.requests[0]?.authorization).toBe(`Bearer ${conformanceCredential}`);
     await writeInContainer(providerId, "home/runner/finish", "");
@@ -67,7 +67,7 @@ function describeContainer(): void {
   it("is closed in: limits, no capabilities to speak of, no way to more rights, nothing of the host", async () => {
     const docker = await start({ environment: { COLOUR: "green" } });
     const spec = fleetSpec({ cpu: 1.5, memoryGib: 0.25, image, architecture: hostArchitecture });
-    const providerId = providerIdOf((await docker.launch(request(["machine-1"], { spec })))[0]);
+    const providerId = providerIdOf((await docker.launch(launchRequest(["machine-1"], { spec })))[0]);
     await until(() => controlPlane.steps().includes("listening"));
     const inspected = await inspectRaw(providerId);
     expect(inspected.HostConfig).toMatchObject({ Memory: 2 ** 28, NanoCpus: 1.5e9, Privileged: false });
@@ -88,7 +88,7 @@ function describeContainer(): void {
 
   it("keeps the credential from the job: no process and no file has it once the listener runs", async () => {
     const docker = await start();
-    const providerId = providerIdOf((await docker.launch(request(["machine-1"])))[0]);
+    const providerId = providerIdOf((await docker.launch(launchRequest(["machine-1"])))[0]);
     await until(() => controlPlane.steps().includes("listening"));
     const raw = await inspectRaw(providerId);
     const environments = execFileSync(
@@ -109,7 +109,7 @@ function describeContainer(): void {
   it("whose image is nowhere to be had is refused, once for all who wait for it", async () => {
     const docker = await start();
     const spec = fleetSpec({ image: "localhost:1/nowhere/nothing:1", architecture: hostArchitecture });
-    const outcomes = await docker.launch(request(["machine-1", "machine-2"], { spec }));
+    const outcomes = await docker.launch(launchRequest(["machine-1", "machine-2"], { spec }));
     for (const outcome of outcomes) {
       expect(outcome).toMatchObject({ kind: "refused", failure: "transient", code: "REGISTRY_UNREACHABLE" });
     }
@@ -121,7 +121,7 @@ function describeContainer(): void {
     ["an unknown network", { network: "no-such-network" }, "NETWORK_UNKNOWN"],
   ])("with %s is refused as a matter of configuration, and leaves nothing", async (_, overrides, code) => {
     const docker = await start(overrides);
-    const [outcome] = await docker.launch(request(["machine-1"]));
+    const [outcome] = await docker.launch(launchRequest(["machine-1"]));
     expect(outcome).toMatchObject({ kind: "refused", failure: "configuration", code });
     expect(await docker.list()).toEqual([]);
   });
@@ -130,14 +130,14 @@ function describeContainer(): void {
     const docker = await start();
     const other = hostArchitecture === "arm64" ? "x86_64" : "arm64";
     const [outcome] = await docker.launch(
-      request(["machine-1"], { spec: fleetSpec({ architecture: other }) }),
+      launchRequest(["machine-1"], { spec: fleetSpec({ architecture: other }) }),
     );
     expect(outcome).toMatchObject({ kind: "refused", failure: "configuration", code: "WRONG_ARCHITECTURE" });
   });
 
   it("of another instance is neither listed nor terminated", async () => {
     const docker = await start();
-    const providerId = providerIdOf((await docker.launch(request(["machine-1"])))[0]);
+    const providerId = providerIdOf((await docker.launch(launchRequest(["machine-1"])))[0]);
     const other = open(controlPlane, () => {}, { instance: "other" });
     expect(await other.list()).toEqual([]);
     expect(await other.terminate([providerId])).toEqual([{ providerId, kind: "absent" }]);

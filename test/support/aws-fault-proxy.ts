@@ -9,6 +9,7 @@ import type { AddressInfo } from "node:net";
  *   they were before): here, requests to DynamoDB happen one after the other.
  * - `ClientRequestToken` of `TransactWriteItems` is ignored: here, a repetition gets the first answer, and the same
  *   token with another content is refused.
+ * - So is `ClientToken` of `CreateFleet`, and so it is here. (That moto uses the first override only stays so.)
  *
  * What it never does and the proxy can be told to do (`inject`): throttle, fail, collide with another transaction,
  * lose requests, lose answers after the effect, answer with errors inside of a 200.
@@ -33,8 +34,12 @@ export type AwsFault =
   | { readonly kind: "lose-answer" }
   /** This answer, and nothing is done. */
   | { readonly kind: "answer"; readonly reply: Reply }
-  /** It is done, and the answer is changed on its way. */
-  | { readonly kind: "rewrite"; readonly change: (body: string) => string };
+  /** It is done, and the answer is changed on its way; the request too, where that is given. */
+  | {
+      readonly kind: "rewrite";
+      readonly change: (body: string) => string;
+      readonly request?: (body: string) => string;
+    };
 
 export interface AwsFaultProxy {
   readonly url: string;
@@ -53,6 +58,12 @@ export function jsonRefusal(status: number, code: string, fields: object = {}): 
   return { kind: "answer", reply: { status, contentType: "application/x-amz-json-1.0", body } };
 }
 
+/** A refusal as EC2 words it. */
+export function ec2Refusal(status: number, code: string, message: string): AwsFault {
+  const body = `<Response><Errors><Error><Code>${code}</Code><Message>${message}</Message></Error></Errors></Response>`;
+  return { kind: "answer", reply: { status, contentType: "text/xml", body } };
+}
+
 /** A transaction that another one was in the way of: `place` is that of the write which met it. */
 export function transactionConflict(writes: number, place = 0): AwsFault {
   const reasons = Array.from({ length: writes }, (_, index) => ({
@@ -65,15 +76,20 @@ export async function startAwsFaultProxy(target: string): Promise<AwsFaultProxy>
   const calls: AwsCall[] = [];
   const faults = new Map<string, AwsFault[]>();
   const agent = new Agent({ keepAlive: true });
-  const transactions = new Map<string, { readonly body: string; readonly reply: Reply }>();
+  const done = new Map<string, { readonly body: string; readonly reply: Promise<Reply> }>();
   let dynamoTurn: Promise<unknown> = Promise.resolve();
 
-  async function forward(call: AwsCall, incoming: IncomingMessage, body: string): Promise<Reply> {
-    const token = call.action === "TransactWriteItems" ? JSON.parse(body).ClientRequestToken : undefined;
-    const before = token === undefined ? undefined : transactions.get(token);
-    if (before !== undefined) return before.body === body ? before.reply : mismatch;
-    const reply = await ask(target, agent, incoming, body);
-    if (token !== undefined && reply.status === 200) transactions.set(token, { body, reply });
+  /** One action for one token, also when it is asked twice at the same time. */
+  async function once(call: AwsCall, body: string, act: () => Promise<Reply>): Promise<Reply> {
+    const token = tokenOf(call, body);
+    if (token === undefined) return act();
+    const before = done.get(token);
+    if (before !== undefined) return before.body === body ? before.reply : mismatchOf(call);
+    const reply = act();
+    done.set(token, { body, reply });
+    // What was refused, or never arrived, may be asked for again with the same token.
+    const isDone = await reply.then(({ status }) => status === 200).catch(() => false);
+    if (!isDone) done.delete(token);
     return reply;
   }
 
@@ -84,12 +100,18 @@ export async function startAwsFaultProxy(target: string): Promise<AwsFaultProxy>
     const fault = faults.get(call.action)?.shift();
     if (fault?.kind === "lose-request") return void outgoing.destroy();
     if (fault?.kind === "answer") return give(outgoing, fault.reply);
-    const work = (): Promise<Reply> => forward(call, incoming, body);
-    const done = call.service === "dynamodb" ? dynamoTurn.then(work) : work();
-    if (call.service === "dynamodb") dynamoTurn = done.catch(() => undefined);
-    const reply = await done.catch(() => undefined);
+    const sent = fault?.kind === "rewrite" ? (fault.request?.(body) ?? body) : body;
+    const change = fault?.kind === "rewrite" ? fault.change : (text: string) => text;
+    const work = (): Promise<Reply> =>
+      once(call, body, async () => {
+        const reply = await ask(target, agent, incoming, sent);
+        return { ...reply, body: change(reply.body) };
+      });
+    const answer = call.service === "dynamodb" ? dynamoTurn.then(work) : work();
+    if (call.service === "dynamodb") dynamoTurn = answer.catch(() => undefined);
+    const reply = await answer.catch(() => undefined);
     if (reply === undefined || fault?.kind === "lose-answer") return void outgoing.destroy();
-    give(outgoing, fault === undefined ? reply : { ...reply, body: fault.change(reply.body) });
+    give(outgoing, reply);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
@@ -105,11 +127,21 @@ export async function startAwsFaultProxy(target: string): Promise<AwsFaultProxy>
   };
 }
 
-const mismatch: Reply = {
-  status: 400,
-  contentType: "application/x-amz-json-1.0",
-  body: JSON.stringify({ __type: "com.amazonaws.stand-in#IdempotentParameterMismatchException" }),
-};
+function tokenOf({ action }: AwsCall, body: string): string | undefined {
+  if (action === "TransactWriteItems") return JSON.parse(body).ClientRequestToken;
+  if (action === "CreateFleet") return new URLSearchParams(body).get("ClientToken") ?? undefined;
+  return undefined;
+}
+
+function mismatchOf({ service }: AwsCall): Reply {
+  const code = "IdempotentParameterMismatch";
+  const fault =
+    service === "ec2"
+      ? ec2Refusal(400, code, "Arguments on this idempotent request are inconsistent with earlier ones.")
+      : jsonRefusal(400, `${code}Exception`);
+  if (fault.kind !== "answer") throw new Error("A refusal is an answer.");
+  return fault.reply;
+}
 
 /** `x-amz-target: DynamoDB_20120810.GetItem`, or `Action=RunInstances` in the body. */
 function callOf(incoming: IncomingMessage, body: string): AwsCall {
@@ -123,7 +155,12 @@ function callOf(incoming: IncomingMessage, body: string): AwsCall {
 function ask(target: string, agent: Agent, incoming: IncomingMessage, body: string): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const { method, headers, url = "/" } = incoming;
-    const outgoing = request(new URL(url, target), { agent, headers, ...(method && { method }) });
+    const length = { "content-length": String(Buffer.byteLength(body)) };
+    const outgoing = request(new URL(url, target), {
+      agent,
+      headers: { ...headers, ...length },
+      ...(method && { method }),
+    });
     outgoing.on("error", reject);
     outgoing.on("response", async (answer) => {
       const contentType = answer.headers["content-type"] ?? "";

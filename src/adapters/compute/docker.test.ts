@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage } from "node:http";
 import type { AddressInfo } from "node:net";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
-import { hostArchitecture, request } from "../../../test/conformance/compute.ts";
+import { hostArchitecture, launchRequest } from "../../../test/conformance/compute.ts";
 import type { LaunchFailureKind } from "../../core/model.ts";
 import { createSystemClock } from "../clock/system.ts";
 import { createMemoryLog } from "../log/memory.ts";
@@ -21,7 +21,7 @@ describe("an engine that does not answer", () => {
     const compute = open({ engine: "unix:///nowhere/docker.sock" });
     const failure = { kind: "operator", code: "COMPUTE_DOCKER_UNREACHABLE" };
     await expect(compute.list()).rejects.toMatchObject(failure);
-    await expect(compute.launch(request(["machine-1"]))).rejects.toMatchObject(failure);
+    await expect(compute.launch(launchRequest(["machine-1"]))).rejects.toMatchObject(failure);
     await expect(compute.terminate(["a".repeat(64)])).rejects.toMatchObject(failure);
   });
 
@@ -55,7 +55,7 @@ describe("an image that is missing", () => {
       return url.pathname.endsWith("/start") ? [204, {}] : "wait";
     });
     const compute = open({ engine, image: "registry.example/runner" });
-    const outcomes = await compute.launch(request(["machine-1", "machine-2"]));
+    const outcomes = await compute.launch(launchRequest(["machine-1", "machine-2"]));
     expect(outcomes.map((one) => one.kind)).toEqual(["launched", "launched"]);
     expect(pulls).toEqual(["registry.example/runner:latest"]);
     await compute.close();

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { providerIdOf, request, until, untilAbsent } from "../../../test/conformance/compute.ts";
+import { launchRequest, providerIdOf, until, untilAbsent } from "../../../test/conformance/compute.ts";
 import {
   runAnswer,
   type StubControlPlane,
@@ -49,7 +49,7 @@ describe("one machine, from launch to gone", () => {
       'env > "$HOME/../../seen"; pwd >> "$HOME/../../seen"; touch written-by-the-runner; exit 0',
     );
     const compute = open();
-    const providerId = providerIdOf((await compute.launch(request(["machine-1"])))[0]);
+    const providerId = providerIdOf((await compute.launch(launchRequest(["machine-1"])))[0]);
     await until(() => gone.includes(providerId));
     expect(controlPlane.steps()).toContain("exited");
     expect(controlPlane.requests[0]?.authorization).toMatch(/^Bearer credential-/);
@@ -66,7 +66,7 @@ describe("one machine, from launch to gone", () => {
 
   it("keeps its log from other users", async () => {
     await listener("sleep 600");
-    await open().launch(request(["machine-1"]));
+    await open().launch(launchRequest(["machine-1"]));
     expect(statSync(join(machines(), "machine-1/agent.log")).mode & 0o777).toBe(0o600);
   });
 });
@@ -77,7 +77,7 @@ describe("what a job leaves running", () => {
 
   it("is killed when the machine ends by itself", async () => {
     await listener(`${daemon}; touch "$HOME/../../daemon-runs"; exit 0`);
-    await open().launch(request(["machine-1"]));
+    await open().launch(launchRequest(["machine-1"]));
     await until(() => gone.includes("machine-1"));
     expect(existsSync(join(machines(), "daemon-runs"))).toBe(true);
     expect(processesOf("machine-1")).toEqual([]);
@@ -86,7 +86,7 @@ describe("what a job leaves running", () => {
   it("is killed when the machine is terminated, though it ignores SIGTERM", async () => {
     await listener(`setsid sh -c 'trap "" TERM; touch "$HOME/deaf"; while :; do sleep 1; done' & sleep 600`);
     const compute = open({ stopGraceSeconds: 1 });
-    await compute.launch(request(["machine-1"]));
+    await compute.launch(launchRequest(["machine-1"]));
     await until(() => existsSync(join(machines(), "machine-1/home/deaf")));
     await compute.terminate(["machine-1"]);
     await untilAbsent(compute, "machine-1");
@@ -96,7 +96,7 @@ describe("what a job leaves running", () => {
   it("is listed and can be terminated even when its folder is gone", async () => {
     await listener("sleep 600");
     const first = open();
-    await first.launch(request(["machine-1"]));
+    await first.launch(launchRequest(["machine-1"]));
     await until(() => processesOf("machine-1").some((one) => one.includes("sleep\x00600")));
     await first.close();
     rmSync(join(machines(), "machine-1"), { recursive: true, force: true, maxRetries: 5 });
@@ -133,7 +133,7 @@ describe("after the server was killed", () => {
     const { process: agent, ...withoutProcess } = JSON.parse(await readFile(file, "utf8"));
     await writeFile(file, JSON.stringify(withoutProcess));
     const compute = open();
-    expect((await compute.launch(request(["machine-1"])))[0]?.kind).toBe("launched");
+    expect((await compute.launch(launchRequest(["machine-1"])))[0]?.kind).toBe("launched");
     expect(JSON.parse(await readFile(file, "utf8")).process).toEqual(agent);
   });
 
@@ -173,7 +173,7 @@ describe("a launch that cannot work", () => {
   ])("%s is refused as a matter of configuration", async (_, options, sentence) => {
     await listener("exit 0");
     const compute = open(options);
-    const [outcome] = await compute.launch(request(["machine-1"]));
+    const [outcome] = await compute.launch(launchRequest(["machine-1"]));
     expect(outcome).toMatchObject({ kind: "refused", failure: "configuration" });
     expect((outcome as { message: string }).message).toContain(sentence);
     expect(await compute.list()).toEqual([]);
@@ -181,7 +181,7 @@ describe("a launch that cannot work", () => {
 
   it("a machine id that leads out of the folder is refused", async () => {
     await listener("exit 0");
-    const [outcome] = await open().launch(request(["../machine-1"]));
+    const [outcome] = await open().launch(launchRequest(["../machine-1"]));
     expect(outcome).toMatchObject({ kind: "refused", failure: "configuration", code: "MACHINE_ID" });
   });
 
@@ -192,7 +192,7 @@ describe("a launch that cannot work", () => {
     execFileSync("mount", ["-t", "tmpfs", "-o", "size=200k", "tmpfs", machines()]);
     try {
       const compute = open();
-      const [outcome] = await compute.launch(request(["machine-1"]));
+      const [outcome] = await compute.launch(launchRequest(["machine-1"]));
       expect(outcome).toMatchObject({ kind: "refused", failure: "configuration", code: "ENOSPC" });
       expect(readdirSync(machines())).toEqual([]);
     } finally {
@@ -213,7 +213,7 @@ it.runIf(isRoot)(
     await listener(
       'id -u > "$HOME/who"; (echo x > ../machine.json) 2>/dev/null || echo kept >> "$HOME/who"; sleep 600',
     );
-    await open({ user: { uid: 65_534, gid: 65_534 } }).launch(request(["machine-1"]));
+    await open({ user: { uid: 65_534, gid: 65_534 } }).launch(launchRequest(["machine-1"]));
     const who = join(machines(), "machine-1/home/who");
     await until(() => existsSync(who) && readFileSync(who, "utf8") === "65534\nkept\n");
   },
@@ -223,7 +223,7 @@ it("refuses to launch for a user who could not reach the machine's folder", asyn
   await listener("exit 0");
   await chmod(root, 0o700);
   const user = { uid: 65_534, gid: 65_534 };
-  const [outcome] = await open({ user }).launch(request(["machine-1"]));
+  const [outcome] = await open({ user }).launch(launchRequest(["machine-1"]));
   expect(outcome).toMatchObject({ kind: "refused", failure: "configuration", code: "FOLDER_CLOSED" });
   expect(outcome).toMatchObject({ message: expect.stringContaining(`chmod o+x ${root}`) });
 });
@@ -264,7 +264,7 @@ async function launchInServerThatIsKilled(machineIds: readonly string[]): Promis
     const { createLocalCompute } = await import(${source("local.ts")});
     const { createSystemClock } = await import(${source("../clock/system.ts")});
     const { createMemoryLog } = await import(${source("../log/memory.ts")});
-    const { request } = JSON.parse(process.argv[1]);
+    const { launchRequest } = JSON.parse(process.argv[1]);
     const { options } = JSON.parse(process.argv[1]);
     const { Secret } = await import(${source("../../core/secret.ts")});
     const compute = createLocalCompute({ ...options, clock: createSystemClock(), log: createMemoryLog() });
@@ -279,7 +279,7 @@ async function launchInServerThatIsKilled(machineIds: readonly string[]): Promis
     runnerDirectories: { "linux-x64": join(root, "runner") },
     environment: { MAYFLY_SECOND_MILLISECONDS: "50" },
   };
-  const parameter = JSON.stringify({ options, request: request(machineIds) });
+  const parameter = JSON.stringify({ options, request: launchRequest(machineIds) });
   const server = spawn(process.execPath, ["--input-type=module", "-e", program, parameter], {
     stdio: "inherit",
   });

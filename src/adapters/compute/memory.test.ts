@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { providerIdOf, request } from "../../../test/conformance/compute.ts";
+import { launchRequest, providerIdOf } from "../../../test/conformance/compute.ts";
 import { createManualClock } from "../clock/manual.ts";
 import { createMemoryCompute, type MemoryComputeOptions } from "./memory.ts";
 
@@ -7,7 +7,7 @@ describe("pools", () => {
   it("are tried in their order, without those that are to be avoided", async () => {
     const { compute } = memory({ pools: ["one", "two", "three"] });
     compute.refuseNext("two", [{ failure: "capacity", code: "NO_ROOM" }]);
-    const [outcome] = await compute.launch(request(["machine-1"], { avoidPools: ["one"] }));
+    const [outcome] = await compute.launch(launchRequest(["machine-1"], { avoidPools: ["one"] }));
     expect(outcome).toMatchObject({ kind: "launched", pool: "three" });
   });
 
@@ -15,14 +15,14 @@ describe("pools", () => {
     const { compute } = memory({ pools: ["one", "two"] });
     compute.refuseNext("one", [{ failure: "capacity", code: "NO_ROOM" }]);
     compute.refuseNext("two", [{ failure: "quota", code: "VCPU_LIMIT" }]);
-    const [first] = await compute.launch(request(["machine-1"]));
+    const [first] = await compute.launch(launchRequest(["machine-1"]));
     expect(first).toMatchObject({
       kind: "refused",
       failure: "quota",
       code: "VCPU_LIMIT",
       pools: ["one", "two"],
     });
-    const [second] = await compute.launch(request(["machine-1"]));
+    const [second] = await compute.launch(launchRequest(["machine-1"]));
     expect(second).toMatchObject({ kind: "launched", pool: "one" });
   });
 });
@@ -31,22 +31,22 @@ describe("levers", () => {
   it("a lost answer leaves a machine that the repetition finds", async () => {
     const { compute } = memory();
     compute.loseAnswers(1);
-    await expect(compute.launch(request(["machine-1"]))).rejects.toMatchObject({ kind: "retry" });
+    await expect(compute.launch(launchRequest(["machine-1"]))).rejects.toMatchObject({ kind: "retry" });
     expect(await compute.list()).toHaveLength(1);
-    expect((await compute.launch(request(["machine-1"])))[0]?.kind).toBe("launched");
+    expect((await compute.launch(launchRequest(["machine-1"])))[0]?.kind).toBe("launched");
     expect(compute.launchCount).toBe(1);
   });
 
   it("a call that fails does nothing", async () => {
     const { compute } = memory();
     compute.failCalls(1);
-    await expect(compute.launch(request(["machine-1"]))).rejects.toMatchObject({ kind: "retry" });
+    await expect(compute.launch(launchRequest(["machine-1"]))).rejects.toMatchObject({ kind: "retry" });
     expect(await compute.list()).toEqual([]);
   });
 
   it("a machine can be missing from listings, by the delay of the place or for a while", async () => {
     const { compute, clock } = memory({ listingDelaySeconds: 5 });
-    const providerId = providerIdOf((await compute.launch(request(["machine-1"])))[0]);
+    const providerId = providerIdOf((await compute.launch(launchRequest(["machine-1"])))[0]);
     expect(await compute.list()).toEqual([]);
     await clock.advance(5_000);
     expect(await compute.list()).toHaveLength(1);
@@ -57,7 +57,7 @@ describe("levers", () => {
 
   it("a machine that ends by itself is gone, and that is told once", async () => {
     const { compute, gone } = memory();
-    const providerId = providerIdOf((await compute.launch(request(["machine-1"])))[0]);
+    const providerId = providerIdOf((await compute.launch(launchRequest(["machine-1"])))[0]);
     compute.finish(providerId);
     compute.finish(providerId);
     expect(gone).toEqual([providerId]);
@@ -67,7 +67,7 @@ describe("levers", () => {
 
 it("a termination takes the time that it is given", async () => {
   const { compute, clock, gone } = memory({ terminationSeconds: 30 });
-  const providerId = providerIdOf((await compute.launch(request(["machine-1"])))[0]);
+  const providerId = providerIdOf((await compute.launch(launchRequest(["machine-1"])))[0]);
   await compute.terminate([providerId]);
   await clock.advance(29_000);
   expect((await compute.terminate([providerId]))[0]?.kind).toBe("terminating");
