@@ -13,8 +13,8 @@ import {
   conformanceCredential,
   describeCompute,
   hostArchitecture,
-  providerIdOf,
   launchRequest,
+  providerIdOf,
   until,
   untilAbsent,
 } from "../conformance/compute.ts";

@@ -59,7 +59,7 @@ export function jsonRefusal(status: number, code: string, fields: object = {}): 
 }
 
 /** A refusal as EC2 words it. */
-export function ec2Refusal(status: number, code: string, message: string): AwsFault {
+function ec2Refusal(status: number, code: string, message: string): AwsFault {
   const body = `<Response><Errors><Error><Code>${code}</Code><Message>${message}</Message></Error></Errors></Response>`;
   return { kind: "answer", reply: { status, contentType: "text/xml", body } };
 }

@@ -5,7 +5,7 @@ import type { XmlElement, XmlValue } from "../aws/query.ts";
  */
 
 /** The element at this path. */
-export function elementAt(element: XmlElement, ...path: readonly string[]): XmlElement | undefined {
+function elementAt(element: XmlElement, ...path: readonly string[]): XmlElement | undefined {
   let value: XmlValue | undefined = element;
   for (const name of path) {
     if (typeof value !== "object" || Array.isArray(value)) return undefined;

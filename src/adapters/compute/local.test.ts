@@ -264,8 +264,7 @@ async function launchInServerThatIsKilled(machineIds: readonly string[]): Promis
     const { createLocalCompute } = await import(${source("local.ts")});
     const { createSystemClock } = await import(${source("../clock/system.ts")});
     const { createMemoryLog } = await import(${source("../log/memory.ts")});
-    const { launchRequest } = JSON.parse(process.argv[1]);
-    const { options } = JSON.parse(process.argv[1]);
+    const { request, options } = JSON.parse(process.argv[1]);
     const { Secret } = await import(${source("../../core/secret.ts")});
     const compute = createLocalCompute({ ...options, clock: createSystemClock(), log: createMemoryLog() });
     const machines = request.machines.map(({ id }) => ({ id, credential: new Secret("credential-of-" + id) }));
