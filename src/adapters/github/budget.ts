@@ -19,7 +19,7 @@ export interface BudgetedRequest extends Purpose {
   readonly resource: Resource;
 }
 
-interface Permit {
+export interface Permit {
   /**
    * Must be called exactly once, with the answer or with undefined when there was none. Returns until when to
    * wait if GitHub refused because of a rate limit.
@@ -29,10 +29,10 @@ interface Permit {
 
 export interface RequestBudget {
   /**
-   * Permission for one request. Rejects with a `MayflyError` of kind `wait` when a limit forbids it. Waits only
-   * for one of our own requests to end, when as many as GitHub allows are under way.
+   * Permission for one request. Throws or rejects with a `MayflyError` of kind `wait` when a limit forbids it. A promise
+   * only while as many requests as GitHub allows are under way: then one of ours has to end first.
    */
-  admit(request: BudgetedRequest): Promise<Permit>;
+  admit(request: BudgetedRequest): Permit | Promise<Permit>;
   report(): readonly BudgetReport[];
 }
 
@@ -84,22 +84,26 @@ export function createRequestBudget(options: BudgetOptions): RequestBudget {
   };
   let limited = options.limited;
 
-  return {
-    async admit(request) {
-      const caller = callerOf(request.caller);
-      await caller.line.enter(request, options.clock);
-      const refusal = caller.tryToSpend(request, limited);
-      if (refusal !== undefined) {
+  const spend = (caller: Caller, request: BudgetedRequest): Permit => {
+    const refusal = caller.tryToSpend(request, limited);
+    if (refusal !== undefined) {
+      caller.line.leave();
+      throw waitError(request, refusal.retryAt, refusal.because);
+    }
+    return {
+      settle(answer) {
         caller.line.leave();
-        throw waitError(request, refusal.retryAt, refusal.because);
-      }
-      return {
-        settle(answer) {
-          caller.line.leave();
-          limited ||= answer?.headers["x-ratelimit-limit"] !== undefined;
-          return caller.settle(request, answer);
-        },
-      };
+        limited ||= answer?.headers["x-ratelimit-limit"] !== undefined;
+        return caller.settle(request, answer);
+      },
+    };
+  };
+
+  return {
+    admit(request) {
+      const caller = callerOf(request.caller);
+      const turn = caller.line.enter(request, options.clock);
+      return turn === undefined ? spend(caller, request) : turn.then(() => spend(caller, request));
     },
     report: () => [...callers].flatMap(([id, caller]) => (typeof id === "number" ? caller.report(id) : [])),
   };
@@ -179,15 +183,16 @@ class Caller {
 
   /** What the headers say of the hourly limit. Answers overtake each other, so the lowest count is believed. */
   #learn(request: BudgetedRequest, answer: Answer, now: number): void {
-    const [limit, remaining, reset] = ["limit", "remaining", "reset"].map((name) => {
-      return Number.parseInt(answer.headers[`x-ratelimit-${name}`] ?? "", 10);
-    });
+    const { headers } = answer;
+    const limit = countIn(headers["x-ratelimit-limit"]);
+    const remaining = countIn(headers["x-ratelimit-remaining"]);
+    const reset = countIn(headers["x-ratelimit-reset"]);
     const bucket = this.#bucketOf(request, now);
     // An answer of 304 was not counted.
     if (bucket !== undefined && answer.status === 304) bucket.remaining += 1;
-    if (!isCount(limit) || !isCount(remaining) || !isCount(reset) || limit === 0) return;
+    if (limit === undefined || remaining === undefined || reset === undefined || limit === 0) return;
 
-    const resource = answer.headers["x-ratelimit-resource"] ?? request.resource;
+    const resource = headers["x-ratelimit-resource"] ?? request.resource;
     if (resource !== request.resource) this.#resources.set(endpointKey(request), resource);
     const resetAt = Math.min(reset * 1000, now + longestPauseMilliseconds);
     const known = this.#buckets.get(resource);
@@ -228,14 +233,14 @@ class Caller {
   }
 
   #pauseOf(request: BudgetedRequest, now: number): number | undefined {
-    const keys = ["everything", endpointKey(request)];
-    const until = Math.max(...keys.map((key) => this.#pauses.get(key) ?? 0));
+    if (this.#pauses.size === 0) return undefined;
+    const until = Math.max(this.#pauses.get("everything") ?? 0, this.#pauses.get(endpointKey(request)) ?? 0);
     return until > now ? until : undefined;
   }
 
   #bucketOf(request: BudgetedRequest, now: number): Bucket | undefined {
-    const resource = this.#resources.get(endpointKey(request)) ?? request.resource;
-    const bucket = this.#buckets.get(resource);
+    const known = this.#resources.size === 0 ? undefined : this.#resources.get(endpointKey(request));
+    const bucket = this.#buckets.get(known ?? request.resource);
     return bucket !== undefined && bucket.resetAt > now ? bucket : undefined;
   }
 
@@ -269,6 +274,7 @@ class PointWindow {
   }
 
   #forget(before: number): void {
+    if ((this.#spent[0]?.at ?? Number.POSITIVE_INFINITY) > before) return;
     const first = this.#spent.findIndex(({ at }) => at > before);
     const gone = this.#spent.splice(0, first === -1 ? this.#spent.length : first);
     for (const { points } of gone) this.#sum -= points;
@@ -287,17 +293,18 @@ class Line {
     this.#limits = limits;
   }
 
-  async enter(request: BudgetedRequest, clock: Clock): Promise<void> {
+  /** Undefined when there is room. */
+  enter(request: BudgetedRequest, clock: Clock): Promise<void> | undefined {
     const { priority } = request;
     if (this.#inside < this.#limits.concurrent[priority]) {
       this.#inside += 1;
-      return;
+      return undefined;
     }
     if (priorities.reduce((sum, each) => sum + this.#waiting[each].length, 0) >= this.#limits.waiting) {
       throw waitError(request, clock.now() + 1_000, "too many requests wait already");
     }
     // Whoever leaves hands over the place, so `#inside` stays as it is.
-    await new Promise<void>((resolve) => this.#waiting[priority].push(resolve));
+    return new Promise<void>((resolve) => this.#waiting[priority].push(resolve));
   }
 
   leave(): void {
@@ -333,8 +340,9 @@ function isRateLimit(answer: Answer): boolean {
   return answer.headers["retry-after"] !== undefined || /rate limit|abuse/i.test(messageOf(answer));
 }
 
-function isCount(value: number | undefined): value is number {
-  return value !== undefined && Number.isSafeInteger(value) && value >= 0;
+function countIn(header: string | undefined): number | undefined {
+  const value = header === undefined ? Number.NaN : Number.parseInt(header, 10);
+  return Number.isSafeInteger(value) && value >= 0 ? value : undefined;
 }
 
 function endpointKey(request: BudgetedRequest): string {

@@ -3,6 +3,8 @@ import { Secret } from "../../core/secret.ts";
 import { jobDocument } from "../../emulator/documents.ts";
 import { encodeJitConfig } from "../../emulator/jit-config.ts";
 import type { GithubModel } from "../../emulator/model.ts";
+import { coversRepository } from "../../emulator/model-deliveries.ts";
+import type { RatedRequest } from "../../emulator/model-rate-limits.ts";
 import type { Job, Runner as ModelRunner, Repository, Run } from "../../emulator/model-state.ts";
 import { GithubRefusal, notFound } from "../../emulator/refusal.ts";
 import type { Clock } from "../../ports/clock.ts";
@@ -12,8 +14,8 @@ import {
   type BudgetedRequest,
   type BudgetLimits,
   createRequestBudget,
+  type Permit,
   type RequestBudget,
-  type Resource,
 } from "./budget.ts";
 import { brokenAnswerError, deliveryGoneError, refusalError, unreachableError, waitError } from "./errors.ts";
 import { jobEventOf } from "./job-event.ts";
@@ -49,10 +51,9 @@ export function createMemoryGithub(options: MemoryGithubOptions): Github {
   };
 }
 
-interface MemoryRequest<Result> extends Omit<BudgetedRequest, "resource" | "permission"> {
-  readonly resource?: Resource;
-  /** For example `["checks", "write"]`. */
-  readonly permission?: readonly [name: string, level: "read" | "write"];
+interface MemoryRequest<Result> extends BudgetedRequest {
+  /** The same as `permission`, in its parts: for example `["checks", "write"]`. */
+  readonly needs?: readonly [name: string, level: "read" | "write"];
   readonly accept?: readonly number[];
   /** What GitHub would do. Throws a `GithubRefusal` where it would refuse. */
   readonly act: (now: number) => Result;
@@ -80,23 +81,26 @@ class Asker {
   }
 
   async ask<Result>(request: MemoryRequest<Result>): Promise<Result> {
-    const outcome = await this.tryAsk(request);
+    const permit = this.#budget.admit(request);
+    const outcome = this.#perform(request, permit instanceof Promise ? await permit : permit);
     if (outcome.accepted) return outcome.value;
-    throw refusalError(outcome.answer, purposeOf(request), this.clock.now());
+    throw refusalError(outcome.answer, request, this.clock.now());
   }
 
   /** Refusals whose status is in `accept` are returned; all others are thrown. */
   async tryAsk<Result>(request: MemoryRequest<Result>): Promise<Outcome<Result>> {
-    const purpose = purposeOf(request);
-    const budgeted = { ...request, ...purpose, resource: request.resource ?? "core" };
-    const permit = await this.#budget.admit(budgeted as BudgetedRequest);
+    const permit = this.#budget.admit(request);
+    return this.#perform(request, permit instanceof Promise ? await permit : permit);
+  }
+
+  #perform<Result>(request: MemoryRequest<Result>, permit: Permit): Outcome<Result> {
     const { answer, value } = this.#answer(request);
     const retryAt = permit.settle(answer);
-    if (retryAt !== undefined) throw waitError(purpose, retryAt, "a rate limit has been reached");
-    if (answer === undefined) throw unreachableError(purpose, "ECONNRESET");
+    if (retryAt !== undefined) throw waitError(request, retryAt, "a rate limit has been reached");
+    if (answer === undefined) throw unreachableError(request, "ECONNRESET");
     if (answer.status < 400) return { accepted: true, value: value as Result };
     if (request.accept?.includes(answer.status) === true) return { accepted: false, answer };
-    throw refusalError(answer, purpose, this.clock.now());
+    throw refusalError(answer, request, this.clock.now());
   }
 
   #answer<Result>(request: MemoryRequest<Result>): { answer: Answer | undefined; value?: Result } {
@@ -124,25 +128,20 @@ class Asker {
     }
   }
 
-  #rated<Result>(request: MemoryRequest<Result>) {
-    return {
-      // The words of GitHub's own refusals, by which the HTTP emulator counts too.
-      caller:
-        request.caller === "app" ? `app ID ${this.model.state.app.id}` : `installation ID ${request.caller}`,
-      resource: request.resource ?? ("core" as const),
-      method: request.method,
-      endpoint: request.endpoint,
-    };
+  #rated({ caller, resource, method, endpoint }: BudgetedRequest): RatedRequest {
+    // The words of GitHub's own refusals, by which the HTTP emulator counts too.
+    const name = caller === "app" ? `app ID ${this.model.state.app.id}` : `installation ID ${caller}`;
+    return { caller: name, resource, method, endpoint };
   }
 
-  #authenticate<Result>(request: MemoryRequest<Result>): void {
-    if (request.caller === "app") return;
-    const installation = this.model.findInstallation(request.caller);
+  #authenticate<Result>({ caller, needs }: MemoryRequest<Result>): void {
+    if (caller === "app") return;
+    const installation = this.model.findInstallation(caller);
     if (installation.suspendedAt !== undefined) {
       throw new GithubRefusal(403, "This installation has been suspended");
     }
-    if (request.permission === undefined) return;
-    const [name, level] = request.permission;
+    if (needs === undefined) return;
+    const [name, level] = needs;
     const granted = installation.permissions[name];
     if (granted === "write" || (granted === "read" && level === "read")) return;
     throw new GithubRefusal(403, "Resource not accessible by integration");
@@ -155,14 +154,6 @@ class Asker {
     this.#lastVersions.set(conditional.key, version);
     return false;
   }
-}
-
-function purposeOf(request: Pick<MemoryRequest<never>, "what" | "permission">): {
-  what: string;
-  permission?: string;
-} {
-  const { what, permission } = request;
-  return permission === undefined ? { what } : { what, permission: permission.join(": ") };
 }
 
 // ----------------------------------------------------------------------------------------------- runners
@@ -194,7 +185,7 @@ function runnerRequests(
           return { id: runner.id, jitConfig: encodeJitConfig(runner, "memory://github") };
         },
       });
-      if (!outcome.accepted) return mintRefusal(outcome.answer, purposeOf(purpose), asker.clock.now());
+      if (!outcome.accepted) return mintRefusal(outcome.answer, purpose, asker.clock.now());
       const { id, jitConfig } = outcome.value;
       return { kind: "minted", runnerId: id, jitConfig: new Secret(jitConfig) };
     },
@@ -241,12 +232,15 @@ function runnerRequests(
 function scopeRequest(scope: Scope, method: "GET" | "POST" | "DELETE", path: string, what: string) {
   const organization = scope.kind === "organization";
   const level: "read" | "write" = method === "GET" ? "read" : "write";
+  const permission = organization ? "organization_self_hosted_runners" : "administration";
   return {
     caller: scope.installationId,
     method,
     endpoint: `${organization ? "/orgs/{org}" : "/repos/{owner}/{repo}"}${path}`,
+    resource: "core" as const,
     what: `${what} in ${organization ? scope.owner : `${scope.owner}/${scope.name}`}`,
-    permission: [organization ? "organization_self_hosted_runners" : "administration", level] as const,
+    permission: `${permission}: ${level}`,
+    needs: [permission, level] as const,
   };
 }
 
@@ -294,7 +288,7 @@ function jobRequests(asker: Asker): Pick<Github, "getJob" | "listQueuedJobs" | "
         },
       });
       if (!job.accepted) return undefined;
-      if (job.value === undefined) throw brokenAnswerError(purposeOf(request), "it is not a job");
+      if (job.value === undefined) throw brokenAnswerError(request, "it is not a job");
       return job.value;
     },
 
@@ -322,7 +316,8 @@ function jobRequests(asker: Asker): Pick<Github, "getJob" | "listQueuedJobs" | "
       const outcome = await asker.tryAsk({
         ...repositoryRequest(repository, what, "/check-runs"),
         method: "POST",
-        permission: ["checks", "write"],
+        permission: "checks: write",
+        needs: ["checks", "write"],
         accept: [403],
         act(now) {
           const { repositoryId, runId } = jobIn(model, repository, report.jobId);
@@ -451,19 +446,23 @@ async function listOpenRuns(asker: Asker, repository: RepositoryAddress): Promis
 function repositoryRequest(repository: RepositoryAddress, what: string, path: string) {
   return {
     what: `${what} of ${repository.owner}/${repository.name}`,
-    permission: ["actions", "read"] as readonly [string, "read" | "write"],
+    permission: "actions: read",
+    needs: actionsRead,
     caller: repository.installationId,
     priority: "sweep" as const,
     method: "GET" as "GET" | "POST",
     endpoint: `/repos/{owner}/{repo}${path}`,
+    resource: "core" as const,
   };
 }
+
+const actionsRead: readonly [string, "read" | "write"] = ["actions", "read"];
 
 /** The repository, if the installation covers it; otherwise 404. */
 function visibleRepository(model: GithubModel, address: RepositoryAddress): Repository {
   const repository = model.findRepository(address.owner, address.name);
   const installation = model.findInstallation(address.installationId);
-  if (!model.repositoriesOf(installation).includes(repository)) throw notFound();
+  if (!coversRepository(model.state, installation.id, repository.id)) throw notFound();
   return repository;
 }
 
@@ -488,6 +487,7 @@ function deliveryRequests(asker: Asker): Pick<Github, "listDeliveries" | "redeli
   const request = {
     caller: "app" as const,
     priority: "sweep" as const,
+    resource: "core" as const,
     what: "list the deliveries of the App's webhook",
   };
   return {
@@ -528,7 +528,7 @@ function deliveryRequests(asker: Asker): Pick<Github, "listDeliveries" | "redeli
 
 function repositoryRequests(asker: Asker): Pick<Github, "listRepositories"> {
   const { model } = asker;
-  const request = { priority: "sweep" as const, method: "GET" as const };
+  const request = { priority: "sweep" as const, method: "GET" as const, resource: "core" as const };
   return {
     async listRepositories() {
       const installations = await asker.ask({
