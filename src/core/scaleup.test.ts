@@ -7,7 +7,7 @@ import { jobAfter, machineAfter } from "./lifecycle.ts";
 import type { Binding, Job, Ledger, Machine, MachineState, Policy, PoolRefusal } from "./model.ts";
 import { rememberRerun } from "./rerun.ts";
 import { everyPool } from "./retry.ts";
-import { type Command, deadlineOf, type Plan, plan } from "./scaleup.ts";
+import { type Command, deadlineOf, needsLook, type Plan, plan } from "./scaleup.ts";
 
 const scope = { kind: "organization", installationId: 7, owner: "acme" } as const;
 const labels = ["self-hosted", "linux", "x64"];
@@ -632,4 +632,29 @@ it("plans 10,000 jobs and 10,000 machines", () => {
   });
   expect(launches(planned(ledger(many, [...machines, ...unclaimed]), rules, start + 1_000))).toBe(0);
   expect(launches(planned(ledger(many, machines), rules, start + 1_000))).toBe(5_000);
+});
+
+describe("a look at a fleet", () => {
+  const needed = (before: Ledger, rules: Policy, now: number): boolean =>
+    needsLook(before, rules, { counters: countersOfAll(before.machines), spentTodayUsd: 0 }, now);
+  const now = start + 60_000;
+  const known = job({ times: { planned: start } });
+
+  it("is needed while a job has no machine that it could have", () => {
+    const launched = machine({ id: "m-1", state: "launched" });
+    expect(needed(ledger([known]), policy(), now)).toBe(true);
+    expect(needed(ledger([known], [launched]), policy(), now)).toBe(false);
+    expect(needed(ledger([]), policy(), now)).toBe(false);
+  });
+
+  it("is needed when the reason for waiting is another than the one that is noted", () => {
+    const full = policy({ presets: [preset({ max: 0 })] });
+    const waiting = ledger([known]);
+    const { blocked } = planned(waiting, full, now);
+    const noted = { ...waiting, record: { ...fleetRecord(), blocked: blocked! } };
+    expect(needed(waiting, full, now)).toBe(true);
+    expect(needed(noted, full, now)).toBe(false);
+    expect(needed(noted, policy(), now)).toBe(true);
+    expect(needed(noted, full, now + full.timing.jobDeadlineSeconds * 1_000)).toBe(true);
+  });
 });

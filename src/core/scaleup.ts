@@ -16,6 +16,7 @@ import {
 } from "./model.ts";
 import { onDemandForReruns } from "./rerun.ts";
 import { marketRefusal, poolsToAvoid } from "./retry.ts";
+import { resolveSpec } from "./route.ts";
 
 /**
  * What to do so that a fleet has the machines that it needs. A decision is data with its reason; it is carried
@@ -95,6 +96,32 @@ export function deservesLook(before: Ledger, after: Ledger, policy: Policy, now:
   if (next.recheckAt === undefined) return false;
   const arranged = plan(before, policy, context, now).recheckAt;
   return arranged === undefined || next.recheckAt < arranged;
+}
+
+/**
+ * Whether a look at the fleet would change anything now, as far as `context` tells. What time alone changes later is not
+ * meant: `recheckAt` says when to look for that.
+ */
+export function needsLook(ledger: Ledger, policy: Policy, context: PlanContext, now: Instant): boolean {
+  const { commands, planned, blocked } = plan(withSpecOfToday(ledger, policy), policy, context, now);
+  return commands.length > 0 || planned.length > 0 || !isSameBlocked(ledger.record?.blocked, blocked);
+}
+
+/** New machines follow the config of today; the record keeps that of the last launch when the preset is gone. */
+export function withSpecOfToday(ledger: Ledger, policy: Policy): Ledger {
+  const { record } = ledger;
+  const preset = policy.presets.find((entry) => entry.name === record?.spec.preset);
+  if (record === undefined || preset === undefined) return ledger;
+  return { ...ledger, record: { ...record, spec: resolveSpec(preset, record.options) } };
+}
+
+export function isSameBlocked(one: Blocked | undefined, other: Blocked | undefined): boolean {
+  return (
+    one?.because === other?.because &&
+    one?.detail === other?.detail &&
+    one?.since === other?.since &&
+    one?.nextAttemptAt === other?.nextAttemptAt
+  );
 }
 
 export function deadlineOf(job: Job, policy: Policy): Instant {

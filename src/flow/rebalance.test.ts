@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { policy, preset, repository } from "../../test/builders.ts";
+import { policy, preset, repository, timing } from "../../test/builders.ts";
 import { World } from "../../test/support/world.ts";
 import { MayflyError } from "../core/errors.ts";
 import type { Poke } from "../core/model.ts";
@@ -40,14 +40,15 @@ describe("rebalance", () => {
 
   it("asks GitHub nothing more when its time is up, and every repository has its turn in some round", async () => {
     const names = ["a", "b", "c", "d", "e"];
-    const world = new World();
+    const world = new World({ policy: policy({ timing: timing({ jobDeadlineSeconds: 3_600 }) }) });
     for (const name of names) world.github.queueJob({ repository: repository({ name }), runSeconds: 1 });
     await world.runUntilQuiet();
     world.github.queueJob({ runSeconds: 3_000 });
     await world.run(5);
     const asked = new Set<string>();
     const pokes: Poke[] = [];
-    let elapsed = 0;
+    // The job that waits is past its deadline, so that its fleet needs a look.
+    let elapsed = 3_600_000;
     const github: Partial<Github> = {
       listDeliveries: async () => [],
       async listQueuedJobs({ name }) {

@@ -9,7 +9,8 @@ import {
   jobsToCheck,
   missingJobs,
 } from "../core/rebalance.ts";
-import { fleetIdOf, resolveSpec } from "../core/route.ts";
+import { fleetIdOf, resolveSpec, routeJob } from "../core/route.ts";
+import { needsLook } from "../core/scaleup.ts";
 import type { RepositoryAddress, Runner } from "../ports/github.ts";
 import type { Ports as AllPorts } from "../ports/ports.ts";
 import { commitFleet } from "./commit-fleet.ts";
@@ -51,28 +52,45 @@ export async function rebalance(
 ): Promise<void> {
   const round: Round = { ...ports, until: options.until, skipped: 0 };
   const listed = new Set<JobId>();
+  let ledgers: readonly Ledger[] | undefined;
   await attempt(round, "Failed deliveries could not be sent again.", () => redeliver(round));
-  await attempt(round, "Queued jobs could not be listed.", () =>
-    sweepRepositories(round, policy, options.isFirst === true, listed),
+  await attempt(round, "Queued jobs could not be listed.", async () => {
+    // Read before the lists: what is queued here and not there has moved on, whatever else happens meanwhile.
+    const before = await loadActive(ports);
+    const learnt = await sweepRepositories(round, policy, before, options.isFirst === true, listed);
+    if (!learnt) ledgers = before;
+  });
+  const active = ledgers ?? (await loadActive(ports));
+  await attempt(round, "Warm machines could not be prepared.", () =>
+    prepareWarmFleets(round, policy, active),
   );
-  await attempt(round, "Warm machines could not be prepared.", () => prepareWarmFleets(round, policy));
-  const ledgers = await loadActive(ports);
   await attempt(round, "Jobs could not be checked at GitHub.", () =>
-    checkJobs(round, policy, ledgers, listed),
+    checkJobs(round, policy, active, listed),
   );
-  await attempt(round, "Lost jobs could not be looked at.", () => decideLosses(round, policy, ledgers));
-  await attempt(round, "Runners could not be compared with GitHub.", () => compareRunners(round, ledgers));
+  await attempt(round, "Lost jobs could not be looked at.", () => decideLosses(round, policy, active));
+  await attempt(round, "Runners could not be compared with GitHub.", () => compareRunners(round, active));
   if (round.skipped > 0) {
     ports.log.warn("A round of rebalance had no time for everything.", {
       stage: "rebalance",
       skipped: round.skipped,
     });
   }
-  for (const { fleet, machines } of ledgers) {
-    await poke(ports, "scaleup", fleet);
-    if (machines.some((machine) => machine.state === "retiring")) await poke(ports, "scaledown", fleet);
-  }
+  await pokeWhatWaits(ports, policy, active);
   await ports.store.purge(ports.clock.now() - policy.timing.historySeconds * 1000);
+}
+
+/** Pokes may be lost. Where a look would change nothing, none is asked for. */
+async function pokeWhatWaits(ports: Ports, policy: Policy, ledgers: readonly Ledger[]): Promise<void> {
+  if (ledgers.length === 0) return;
+  const counters = await ports.store.counters();
+  const now = ports.clock.now();
+  for (const ledger of ledgers) {
+    // What was spent is not read for this: where the budget is used up, looks are asked for in vain.
+    const context = { counters, spentTodayUsd: 0 };
+    if (needsLook(ledger, policy, context, now)) await poke(ports, "scaleup", ledger.fleet);
+    const retires = ledger.machines.some((machine) => machine.state === "retiring");
+    if (retires) await poke(ports, "scaledown", ledger.fleet);
+  }
 }
 
 async function loadActive(ports: Ports): Promise<readonly Ledger[]> {
@@ -105,29 +123,36 @@ async function redeliver(ports: Round): Promise<void> {
   }
 }
 
-/** `listed` gets the jobs of which GitHub has said in this round that they still wait. */
+/**
+ * `listed` gets the jobs of which GitHub has said in this round that they still wait. True when something was learnt, so
+ * that the ledgers are not what they were.
+ */
 async function sweepRepositories(
   ports: Round,
   policy: Policy,
+  ledgers: readonly Ledger[],
   isFirst: boolean,
   listed: Set<JobId>,
-): Promise<void> {
-  const since = ports.clock.now() - repositoryMemorySeconds * 1000;
-  const recent = await ports.store.recentRepositories(since);
-  const repositories = recent.length === 0 && isFirst ? await repositoriesOfInstallations(ports) : recent;
-  // Read before the lists: what is queued here and not there has moved on, whatever else happens meanwhile.
-  const ledgers = await loadActive(ports);
+): Promise<boolean> {
   const now = ports.clock.now();
+  const recent = await ports.store.recentRepositories(now - repositoryMemorySeconds * 1000);
+  const repositories = recent.length === 0 && isFirst ? await repositoriesOfInstallations(ports) : recent;
   const believed = ledgers.flatMap((ledger) => believedQueued(ledger, policy, now, isFirst));
   const known = new Map(ledgers.flatMap((ledger) => ledger.jobs.map((job) => [job.id, job])));
+  let learnt = false;
   for (const repository of inTurn(repositories, ports)) {
     await attempt(ports, "A repository's queued jobs could not be listed.", async () => {
       const events = await ports.github.listQueuedJobs(repository);
       for (const { id } of events) listed.add(id);
-      await askForMissing(ports, policy, missingJobs(believed, repository, events));
-      for (const event of events) await noteListed(ports, policy, event, known.get(event.id));
+      const missing = missingJobs(believed, repository, events);
+      if (missing.length > 0) learnt = true;
+      await askForMissing(ports, policy, missing);
+      for (const event of events) {
+        if (await noteListed(ports, policy, event, known.get(event.id))) learnt = true;
+      }
     });
   }
+  return learnt;
 }
 
 /** Where the time may not be enough for all, every minute begins with another one, so that each has its turn. */
@@ -138,22 +163,25 @@ function inTurn<Entry>(entries: readonly Entry[], { until, clock }: Round): read
   return [...entries.slice(first), ...entries.slice(0, first)];
 }
 
-/** Most of what is listed is known, and is listed again every minute: then nothing is read or written for it. */
+/** Whether it was news. Most is known, or none of ours, and is listed again every minute: nothing is read for it. */
 async function noteListed(
   ports: Ports,
   policy: Policy,
   event: JobEvent,
   loaded: Job | undefined,
-): Promise<void> {
+): Promise<boolean> {
+  if (loaded === undefined && routeJob(event.labels, policy).kind === "ignored") return false;
   const known = loaded ?? (await ports.store.findJob(event.id));
   if (known !== undefined) {
-    if (jobAfter(known, event) !== known) await applyJobEvent(ports, policy, event);
-    return;
+    const isNews = jobAfter(known, event) !== known;
+    if (isNews) await applyJobEvent(ports, policy, event);
+    return isNews;
   }
   const became = await recordDemand(ports, policy, event);
   if (became === "Accepted.") {
     ports.log.warn("A job was found that no delivery told of.", { stage: "rebalance", job: event.id });
   }
+  return true;
 }
 
 /** For a ledger that knows nothing yet, or nothing any more: jobs may wait since before it was there. */
@@ -202,10 +230,10 @@ async function commitChecked(ports: Ports, job: Job, isUnknown = false): Promise
 }
 
 /** A preset with a warm target has its fleet from the start, not from its first job on. */
-async function prepareWarmFleets(ports: Ports, policy: Policy): Promise<void> {
+async function prepareWarmFleets(ports: Ports, policy: Policy, active: readonly Ledger[]): Promise<void> {
   for (const preset of policy.presets) {
-    if (preset.warm === 0) continue;
     const fleet = fleetIdOf(preset.name, {});
+    if (preset.warm === 0 || active.some((ledger) => ledger.fleet === fleet)) continue;
     await commitFleet(ports.store, fleet, (ledger) => {
       const record = { id: fleet, options: {}, spec: resolveSpec(preset, {}), refusals: [] };
       return { changes: ledger.record === undefined ? [{ put: "fleet", record }] : [], result: undefined };

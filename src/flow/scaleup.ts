@@ -24,8 +24,14 @@ import {
   rememberPools,
   rememberRefusal,
 } from "../core/retry.ts";
-import { resolveSpec } from "../core/route.ts";
-import { type Command, type Plan, type PlanContext, plan } from "../core/scaleup.ts";
+import {
+  type Command,
+  isSameBlocked,
+  type Plan,
+  type PlanContext,
+  plan,
+  withSpecOfToday,
+} from "../core/scaleup.ts";
 import type { LaunchOutcome } from "../ports/compute.ts";
 import type { Ports as AllPorts } from "../ports/ports.ts";
 import { commitFrom, type Outcome } from "./commit-fleet.ts";
@@ -90,7 +96,7 @@ async function recordIntents(ports: Ports, policy: Policy, fleet: FleetId): Prom
       ports.store,
       fleet,
       undefined,
-      (current) => decide(ports, policy, withFreshSpec(current, policy), context),
+      (current) => decide(ports, policy, withSpecOfToday(current, policy), context),
       () => "over-limit",
     );
     if (result !== "over-limit") return recordRest(ports, fleet, result, ledger);
@@ -151,14 +157,6 @@ async function readContext(ports: Ports, policy: Policy): Promise<PlanContext> {
   return { counters, spentTodayUsd: spentTodayUsd(alive, ended, now) };
 }
 
-/** New machines follow the config of today; the record keeps that of the last launch when the preset is gone. */
-function withFreshSpec(ledger: Ledger, policy: Policy): Ledger {
-  const record = ledger.record;
-  const preset = policy.presets.find((entry) => entry.name === record?.spec.preset);
-  if (record === undefined || preset === undefined) return ledger;
-  return { ...ledger, record: { ...record, spec: resolveSpec(preset, record.options) } };
-}
-
 function decide(ports: Ports, policy: Policy, ledger: Ledger, context: PlanContext): Outcome<Intents> {
   const now = ports.clock.now();
   const planned = plan(ledger, policy, context, now);
@@ -198,7 +196,7 @@ function inParts(changes: readonly Change[], size: number): readonly (readonly C
 function recordAfter(record: FleetRecord | undefined, blocked: Blocked | undefined): FleetRecord | undefined {
   if (record === undefined) return undefined;
   const { blocked: before, ...rest } = record;
-  if (JSON.stringify(before) === JSON.stringify(blocked)) return record;
+  if (isSameBlocked(before, blocked)) return record;
   return blocked === undefined ? rest : { ...rest, blocked };
 }
 

@@ -372,7 +372,7 @@ function runRequests(asker: Asker): Pick<Github, "getRun" | "listRunJobs" | "rer
         ...repositoryRequest(repository, what, "/actions/runs/{run_id}/jobs"),
         act(now) {
           model.advance(now);
-          return model.jobsOf(runIn(model, repository, runId), "latest").map((job) => ({ ...job }));
+          return model.jobsOf(runIn(model, repository, runId), "latest");
         },
       });
       return jobs.map((job) => eventOf(job, repository)).filter((event) => event !== undefined);
@@ -382,7 +382,11 @@ function runRequests(asker: Asker): Pick<Github, "getRun" | "listRunJobs" | "rer
       const endpoint =
         which === "failed-jobs" ? "/actions/runs/{run_id}/rerun-failed-jobs" : "/actions/jobs/{job_id}/rerun";
       const request = repositoryRequest(repository, `run a part of the run ${runId} again`, endpoint);
-      const purpose = { ...request, permission: ["actions", "write"] as const };
+      const purpose = {
+        ...request,
+        permission: "actions: write",
+        needs: ["actions", "write"] as readonly [string, "read" | "write"],
+      };
       const outcome = await asker.tryAsk({
         ...purpose,
         method: "POST",
@@ -393,7 +397,7 @@ function runRequests(asker: Asker): Pick<Github, "getRun" | "listRunJobs" | "rer
         },
       });
       if (outcome.accepted) return { kind: "started" };
-      return rerunRefusal(outcome.answer, purposeOf(purpose), clock.now());
+      return rerunRefusal(outcome.answer, purpose, clock.now());
     },
   };
 }
