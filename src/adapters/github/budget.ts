@@ -29,7 +29,7 @@ export interface Permit {
 
 export interface RequestBudget {
   /**
-   * Permission for one request. Throws or rejects with a `MayflyError` of kind `wait` when a limit forbids it. A promise
+   * Permission for one request. A `MayflyError` of kind `wait` when a limit forbids it, thrown at once. A promise
    * only while as many requests as GitHub allows are under way: then one of ours has to end first.
    */
   admit(request: BudgetedRequest): Permit | Promise<Permit>;
