@@ -2,10 +2,11 @@ import { spawnSync } from "node:child_process";
 import { chmod, copyFile, mkdir, readdir, rm, stat } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { bundleFunctions } from "./bundle-functions.ts";
 
 /*
- * Makes dist/ from src/: plain JavaScript, and beside it every file that is read at run time. Node runs the sources
- * as they are in development, but it strips no types below node_modules.
+ * Makes dist/ from src/: plain JavaScript, beside it every file that is read at run time, and the functions for AWS.
+ * Node runs the sources as they are in development, but it strips no types below node_modules.
  */
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -16,6 +17,7 @@ export async function build(outputFolder: string): Promise<void> {
   compile(outputFolder);
   await copyAssets(join(root, "src"), outputFolder);
   await chmod(join(outputFolder, "cli", "main.js"), 0o755);
+  await bundleFunctions(join(outputFolder, "aws"));
 }
 
 function compile(outputFolder: string): void {

@@ -1,7 +1,7 @@
 import { copyFile, mkdir, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { loadConfig } from "../config/load.ts";
+import { type LoadedConfig, loadConfig } from "../config/load.ts";
 import { policyDocument } from "../config/policy-document.ts";
 import { MayflyError } from "../core/errors.ts";
 import { functions } from "../targets/aws/functions.ts";
@@ -32,10 +32,8 @@ const bundlesFolder = fileURLToPath(new URL("../../dist/aws/", import.meta.url))
  */
 export async function awsPackageCommand(options: AwsPackageOptions, terminal: Terminal): Promise<ExitCode> {
   const loaded = await loadConfig({ path: configPath(options) });
-  refuseOtherComputes(loaded.policy.presets);
-  const policy = `${JSON.stringify(policyDocument(loaded, options.version))}\n`;
   const folder = resolve(options.out);
-  for (const { name } of functions) await writeFunction(name, join(folder, name), policy);
+  await writeFunctions(loaded, { bundlesFolder, folder, version: options.version });
   const document: AwsPackageDocument = {
     folder,
     functions: functions.map(({ name }) => ({ name, folder: join(folder, name) })),
@@ -43,6 +41,18 @@ export async function awsPackageCommand(options: AwsPackageOptions, terminal: Te
   if (options.json === true) terminal.printJson(document);
   else terminal.print(`${countText(functions.length, "function")} written to ${folder}.`);
   return exitCodes.ok;
+}
+
+/** What is there of an earlier time is replaced. */
+export async function writeFunctions(
+  loaded: Pick<LoadedConfig, "config" | "policy">,
+  where: { readonly bundlesFolder: string; readonly folder: string; readonly version: string },
+): Promise<void> {
+  refuseOtherComputes(loaded.policy.presets);
+  const policy = `${JSON.stringify(policyDocument(loaded, where.version))}\n`;
+  for (const { name } of functions) {
+    await writeFunction(join(where.bundlesFolder, name), join(where.folder, name), policy);
+  }
 }
 
 function refuseOtherComputes(presets: readonly { readonly name: string; readonly compute: string }[]): void {
@@ -56,16 +66,16 @@ function refuseOtherComputes(presets: readonly { readonly name: string; readonly
   });
 }
 
-async function writeFunction(name: string, folder: string, policy: string): Promise<void> {
+async function writeFunction(bundle: string, folder: string, policy: string): Promise<void> {
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
   try {
-    await copyFile(join(bundlesFolder, name, "index.js"), join(folder, "index.js"));
+    await copyFile(join(bundle, "index.js"), join(folder, "index.js"));
   } catch (error) {
     throw new MayflyError({
       kind: "operator",
       code: "FUNCTIONS_NOT_BUILT",
-      message: `The function ${name} is not in ${bundlesFolder}, where a build puts it.`,
+      message: `There is no function at ${bundle}, where a build puts it.`,
       suggestion: "Run `npm run build` in a checkout; an installed package has its functions.",
       cause: error,
     });

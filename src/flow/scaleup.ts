@@ -42,8 +42,8 @@ import { poke, pokeAt } from "./pokes.ts";
 
 type Ports = Pick<
   AllPorts,
-  "store" | "compute" | "github" | "identity" | "prices" | "random" | "work" | "log" | "clock"
->;
+  "store" | "compute" | "github" | "prices" | "random" | "work" | "log" | "clock"
+> & { readonly identity: Pick<AllPorts["identity"], "issue"> };
 
 /**
  * Stage **scaleup**: one look at a fleet. Loads its ledger, plans, records the intents, launches, records what came

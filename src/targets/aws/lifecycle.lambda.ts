@@ -1,0 +1,38 @@
+import type { LifecycleEvent } from "../../core/model.ts";
+import { applyEvents, likelyFleet } from "../../flow/lifecycle.ts";
+import { dealWithBatch, type SqsAnswer, type SqsEvent } from "./batch.ts";
+import type { LambdaContext } from "./lambda-context.ts";
+import { readLifecycleEvent } from "./messages.ts";
+import { once } from "./once.ts";
+import { openBasics, openEvents, openStore, openWork } from "./wiring.ts";
+
+const open = once(() => {
+  const basics = openBasics();
+  const ports = { ...basics.ports, store: openStore(basics), work: openWork(basics) };
+  return { ports, policy: basics.document.policy, queue: openEvents(basics) };
+});
+
+/** Finding, loading and committing, also where others are in the way. */
+const reserveMilliseconds = 15_000;
+
+/** Stage **lifecycle**: what GitHub, EC2 and the machines say happened, fleet by fleet. */
+export function handler(event: SqsEvent, context: LambdaContext): Promise<SqsAnswer> {
+  const { ports, policy, queue } = open();
+  return dealWithBatch<LifecycleEvent | undefined>(event, {
+    name: "lifecycle",
+    log: ports.log,
+    read: readLifecycleEvent,
+    groupOf: (happened, { messageId }) => (happened && likelyFleet(happened, policy)) ?? messageId,
+    handle: (_fleet, messages) =>
+      applyEvents(
+        ports,
+        policy,
+        messages.filter((happened) => happened !== undefined),
+      ),
+    separately: true,
+    release: queue.release,
+    concurrency: 5,
+    remainingMilliseconds: () => context.getRemainingTimeInMillis(),
+    reserveMilliseconds,
+  });
+}

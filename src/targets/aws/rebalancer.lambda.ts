@@ -1,0 +1,48 @@
+import { rebalance } from "../../flow/rebalance.ts";
+import { readMeasures } from "../../flow/status.ts";
+import { metricsDocuments } from "./embedded-metrics.ts";
+import type { LambdaContext } from "./lambda-context.ts";
+import { nextSpan, type Span } from "./measured-span.ts";
+import { once } from "./once.ts";
+import { metricsNamespace, openBasics, openStore, openWork } from "./wiring.ts";
+import { openGithub } from "./wiring-github.ts";
+
+const open = once(() => {
+  const basics = openBasics();
+  const ports = {
+    ...basics.ports,
+    store: openStore(basics),
+    work: openWork(basics),
+    github: openGithub(basics),
+  };
+  return { ports, policy: basics.document.policy, namespace: metricsNamespace(basics) };
+});
+
+/** For the pokes and the metrics, when GitHub has taken all the time of a round. */
+const reserveMilliseconds = 10_000;
+
+let isFirst = true;
+let measured: Span | undefined;
+
+/** Stage **rebalance**: demand and events that nobody told of; then the metrics of the minute before the last. */
+export async function handler(_event: unknown, context: LambdaContext): Promise<void> {
+  const { ports, policy } = open();
+  const until = ports.clock.now() + context.getRemainingTimeInMillis() - reserveMilliseconds;
+  await rebalance(ports, policy, { isFirst, until });
+  isFirst = false;
+  await publishMetrics();
+}
+
+async function publishMetrics(): Promise<void> {
+  const { ports, namespace } = open();
+  const span = nextSpan(measured, ports.clock.now());
+  if (span === undefined) return;
+  const measures = await readMeasures(ports, span);
+  measured = span;
+  if (measures === undefined) return;
+  const budgets = ports.github.budgets();
+  for (const document of metricsDocuments({ namespace, at: span.until, measures, budgets })) {
+    // A line of the log by itself: CloudWatch takes the metrics from it.
+    process.stdout.write(`${JSON.stringify(document)}\n`);
+  }
+}

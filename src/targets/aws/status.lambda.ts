@@ -1,0 +1,37 @@
+import {
+  answerLambdaRequest,
+  type LambdaHttpAnswer,
+  type LambdaHttpEvent,
+} from "../../adapters/http/lambda.ts";
+import { createRouter } from "../../adapters/http/router.ts";
+import { readStatus } from "../../flow/status.ts";
+import { readRoutes } from "../routes/read-routes.ts";
+import { once } from "./once.ts";
+import { openBasics, openSecrets, openStore, openWork } from "./wiring.ts";
+
+const listLimit = 500;
+
+const open = once(() => {
+  const basics = openBasics();
+  const { policy, version } = basics.document;
+  const ports = {
+    ...basics.ports,
+    store: openStore(basics),
+    work: openWork(basics),
+    secrets: openSecrets(basics, ["status-token"]),
+    // It never asks GitHub; how much of the budget is left is among the metrics.
+    github: { budgets: () => [] },
+  };
+  const routes = readRoutes({
+    ports,
+    policy,
+    readStatus: () => readStatus(ports, policy, { version, problems: [], listLimit }),
+    tokenConfigured: true,
+  });
+  return { log: basics.ports.log, ...createRouter(routes) };
+});
+
+/** Stage **status**: what runs, why a job waits, what it cost; and the end of a machine, where an operator asks. */
+export function handler(event: LambdaHttpEvent): Promise<LambdaHttpAnswer> {
+  return answerLambdaRequest(event, open());
+}

@@ -1,0 +1,189 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { AwsClient } from "../../src/adapters/aws/client.ts";
+import { callJson } from "../../src/adapters/aws/json.ts";
+import { ledgerTable } from "../../src/adapters/store/dynamodb-table.ts";
+import { writeFunctions } from "../../src/cli/aws-package.ts";
+import { loadConfig } from "../../src/config/load.ts";
+import {
+  type FunctionName,
+  functions,
+  type QueueName,
+  queueNames,
+  queues,
+} from "../../src/targets/aws/functions.ts";
+import { bundleFunctions } from "../../tools/bundle-functions.ts";
+import { standInClient } from "./aws-environment.ts";
+import { type AwsFaultProxy, startAwsFaultProxy } from "./aws-fault-proxy.ts";
+import { type LambdaHost, type LambdaHostOptions, startLambdaHost } from "./lambda-host.ts";
+import {
+  type HttpFrontRoute,
+  type Running,
+  type Signer,
+  startHttpFront,
+  startPoller,
+  startSchedule,
+} from "./lambda-triggers.ts";
+
+export interface AwsDeploymentOptions {
+  /** Address of moto. */
+  readonly moto: string;
+  readonly configPath: string;
+  readonly secrets: Readonly<Record<"webhook-secret" | "app-private-key" | "status-token", string>>;
+  /** In place of the schedules in `functions`. */
+  readonly everySeconds?: Partial<Record<FunctionName, number>>;
+  readonly timeoutSeconds?: LambdaHostOptions["timeoutSeconds"];
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+/** All of Mayfly on AWS, on stand-ins: the built functions under a Lambda host, and everything else on moto. */
+export interface AwsDeployment {
+  readonly name: string;
+  /** Of the HTTP API. */
+  readonly url: string;
+  readonly host: LambdaHost;
+  /** Between the functions and moto: counts their calls, and makes faults. */
+  readonly proxy: AwsFaultProxy;
+  /** Past the proxy: what the test itself asks for is not counted. */
+  readonly client: AwsClient;
+  readonly queueUrls: Readonly<Record<QueueName, string>>;
+  /** Who may sign requests, by access key; a test adds to it. */
+  readonly signers: Map<string, Signer>;
+  /** Queues and schedules begin to start functions. */
+  startTriggers(): void;
+  /** Into the queue, as EventBridge does it. */
+  sendEvent(queue: QueueName, body: unknown): Promise<void>;
+  stop(): Promise<void>;
+}
+
+const region = "eu-west-1";
+export const machineRoleName = "mayfly-machine";
+let deployments = 0;
+
+export async function deployOnStandIns(options: AwsDeploymentOptions): Promise<AwsDeployment> {
+  deployments += 1;
+  const name = `mayfly-${process.pid}-${deployments}`;
+  const folder = await mkdtemp(join(tmpdir(), "mayfly-aws-"));
+  const proxy = await startAwsFaultProxy(options.moto);
+  const client = standInClient(options.moto);
+  const call = <Answer>(service: "dynamodb" | "sqs" | "secretsmanager", action: string, input: object) =>
+    callJson<Answer>(client, { service, action, resource: "the stand-in", input: { ...input } });
+
+  await call("dynamodb", "CreateTable", ledgerTable(name));
+  const queueUrls = await createQueues(name, call);
+  for (const [secret, SecretString] of Object.entries(options.secrets)) {
+    await call("secretsmanager", "CreateSecret", { Name: `${name}/${secret}`, SecretString });
+  }
+  await bundleFunctions(join(folder, "bundles"));
+  const packaged = join(folder, "functions");
+  const loaded = await loadConfig({ path: options.configPath, environment: {} });
+  await writeFunctions(loaded, {
+    bundlesFolder: join(folder, "bundles"),
+    folder: packaged,
+    version: "0.0.0",
+  });
+
+  const host = startLambdaHost({
+    folder: packaged,
+    functions,
+    environment: { ...environmentOf(name, proxy.url, queueUrls), ...options.environment },
+    ...(options.timeoutSeconds !== undefined && { timeoutSeconds: options.timeoutSeconds }),
+  });
+  const signers = new Map<string, Signer>();
+  const front = await startHttpFront({
+    host,
+    routes: httpRoutes(),
+    region,
+    signers: () => Object.fromEntries(signers),
+  });
+  const triggers: Running[] = [];
+  return {
+    ...{ name, url: front.url, host, proxy, client, queueUrls, signers },
+    startTriggers: () => triggers.push(...startTriggers(host, client, queueUrls, options)),
+    async sendEvent(queue, body) {
+      const input = { QueueUrl: queueUrls[queue], MessageBody: JSON.stringify(body) };
+      await call("sqs", "SendMessage", input);
+    },
+    async stop() {
+      const stopping = Promise.all([front, ...triggers].map((running) => running.stop()));
+      await host.stop();
+      await stopping;
+      await proxy.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function createQueues(
+  deployment: string,
+  call: <Answer>(service: "sqs", action: string, input: object) => Promise<Answer>,
+): Promise<Readonly<Record<QueueName, string>>> {
+  const create = async (QueueName: string, Attributes: Readonly<Record<string, string>>): Promise<string> =>
+    (await call<{ QueueUrl: string }>("sqs", "CreateQueue", { QueueName, Attributes })).QueueUrl;
+  const urls = Object.entries(queues).map(async ([name, spec]) => {
+    const names = queueNames(deployment, name as QueueName);
+    await create(names.deadLetterQueue, { MessageRetentionPeriod: String(spec.deadLetterSeconds) });
+    const redrive = {
+      deadLetterTargetArn: `arn:aws:sqs:${region}:123456789012:${names.deadLetterQueue}`,
+      maxReceiveCount: spec.attemptsLimit,
+    };
+    const url = await create(names.queue, {
+      VisibilityTimeout: String(spec.visibilitySeconds),
+      MessageRetentionPeriod: String(spec.retentionSeconds),
+      RedrivePolicy: JSON.stringify(redrive),
+    });
+    return [name, url] as const;
+  });
+  return Object.fromEntries(await Promise.all(urls)) as Record<QueueName, string>;
+}
+
+function environmentOf(
+  name: string,
+  endpoint: string,
+  queueUrls: Readonly<Record<QueueName, string>>,
+): Readonly<Record<string, string>> {
+  return {
+    AWS_REGION: region,
+    AWS_ACCESS_KEY_ID: "stand-in",
+    AWS_SECRET_ACCESS_KEY: "stand-in",
+    AWS_ENDPOINT_URL: endpoint,
+    MAYFLY_DEPLOYMENT: name,
+    MAYFLY_TABLE: name,
+    MAYFLY_SCALEUP_QUEUE_URL: queueUrls.scaleup,
+    MAYFLY_SCALEDOWN_QUEUE_URL: queueUrls.scaledown,
+    MAYFLY_LIFECYCLE_QUEUE_URL: queueUrls.lifecycle,
+    MAYFLY_WEBHOOK_SECRET_ID: `${name}/webhook-secret`,
+    MAYFLY_APP_PRIVATE_KEY_SECRET_ID: `${name}/app-private-key`,
+    MAYFLY_STATUS_TOKEN_SECRET_ID: `${name}/status-token`,
+    MAYFLY_MACHINE_ROLE_ARN: `arn:aws:iam::123456789012:role/${machineRoleName}`,
+    MAYFLY_SUBNETS: "{}",
+  };
+}
+
+function httpRoutes(): readonly HttpFrontRoute[] {
+  return functions.flatMap(({ name, triggers }) =>
+    triggers.flatMap((trigger) =>
+      trigger.kind === "http"
+        ? trigger.routes.map((route) => ({ route, name, authorizer: trigger.authorizer }))
+        : [],
+    ),
+  );
+}
+
+function startTriggers(
+  host: LambdaHost,
+  client: AwsClient,
+  queueUrls: Readonly<Record<QueueName, string>>,
+  { everySeconds }: AwsDeploymentOptions,
+): readonly Running[] {
+  return functions.flatMap(({ name, triggers }) =>
+    triggers.flatMap((trigger) => {
+      if (trigger.kind === "queue") {
+        return [startPoller({ host, name, client, queueUrl: queueUrls[trigger.queue], ...trigger })];
+      }
+      if (trigger.kind === "http") return [];
+      return [startSchedule(host, name, everySeconds?.[name] ?? trigger.everySeconds)];
+    }),
+  );
+}
