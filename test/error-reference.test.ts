@@ -14,7 +14,7 @@ const root = fileURLToPath(new URL("../", import.meta.url));
 /** Words of others that look like codes of ours. */
 const foreignWords: ReadonlySet<string> = new Set([
   ...["AUDIT_WRITE", "NET_RAW", "SYS_CHROOT"], // capabilities of Linux
-  ...["KEYS_ONLY", "PAY_PER_REQUEST"], // DynamoDB
+  ...["KEYS_ONLY", "PAY_PER_REQUEST", "LAMBDA_TASK_ROOT"], // DynamoDB, Lambda
   ...["EAI_AGAIN", "ERR_HTTP_REQUEST_TIMEOUT", "HPE_HEADER_OVERFLOW"], // Node
   ...["DUPLICATE_KEY", "TAB_AS_INDENT", "TAG_RESOLVE_FAILED"], // the YAML parser
 ]);

@@ -49,7 +49,7 @@ const linux = { Name: "name", Value: ["al2023-ami-2023*"] };
 const x86 = { Name: "architecture", Value: ["x86_64"] };
 
 /** The query protocol spells lists in the singular. */
-function asParameters(data: Partial<LaunchTemplateData>): QueryInput {
+export function asParameters(data: Partial<LaunchTemplateData>): QueryInput {
   const { BlockDeviceMappings, SecurityGroupIds, ...rest } = data;
   return {
     ...rest,
