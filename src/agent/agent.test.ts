@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, it } from "vitest";
 import { type MetadataService, startMetadataService } from "../../test/support/metadata-service.ts";
+import { programPath } from "../../test/support/search-path.ts";
 import { verifySignature } from "../../test/support/signature-verifier.ts";
 import {
   type MachineRequest,
@@ -677,7 +678,7 @@ async function startInstance(root: string, options: AgentOptions) {
     options.curlVersion === undefined
       ? ""
       : `case "$*" in *--version) echo "curl ${options.curlVersion} (test) libcurl/${options.curlVersion} X/1"; exit ;; esac`;
-  const curl = execFileSync("which", ["curl"], { encoding: "utf8" }).trim();
+  const curl = programPath("curl") ?? "curl";
   const script = `#!/bin/sh\n${version}\nexec ${curl} "$@" --connect-to 169.254.169.254:80:127.0.0.1:${metadata.port}\n`;
   await writeFile(join(folder, "curl"), script, { mode: 0o755 });
   const environment = {
@@ -727,6 +728,5 @@ async function until(condition: () => boolean): Promise<void> {
 }
 
 function isInstalled(command: string): boolean {
-  const [program = ""] = command.split(" ");
-  return (process.env.PATH ?? "").split(":").some((folder) => existsSync(join(folder, program)));
+  return programPath(command.split(" ")[0] ?? "") !== undefined;
 }

@@ -1,9 +1,10 @@
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
 import type { MetadataService } from "./metadata-service.ts";
+import { programPath } from "./search-path.ts";
 
 export interface FakeInstanceOptions {
   /** As the launch template has it: base64, of a script or of a compressed one. */
@@ -119,7 +120,7 @@ async function prepareImage(options: FakeInstanceOptions): Promise<void> {
 /** None of these may reach the program of the host. */
 async function writeStandIns(programs: string, options: FakeInstanceOptions): Promise<void> {
   const { root } = options;
-  const curl = execFileSync("which", ["curl"], { encoding: "utf8" }).trim();
+  const curl = programPath("curl") ?? "curl";
   const bodies: Record<string, string> = {
     ...Object.fromEntries(
       ["shutdown", "poweroff", "halt", "reboot", "systemctl", "sudo", "sync", "dnf", "apt-get", "chown"].map(

@@ -128,7 +128,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: "a job that was lost with its machine is forgotten",
-    foundAt: 8,
+    foundAt: 11,
     plant: () =>
       store((real) => ({
         commit: (fleet, version, changes, limits) => {

@@ -16,6 +16,7 @@ import {
   startFakeInstance,
 } from "../../../test/support/fake-instance.ts";
 import { startMetadataService } from "../../../test/support/metadata-service.ts";
+import { programPath } from "../../../test/support/search-path.ts";
 import { verifySignature } from "../../../test/support/signature-verifier.ts";
 import { runAnswer, startStubControlPlane } from "../../../test/support/stub-control-plane.ts";
 import { encodedUserData, type MachineStart, userDataLimitBytes, userDataScript } from "./user-data.ts";
@@ -270,5 +271,5 @@ function pause(): Promise<void> {
 }
 
 function isInstalled(program: string): boolean {
-  return (process.env.PATH ?? "").split(":").some((folder) => existsSync(join(folder, program)));
+  return programPath(program) !== undefined;
 }

@@ -121,6 +121,17 @@ export class Agent {
     else if (this.state === "running") this.#later(noticeGraceSeconds, () => this.#stopJob());
   }
 
+  /** The cloud may take the machine. */
+  atRisk(): void {
+    this.misfortunes.add("it was at risk");
+    if (this.state === "starting" || this.state === "listening") {
+      this.#report({ step: "at-risk", detail: "The cloud recommends to move away." });
+      this.#stopListener();
+    } else if (this.state === "running") {
+      this.#report({ step: "at-risk", detail: "The cloud recommends to move away." });
+    }
+  }
+
   /** GitHub gave this runner a job. */
   assigned(jobId: number): void {
     if (this.state !== "listening") return;

@@ -186,7 +186,7 @@ export const checks: readonly Check[] = [
   },
   {
     name: "T2",
-    says: "a machine that was taken back after a notice that we heard ends as interrupted",
+    says: "of a notice that a machine will be taken, once it was acknowledged, the ledger knows",
     bound: "60 s from the notice to the ledger",
     looks: { gone: noticesAreHeard },
   },
@@ -376,8 +376,8 @@ function noSecret(world: WorldView, { where, text }: Facts["printed"]): Found {
   return kind === undefined ? undefined : `${where} holds ${kind}`;
 }
 
-function noticesAreHeard(world: WorldView, { machine, taken }: Facts["gone"]): Found {
-  if (!taken || machine.noticeAt === undefined) return undefined;
+function noticesAreHeard(world: WorldView, { machine }: Facts["gone"]): Found {
+  if (machine.noticeAt === undefined) return undefined;
   const entry = world.machines.get(machine.machineId);
   const told = world.agents.get(machine.machineId)?.toldOfNoticeAt;
   const { faults } = world.scenario;
@@ -389,8 +389,8 @@ function noticesAreHeard(world: WorldView, { machine, taken }: Facts["gone"]): F
     faults.storeAnswerLostFraction,
   ].some((fraction) => fraction > 0);
   if (entry === undefined || told === undefined || slow || told + 60_000 > world.now) return undefined;
-  if (entry.interruptedAt !== undefined || entry.times.retiring !== undefined) return undefined;
-  return `machine ${machine.machineId} was taken back, and its report of the notice left no trace`;
+  if (entry.interruptedAt !== undefined) return undefined;
+  return `machine ${machine.machineId} was to be taken back, and its report of the notice left no trace`;
 }
 
 // -------------------------------------------------------------------------------------------- liveness

@@ -42,10 +42,11 @@ export interface CloudEvents {
   /** Somebody asked through the port that it be destroyed. */
   terminating(machine: CloudMachine): void;
   notice(machine: CloudMachine): void;
+  atRisk(machine: CloudMachine): void;
   /** `taken`: the cloud took it back. */
   gone(machine: CloudMachine, taken: boolean): void;
   /** For the lifecycle queue, where and when the cloud's own events arrive. */
-  announce(machine: CloudMachine, what: "interruption-notice" | "gone"): void;
+  announce(machine: CloudMachine, what: "interruption-notice" | "at-risk" | "gone"): void;
 }
 
 export interface CloudOptions {
@@ -204,7 +205,7 @@ export class SimCloud {
     events.launched(entry);
     if (pool.purchase === "spot" && faults.interruptionsPerHour > 0) {
       const at = waiting(random, 3_600_000 / faults.interruptionsPerHour);
-      scheduler.after(at, `cloud wants ${entry.machineId} back`, () => this.#interrupt(entry));
+      scheduler.after(at, `cloud wants ${entry.machineId} back`, () => this.#recommendOrInterrupt(entry));
     }
     return entry;
   }
@@ -247,6 +248,22 @@ export class SimCloud {
   }
 
   // -------------------------------------------------------------------------------------- what happens
+
+  #recommendOrInterrupt(machine: CloudMachine): void {
+    const { scheduler, random, events } = this.#options;
+    const { riskFraction } = this.#options.faults();
+    // Scenarios that were recorded before know nothing of it, and draw nothing for it.
+    if (!(riskFraction > 0) || !chance(random, riskFraction)) {
+      this.#interrupt(machine);
+      return;
+    }
+    if (!this.machines.has(machine.providerId)) return;
+    events.atRisk(machine);
+    events.announce(machine, "at-risk");
+    if (!chance(random, 0.5)) return;
+    const seconds = between(random, 60, 900);
+    scheduler.after(seconds * 1_000, `cloud wants ${machine.machineId} back`, () => this.#interrupt(machine));
+  }
 
   #interrupt(machine: CloudMachine): void {
     const { scheduler, random, events } = this.#options;

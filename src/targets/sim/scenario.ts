@@ -77,6 +77,8 @@ export interface Faults {
   readonly outageKinds: readonly LaunchFailureKind[];
   readonly listingLagSeconds: number;
   readonly interruptionsPerHour: number;
+  /** Of the machines that the cloud wants back: so many are only said to be at risk, and half of them are taken later. */
+  readonly riskFraction: number;
   readonly noticeLostFraction: number;
   readonly goneLostFraction: number;
   readonly cloudEventDelaySeconds: number;
@@ -123,6 +125,7 @@ export const quiet: Faults = {
   outageKinds: ["capacity"],
   listingLagSeconds: 0,
   interruptionsPerHour: 0,
+  riskFraction: 0,
   noticeLostFraction: 0,
   goneLostFraction: 0,
   cloudEventDelaySeconds: 0,
@@ -296,6 +299,8 @@ function drawFaults(random: Random, hours: number): Faults {
     rerunFraction: fraction(0.3),
     operatorFraction: fraction(0.1),
     strayMachines: perDay(12),
+    // Last, so that the others are drawn as they were before it came.
+    riskFraction: upTo(1),
   };
 }
 

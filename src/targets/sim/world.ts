@@ -361,6 +361,7 @@ export class World implements WorldView {
         launched: (machine) => this.#boot(machine),
         terminating: (machine) => this.#look("terminating", machine),
         notice: (machine) => this.agents.get(machine.machineId)?.notice(),
+        atRisk: (machine) => this.agents.get(machine.machineId)?.atRisk(),
         gone: (machine, taken) => this.#onGone(machine, taken),
         announce: (machine, what) => this.#announce(machine, what),
       },
@@ -392,7 +393,7 @@ export class World implements WorldView {
     agent.powerLost();
   }
 
-  #announce(machine: CloudMachine, what: "interruption-notice" | "gone"): void {
+  #announce(machine: CloudMachine, what: "interruption-notice" | "at-risk" | "gone"): void {
     const delay = this.#network.fraction() * this.faults.cloudEventDelaySeconds * 1_000;
     const { providerId } = machine;
     const event: LifecycleEvent = { kind: "cloud", compute: "cloud", providerId, what, at: this.now };
