@@ -77,9 +77,15 @@ export async function whatIfCommand(options: WhatIfOptions, terminal: Terminal):
 
 /** The options of a what-if say nothing without a trace, and those of the seeds nothing with one. */
 export function checkSimulateOptions(
-  options: WhatIfOptions & { readonly seeds?: number; readonly verbose?: boolean },
+  options: WhatIfOptions & {
+    readonly seeds?: number;
+    readonly jobs?: number;
+    readonly workers?: number;
+    readonly verbose?: boolean;
+  },
 ): void {
-  const { trace, config, against, chart, bootSeconds, interruptions, seeds, verbose } = options;
+  const { trace, config, against, chart, bootSeconds, interruptions } = options;
+  const { seeds, jobs, workers, verbose } = options;
   if (trace === undefined) {
     const alone = Object.entries({ config, against, chart, bootSeconds, interruptions });
     const name = alone.find(([, value]) => value !== undefined)?.[0];
@@ -89,9 +95,11 @@ export function checkSimulateOptions(
       "Name the trace with --trace, or leave the option out.",
     );
   }
-  if (seeds === undefined && verbose === undefined) return;
+  const others = Object.entries({ seeds, jobs, workers, verbose });
+  const other = others.find(([, value]) => value !== undefined)?.[0];
+  if (other === undefined) return;
   throw new UsageError(
-    `--${seeds === undefined ? "verbose" : "seeds"} is about simulations without a trace.`,
+    `--${other} is about simulations without a trace.`,
     "Leave out that option, or --trace.",
   );
 }

@@ -1,4 +1,5 @@
 import { checks } from "./checks.ts";
+import { withJobs } from "./many-jobs.ts";
 import { drawScenario, type Scenario } from "./scenario.ts";
 import { Trace } from "./trace.ts";
 import { letUsersWork } from "./users.ts";
@@ -12,6 +13,10 @@ export interface SeedOptions {
   readonly onLine?: (line: string) => void;
   /** Takes the place of what would be drawn from the seed. */
   readonly scenario?: Scenario;
+  /** So many jobs, with limits that grow with them, instead of as many as the seed draws. */
+  readonly jobs?: number;
+  /** The simulation ends where it is; its result is that of a part of it. */
+  readonly signal?: AbortSignal;
 }
 
 export interface SeedResult {
@@ -20,8 +25,9 @@ export interface SeedResult {
   readonly violation: ViolationReport | undefined;
   readonly fingerprint: string;
   readonly steps: number;
-  readonly simulatedHours: number;
-  readonly machineHours: number;
+  readonly simulatedMilliseconds: number;
+  /** From the launch of each machine to its end, or to that of the simulation. */
+  readonly machineMilliseconds: number;
   readonly jobs: number;
   readonly launches: number;
   readonly crashes: number;
@@ -47,7 +53,8 @@ const discoveryMilliseconds = 15 * 60_000;
  * must come to rest. Stops at the first violation. The same options give the same result, to the last bit.
  */
 export async function simulateSeed(options: SeedOptions): Promise<SeedResult> {
-  const scenario = options.scenario ?? drawScenario(options.seed, options.hours);
+  const drawn = options.scenario ?? drawScenario(options.seed, options.hours);
+  const scenario = options.jobs === undefined ? drawn : withJobs(drawn, options.jobs);
   const trace = new Trace(simulationStart, options.onLine);
   const world = new World({ scenario, trace, ...(options.sabotage && { sabotage: options.sabotage }) });
   letUsersWork(world);
@@ -59,16 +66,20 @@ export async function simulateSeed(options: SeedOptions): Promise<SeedResult> {
   });
   const { jobDeadlineSeconds } = scenario.policy.timing;
   const longestJob = Math.max(...scenario.policy.presets.map((preset) => preset.jobTimeoutSeconds));
-  const end = healAt + (jobDeadlineSeconds + 2 * longestJob + 7_200) * 1_000;
+  // What becomes of a lost job is decided when its run has ended, and GitHub lets jobs that nobody serves wait for a day.
+  const longestWait = Math.max(jobDeadlineSeconds, world.model.state.limits.queueLimitSeconds);
+  const end = healAt + (longestWait + 2 * longestJob + 7_200) * 1_000;
   // Thousands of refusals are thrown on purpose; to note for each where it came from takes longer than all else.
   const { stackTraceLimit } = Error;
   if (options.onLine === undefined) Error.stackTraceLimit = 0;
   try {
-    await world.scheduler.run(end, () => world.violation !== undefined || world.isQuiet);
+    const { signal } = options;
+    const isOver = (): boolean => world.violation !== undefined || world.isQuiet || signal?.aborted === true;
+    await world.scheduler.run(end, isOver);
   } finally {
     Error.stackTraceLimit = stackTraceLimit;
   }
-  if (world.violation === undefined) world.checkEnd();
+  if (world.violation === undefined && options.signal?.aborted !== true) world.checkEnd();
   return resultOf(world, trace);
 }
 
@@ -78,9 +89,9 @@ function lookForRest(world: World): void {
 }
 
 function resultOf(world: World, trace: Trace): SeedResult {
-  let machineHours = 0;
+  let machineMilliseconds = 0;
   for (const { machine, since, state } of world.agents.values()) {
-    machineHours += ((state === "off" ? since : world.now) - machine.launchedAt) / 3_600_000;
+    machineMilliseconds += (state === "off" ? since : world.now) - machine.launchedAt;
   }
   return {
     seed: world.scenario.seed,
@@ -88,8 +99,8 @@ function resultOf(world: World, trace: Trace): SeedResult {
     violation: world.violation === undefined ? undefined : reportOf(world, trace, world.violation),
     fingerprint: trace.fingerprint,
     steps: world.scheduler.steps,
-    simulatedHours: (world.now - simulationStart) / 3_600_000,
-    machineHours,
+    simulatedMilliseconds: world.now - simulationStart,
+    machineMilliseconds,
     jobs: world.jobs.size,
     launches: world.cloud.launchCount,
     crashes: world.processes.reduce((sum, process) => sum + process.crashes, 0),
