@@ -1,6 +1,6 @@
 import type { CounterLimit } from "../core/counters.ts";
 import { MayflyError } from "../core/errors.ts";
-import type { Change, FleetId, Ledger } from "../core/model.ts";
+import type { Change, FleetId, Job, Ledger, Machine } from "../core/model.ts";
 import type { Store } from "../ports/store.ts";
 
 /** What a look at a ledger wants written, and what it answers when that was written. */
@@ -75,8 +75,8 @@ async function commitUntilWritten<Result>(
 /** What the store has after these changes were committed to what it had. */
 export function ledgerAfter(ledger: Ledger, changes: readonly Change[]): Ledger {
   let { record } = ledger;
-  const jobs = new Map(ledger.jobs.map((job) => [job.id, job]));
-  const machines = new Map(ledger.machines.map((machine) => [machine.id, machine]));
+  const jobs = new Map<Job["id"], Job>();
+  const machines = new Map<Machine["id"], Machine>();
   for (const change of changes) {
     if (change.put === "fleet") record = change.record;
     else if (change.put === "machine") machines.set(change.machine.id, change.machine);
@@ -86,9 +86,25 @@ export function ledgerAfter(ledger: Ledger, changes: readonly Change[]): Ledger 
     fleet: ledger.fleet,
     version: ledger.version + 1,
     record,
-    jobs: [...jobs.values()].filter((job) => job.state !== "done"),
-    machines: [...machines.values()].filter((machine) => machine.state !== "ended"),
+    jobs: withChanges(ledger.jobs, jobs, (job) => job.state !== "done"),
+    machines: withChanges(ledger.machines, machines, (machine) => machine.state !== "ended"),
   };
+}
+
+/** A list of a thousand in which one entry changes is copied once, and one in which none does is kept. */
+function withChanges<Entry extends { readonly id: string | number }>(
+  entries: readonly Entry[],
+  changed: Map<Entry["id"], Entry>,
+  isActive: (entry: Entry) => boolean,
+): readonly Entry[] {
+  if (changed.size === 0) return entries;
+  const after: Entry[] = [];
+  for (const entry of entries) {
+    const next = changed.get(entry.id) ?? entry;
+    changed.delete(entry.id);
+    if (isActive(next)) after.push(next);
+  }
+  return [...after, ...[...changed.values()].filter(isActive)];
 }
 
 /** The last in the line of each fleet that has one. */

@@ -223,6 +223,7 @@ function scenarioOf(options: ReplayOptions, hours: number): Scenario {
     rebalanceSeconds: options.rebalanceSeconds,
     scaledownSeconds: options.scaledownSeconds,
     changesPerCommit: 1_000,
+    lean: true,
     pools,
     boot: { medianSeconds: bootSeconds, spread: bootSpread },
     arrivals: noArrivals,

@@ -15,6 +15,11 @@ export interface Scenario {
   readonly rebalanceSeconds: number;
   readonly scaledownSeconds: number;
   readonly changesPerCommit: number;
+  /**
+   * For those who want to know what comes out, not what can go wrong: store and queues are part of the process, as on a
+   * box, and answer at once; deliveries are short; nobody looks for secrets in what is printed.
+   */
+  readonly lean?: true;
   readonly pools: readonly Pool[];
   readonly boot: { readonly medianSeconds: number; readonly spread: number };
   readonly arrivals: Arrivals;

@@ -8,7 +8,6 @@ import { Secret } from "../../core/secret.ts";
 import { GithubModel } from "../../emulator/model.ts";
 import { noFaults } from "../../emulator/model-faults.ts";
 import type { Effect } from "../../emulator/model-state.ts";
-import { webhookHeaders, webhookPayload } from "../../emulator/webhook-payload.ts";
 import { readStatus } from "../../flow/status.ts";
 import { receiveDelivery } from "../../flow/webhook.ts";
 import type { Ports } from "../../ports/ports.ts";
@@ -19,6 +18,7 @@ import { machineRoutes } from "../routes/machine-routes.ts";
 import { Agent, type HttpAnswer } from "./agent.ts";
 import { type CheckMemory, createCheckMemory, type Facts, lookAt, type WorldView } from "./checks.ts";
 import { type CloudMachine, SimCloud } from "./cloud.ts";
+import { fullDelivery, shortDelivery } from "./delivery.ts";
 import { between, chance } from "./draw.ts";
 import { decodeJitRunnerId } from "./jit-runner.ts";
 import { Process, type Stage } from "./process.ts";
@@ -208,12 +208,8 @@ export class World implements WorldView {
 
   #deliver(deliveryId: number): void {
     const delivery = this.model.findDelivery(deliveryId);
-    const source = {
-      state: this.model.state,
-      addresses: { api: "https://api.github.com", web: "https://github.com" },
-    };
-    const body = Buffer.from(JSON.stringify(webhookPayload(source, delivery)));
-    const headers = webhookHeaders(source, delivery, body, webhookSecret);
+    const write = this.scenario.lean === true ? shortDelivery : fullDelivery;
+    const { headers, body } = write(this.model.state, delivery, webhookSecret);
     const label =
       delivery.event.name === "workflow_job" ? `${delivery.event.action} ${delivery.event.job.id}` : "";
     this.http(
@@ -323,7 +319,8 @@ export class World implements WorldView {
     const route = machineRoutes(ports, this.policy).find((entry) => entry.path.endsWith(path));
     if (route === undefined) throw new Error(`There is no route for ${path}.`);
     const before = this.machines.get(machineId);
-    const credential = this.#identity.issue(machineId)?.reveal();
+    const issued = this.agents.get(machineId)?.machine.credential ?? this.#identity.issue(machineId);
+    const credential = issued?.reveal();
     const answer = await route.handle(
       {
         method: "POST",
@@ -436,6 +433,7 @@ export class World implements WorldView {
           secrets: { read: async () => [new Secret(webhookSecret)] },
           prices,
         },
+        lean: scenario.lean === true,
         rebalanceSeconds: scenario.rebalanceSeconds,
         scaledownSeconds: scenario.scaledownSeconds,
         statusSeconds,
@@ -457,7 +455,7 @@ export class World implements WorldView {
 
   async #readStatus(ports: Ports, policy: Policy): Promise<void> {
     const document = await readStatus(ports, policy, { version: "sim", problems: [], listLimit: 100 });
-    this.#checkText("a status document", JSON.stringify(document));
+    this.#checkText("a status document", document);
   }
 
   #onLogged(
@@ -466,14 +464,13 @@ export class World implements WorldView {
     message: string,
     fields: Readonly<Record<string, unknown>>,
   ): void {
-    const text = JSON.stringify(fields);
-    this.#checkText("a log line", text);
+    this.#checkText("a log line", fields);
     const about = [fields.machine, fields.job].filter((value) => value !== undefined).join(" ");
     this.#trace.add(this.now, `${process} ${level}: ${message} ${about}`);
   }
 
-  #checkText(where: string, text: string): void {
-    this.#look("printed", { where, text });
+  #checkText(where: string, printed: object): void {
+    if (this.scenario.lean !== true) this.#look("printed", { where, text: JSON.stringify(printed) });
   }
 
   // ------------------------------------------------------------------------------------------ the ledger
@@ -507,8 +504,7 @@ export class World implements WorldView {
     } else {
       this.machines.set(change.machine.id, change.machine);
       this.activeEntries += Number(isActive(change.machine)) - Number(wasActive);
-      if (change.machine.state !== before?.state)
-        this.#checkText("the ledger", JSON.stringify(change.machine));
+      if (change.machine.state !== before?.state) this.#checkText("the ledger", change.machine);
       this.#trace.add(
         this.now,
         `ledger ${change.machine.id} ${change.machine.state} ${change.machine.reason ?? ""}`,

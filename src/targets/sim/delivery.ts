@@ -1,0 +1,48 @@
+import { Secret } from "../../core/secret.ts";
+import { signatureOf } from "../../core/webhook.ts";
+import type { DocumentSource } from "../../emulator/document-source.ts";
+import { jobDocument } from "../../emulator/documents.ts";
+import type { Delivery, ModelState } from "../../emulator/model-state.ts";
+import { webhookHeaders, webhookPayload } from "../../emulator/webhook-payload.ts";
+
+export interface SignedDelivery {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer;
+}
+
+const addresses = { api: "https://api.github.com", web: "https://github.com" };
+
+/** A delivery as GitHub sends it. */
+export function fullDelivery(state: ModelState, delivery: Delivery, secret: string): SignedDelivery {
+  const source = { state, addresses };
+  const body = Buffer.from(JSON.stringify(webhookPayload(source, delivery)));
+  return { headers: webhookHeaders(source, delivery, body, secret), body };
+}
+
+/**
+ * The same without what nobody here reads of it: most of a delivery describes the repository. What is left is signed,
+ * verified and parsed as ever, in a third of the time.
+ */
+export function shortDelivery(state: ModelState, delivery: Delivery, secret: string): SignedDelivery {
+  const { event } = delivery;
+  const source: DocumentSource = { state, addresses };
+  const job = event.name === "workflow_job" ? event.job : undefined;
+  const repository = job === undefined ? undefined : state.repositories.get(job.repositoryId);
+  if (event.name !== "workflow_job" || job === undefined || repository === undefined)
+    return fullDelivery(state, delivery, secret);
+  const body = Buffer.from(
+    JSON.stringify({
+      action: event.action,
+      workflow_job: jobDocument(source, job),
+      repository: { name: repository.name, private: repository.private, owner: { login: repository.owner } },
+      installation: { id: delivery.installationId },
+    }),
+  );
+  const headers = {
+    "content-type": "application/json",
+    "x-github-event": event.name,
+    "x-github-delivery": delivery.guid,
+    "x-hub-signature-256": signatureOf(body, new Secret(secret)),
+  };
+  return { headers, body };
+}
