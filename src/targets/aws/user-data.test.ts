@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
 import { afterEach, describe, expect, it } from "vitest";
+import { emulatedGithub } from "../../../test/support/emulated-github.ts";
 import {
   type FakeInstanceOptions,
   manifestOf,
@@ -18,7 +19,12 @@ import {
 import { startMetadataService } from "../../../test/support/metadata-service.ts";
 import { programPath } from "../../../test/support/search-path.ts";
 import { verifySignature } from "../../../test/support/signature-verifier.ts";
-import { runAnswer, startStubControlPlane } from "../../../test/support/stub-control-plane.ts";
+import {
+  runAnswer,
+  type StubAnswer,
+  startStubControlPlane,
+} from "../../../test/support/stub-control-plane.ts";
+import { writeRunnerDirectory } from "../../emulator/runner-directory.ts";
 import { encodedUserData, type MachineStart, userDataLimitBytes, userDataScript } from "./user-data.ts";
 
 const region = "eu-west-1";
@@ -92,6 +98,28 @@ for (const shell of shells) {
     expect(existsSync(join(root, "opt/mayfly/agent.sh"))).toBe(true);
   });
 }
+
+it("a machine runs the job of a workflow, with a runner that the emulated GitHub knows", async () => {
+  const github = await emulatedGithub();
+  cleanUps.push(() => github.close());
+  const token = await github.installationToken();
+  const path = "/orgs/octo-org/actions/runners/generate-jitconfig";
+  const request = { name: "machine-1", runner_group_id: 1, labels: ["linux"] };
+  const { body: registered } = await github.call("POST", path, token, request);
+  const workflow = "jobs:\n  build:\n    runs-on: linux\n    steps:\n      - run: true\n";
+  const run = { repository: "octo-org/demo", workflow };
+  const { body: made } = await github.call("POST", "/_emulator/runs", "", run);
+  const runner = writeRunnerDirectory(join(newFolder(), "runner"));
+  const { off, requests } = await start(
+    { listener: await readFile(join(runner, "bin/Runner.Listener"), "utf8") },
+    {},
+    identity,
+    { status: 200, body: `action=run\njit-config=${registered.encoded_jit_config}\n` },
+  );
+  expect(await off).toBe(0);
+  expect(github.emulator.model.findJob(made.jobs[0].id).conclusion).toBe("success");
+  expect(requests.at(-1)?.form).toMatchObject({ step: "exited", "exit-code": "0", "ran-job": "true" });
+});
 
 describe("the metadata service", () => {
   const asks = `curl -s -o /dev/null -w '%{http_code}' -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 60' http://169.254.169.254/latest/api/token > "$HOME/answer"; echo $? >> "$HOME/answer"`;
@@ -212,11 +240,12 @@ async function start(
   options: Partial<FakeInstanceOptions>,
   how: Partial<MachineStart> = {},
   change: (script: string) => string = identity,
+  claim: StubAnswer = runAnswer(),
 ) {
   const root = newFolder();
   const metadata = await startMetadataService({ instanceId, region, role: "mayfly-machine" });
   cleanUps.push(() => metadata.close());
-  const controlPlane = await startStubControlPlane({ claims: [runAnswer()] });
+  const controlPlane = await startStubControlPlane({ claims: [claim] });
   cleanUps.push(() => controlPlane.close());
   const script = change(userDataScript({ ...somewhere, url: controlPlane.url, ...how }));
   const instance = await startFakeInstance({
