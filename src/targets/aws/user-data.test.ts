@@ -106,7 +106,7 @@ it("a machine runs the job of a workflow, with a runner that the emulated GitHub
   const path = "/orgs/octo-org/actions/runners/generate-jitconfig";
   const request = { name: "machine-1", runner_group_id: 1, labels: ["linux"] };
   const { body: registered } = await github.call("POST", path, token, request);
-  const workflow = "jobs:\n  build:\n    runs-on: linux\n    steps:\n      - run: true\n";
+  const workflow = "jobs:\n  build:\n    runs-on: linux\n    steps:\n      - run: exit 0\n";
   const run = { repository: "octo-org/demo", workflow };
   const { body: made } = await github.call("POST", "/_emulator/runs", "", run);
   const runner = writeRunnerDirectory(join(newFolder(), "runner"));
