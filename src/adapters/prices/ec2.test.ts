@@ -68,7 +68,9 @@ describe("spot prices", () => {
   });
 
   it("that cannot be read, or are of no such pool, are the config's, and nothing fails", async () => {
-    const { prices, log, callsOf, clock } = place([{ status: 403, code: "UnauthorizedOperation", message: "No." }]);
+    const { prices, log, callsOf, clock } = place([
+      { status: 403, code: "UnauthorizedOperation", message: "No." },
+    ]);
     const pool = "m7i.large/us-east-1a/spot";
     expect(await prices.pricePerHourUsd(spec, "spot", pool)).toBe(9);
     expect(await prices.pricePerHourUsd(spec, "spot", pool)).toBe(9);
