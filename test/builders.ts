@@ -124,6 +124,8 @@ export function policy(overrides: Partial<Policy> = {}): Policy {
     presets: [preset()],
     labelMappings: [],
     classes: {},
+    machineTypes: {},
+    typesAllowed: ["*"],
     imagesAllowed: [],
     registration: "organization",
     limits: { machines: 200, perRepository: 50 },

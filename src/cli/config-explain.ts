@@ -110,13 +110,18 @@ function machineText(document: ConfigExplainDocument, machine: FleetSpec, screen
       ["compute", `${machine.compute}, ${machine.operatingSystem} on ${machine.architecture}`],
       ["market", machine.market],
       ["size", size.join(", ")],
-      ["types", machine.instanceTypes.join(", ")],
+      ["types", typesText(machine)],
       ["image", machine.image],
       ["runner group", machine.runnerGroup],
       ["job limit", durationText(machine.jobTimeoutSeconds)],
     ],
     screen,
   );
+}
+
+function typesText({ instanceTypes, typesAlike }: FleetSpec): string {
+  const types = instanceTypes.join(", ");
+  return typesAlike === true ? `${types} (chosen by size, none preferred)` : types;
 }
 
 function resultOf(entry: Considered, document: ConfigExplainDocument): string {

@@ -1,5 +1,6 @@
 import { dirname, resolve } from "node:path";
-import type { Policy, Preset } from "../core/model.ts";
+import type { LabelMapping, Market, Policy, Preset } from "../core/model.ts";
+import { ec2MachineTypes } from "./ec2-machine-types.ts";
 import type { ConfigDocument } from "./schema.ts";
 
 /** All that is not `Policy`: what the targets need to wire the adapters. Paths are absolute. */
@@ -45,6 +46,11 @@ interface PresetCompute {
     readonly network?: string;
     readonly user?: string;
     readonly runnerDirectory?: string;
+  };
+  readonly ec2: {
+    readonly launchTemplate?: string;
+    /** By zone. */
+    readonly subnets?: Readonly<Record<string, string>>;
   };
 }
 
@@ -95,7 +101,7 @@ function configOf(document: ConfigDocument, path: string): Config {
 type PresetDocument = ConfigDocument["presets"][string];
 
 function computeOf(preset: PresetDocument, folder: string): PresetCompute {
-  const { local, docker } = preset;
+  const { local, docker, ec2 } = preset;
   return {
     compute: preset.compute,
     local: {
@@ -109,23 +115,21 @@ function computeOf(preset: PresetDocument, folder: string): PresetCompute {
       ...(docker?.user !== undefined && { user: docker.user }),
       ...(docker?.runnerDirectory !== undefined && { runnerDirectory: docker.runnerDirectory }),
     },
+    ec2: {
+      ...(ec2?.launchTemplate !== undefined && { launchTemplate: ec2.launchTemplate }),
+      ...(ec2?.subnets !== undefined && { subnets: ec2.subnets }),
+    },
   };
 }
 
 function policyOf(document: ConfigDocument): Policy {
   const { limits, timing } = document;
+  const onEc2 = Object.values(document.presets).some(({ compute }) => compute === "ec2");
   return {
     presets: Object.entries(document.presets).map(([name, preset]) => presetOf(name, preset)),
-    labelMappings: document.labels.mappings.map((mapping) => {
-      const one = mapping.instanceType === undefined ? [] : [mapping.instanceType];
-      const mappedImage = mapping.image ?? mapping.ami;
-      return {
-        label: mapping.label,
-        instanceTypes: mapping.instanceTypes ?? one,
-        ...(mappedImage !== undefined && { image: mappedImage }),
-        ...(mapping.preset !== undefined && { preset: mapping.preset }),
-      };
-    }),
+    labelMappings: document.labels.mappings.map(labelMappingOf),
+    machineTypes: onEc2 ? { ec2: ec2MachineTypes() } : {},
+    typesAllowed: document.instanceTypes.allow,
     classes: Object.fromEntries(
       Object.entries(document.labels.classes).map(([name, { cpu, memory }]) => [
         name,
@@ -155,6 +159,30 @@ function policyOf(document: ConfigDocument): Policy {
   };
 }
 
+type MappingDocument = ConfigDocument["labels"]["mappings"][number];
+
+function labelMappingOf(mapping: MappingDocument): LabelMapping {
+  const mappedImage = mapping.image ?? mapping.ami;
+  return {
+    label: mapping.label,
+    instanceTypes: mappedTypes(mapping),
+    ...(mapping.market !== undefined && { market: marketOf(mapping.market) }),
+    ...(mappedImage !== undefined && { image: mappedImage }),
+    ...(mapping.preset !== undefined && { preset: mapping.preset }),
+  };
+}
+
+/** The types of a mapping, however they are spelled. */
+export function mappedTypes(mapping: MappingDocument): readonly string[] {
+  const one = mapping.instanceType ?? mapping.instance_type;
+  return mapping.instanceTypes ?? mapping.instance_types ?? (one === undefined ? [] : [one]);
+}
+
+/** `spotOnly` is `spot-only`. */
+function marketOf(spelled: NonNullable<PresetDocument["market"]>): Market {
+  return spelled.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`) as Market;
+}
+
 function presetOf(name: string, preset: PresetDocument): Preset {
   const onThisBox = preset.compute === "local" || preset.compute === "docker";
   const image = imageReference(preset.image) ?? preset.docker?.image;
@@ -164,7 +192,7 @@ function presetOf(name: string, preset: PresetDocument): Preset {
     architecture: preset.architecture,
     labels: preset.labels,
     compute: preset.compute,
-    market: preset.market ?? (onThisBox ? "on-demand-only" : "spot-preferred"),
+    market: marketOf(preset.market ?? (onThisBox ? "on-demand-only" : "spot-preferred")),
     instanceTypes: preset.instanceTypes,
     ...(preset.cpu !== undefined && { cpu: preset.cpu }),
     ...(preset.ram !== undefined && { memoryGib: preset.ram }),
@@ -184,6 +212,7 @@ function presetOf(name: string, preset: PresetDocument): Preset {
 function imageReference(image: PresetDocument["image"]): string | undefined {
   if (image === undefined || typeof image === "string") return image;
   if ("id" in image) return image.id;
+  if ("name" in image) return `name:${image.owner}/${image.name}`;
   return "ssm" in image ? `ssm:${image.ssm}` : `pipeline:${image.pipeline}`;
 }
 

@@ -23,6 +23,7 @@ it("a function reads what was resolved when it was packaged, and nothing of wher
     github: { server: "https://github.example.com", appId: 5 },
     logLevel: "debug",
     policy: loaded!.policy,
+    ec2: { linux: {} },
   });
   expect(document.policy.presets).toMatchObject([{ jobTimeoutSeconds: 1800, market: "spot-preferred" }]);
 });

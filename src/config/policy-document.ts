@@ -14,6 +14,8 @@ export interface PolicyDocument {
   readonly github: Pick<Config["github"], "server" | "apiUrl" | "appId">;
   readonly logLevel: Config["server"]["logLevel"];
   readonly policy: Policy;
+  /** What the compute adapter has to know of each preset, by its name. */
+  readonly ec2: Readonly<Record<string, Config["compute"][string]["ec2"]>>;
 }
 
 /** Rises when an older reader could not read a document any more. */
@@ -25,7 +27,8 @@ export function policyDocument(
 ): PolicyDocument {
   const { server, apiUrl, appId } = config.github;
   const github = { server, appId, ...(apiUrl !== undefined && { apiUrl }) };
-  return { format: policyFormat, version, github, logLevel: config.server.logLevel, policy };
+  const ec2 = Object.fromEntries(Object.entries(config.compute).map(([name, preset]) => [name, preset.ec2]));
+  return { format: policyFormat, version, github, logLevel: config.server.logLevel, policy, ec2 };
 }
 
 /** Throws a `MayflyError` of kind `operator` when the text is no document of this format. */

@@ -1,6 +1,8 @@
 import { isLoopbackHost } from "../core/loopback.ts";
+import { typesThatFit } from "../core/machine-types.ts";
 import { nearest } from "../core/nearest.ts";
-import { splitListen } from "./config.ts";
+import { mappedTypes, splitListen } from "./config.ts";
+import { ec2MachineTypes } from "./ec2-machine-types.ts";
 import type { Finding } from "./explain.ts";
 import type { ConfigDocument } from "./schema.ts";
 
@@ -109,7 +111,7 @@ type PresetDocument = ConfigDocument["presets"][string];
 
 function computeProblems(preset: PresetDocument, path: readonly string[]): readonly Finding[] {
   const problems: Finding[] = [];
-  for (const compute of ["local", "docker"] as const) {
+  for (const compute of ["local", "docker", "ec2"] as const) {
     if (preset[compute] !== undefined && preset.compute !== compute) {
       problems.push({
         path: [...path, compute],
@@ -129,7 +131,47 @@ function computeProblems(preset: PresetDocument, path: readonly string[]): reado
       problems.push({ path: [...path, "docker", "image"], sentence: "is given twice. Keep one of the two." });
     }
   }
+  if (preset.compute === "ec2") problems.push(...ec2Problems(preset, path));
   return problems;
+}
+
+function ec2Problems(preset: PresetDocument, path: readonly string[]): readonly Finding[] {
+  const problems: Finding[] = [];
+  const { system, architecture, instanceTypes, cpu, ram, image } = preset;
+  if (system !== "linux") {
+    problems.push({
+      path: [...path, "system"],
+      sentence: "must be linux: machines on ec2 run nothing else.",
+    });
+  }
+  for (const [index, name] of instanceTypes.entries()) {
+    const sentence = typeSentence(name, architecture);
+    if (sentence !== undefined) problems.push({ path: [...path, "instanceTypes", String(index)], sentence });
+  }
+  if (instanceTypes.length === 0 && cpu === undefined && ram === undefined) {
+    const sentence = "is missing, and so are cpu and ram: name machine types, or a size to choose them by.";
+    problems.push({ path: [...path, "instanceTypes"], sentence });
+  } else if (instanceTypes.length === 0) {
+    const fitting = typesThatFit(ec2MachineTypes(), { architecture, cpu, memoryGib: ram });
+    const sentence = "is more than any known machine type has. Name the types in instanceTypes.";
+    if (fitting.length === 0) problems.push({ path: [...path, cpu === undefined ? "ram" : "cpu"], sentence });
+  }
+  if (typeof image === "string" && !/^(ami-[0-9a-f]{8,17}$|ssm:|pipeline:|name:)/.test(image)) {
+    const sentence =
+      "is no image of EC2. One of ami-…, { ssm: … }, { pipeline: … } and { name: … } is expected.";
+    problems.push({ path: [...path, "image"], sentence });
+  }
+  return problems;
+}
+
+/** What is wrong with a machine type for machines of this architecture; types that are not known are left to EC2. */
+function typeSentence(name: string, architecture: string): string | undefined {
+  const known = ec2MachineTypes();
+  const type = known.find((entry) => entry.name === name.toLowerCase());
+  if (type === undefined) return undefined;
+  if (name !== type.name) return `is written ${type.name}.`;
+  if (type.architecture === architecture) return undefined;
+  return `is a machine type of ${type.architecture}, and the preset is ${architecture}.`;
 }
 
 const systems: Readonly<Record<string, string>> = { linux: "linux", windows: "windows", macos: "macos" };
@@ -203,17 +245,23 @@ function checkMappings({ labels, presets }: ConfigDocument): Verdict {
     if (sentence !== undefined) problems.push({ path: [...path, "label"], sentence });
     if (seen.has(lower)) problems.push({ path: [...path, "label"], sentence: "is mapped twice." });
     seen.add(lower);
-    for (const [one, other] of [
-      ["instanceType", "instanceTypes"],
-      ["ami", "image"],
+    for (const spellings of [
+      ["instanceTypes", "instanceType", "instance_types", "instance_type"],
+      ["image", "ami"],
     ] as const) {
-      if (mapping[one] !== undefined && mapping[other] !== undefined) {
-        problems.push({ path: [...path, one], sentence: `and ${other} say the same. Keep one of them.` });
+      const [first, second] = spellings.filter((name) => name in mapping);
+      if (first !== undefined && second !== undefined) {
+        problems.push({ path: [...path, second], sentence: `and ${first} say the same. Keep one of them.` });
       }
     }
     if (mapping.preset !== undefined && !Object.hasOwn(presets, mapping.preset)) {
       const hint = nearest(mapping.preset, Object.keys(presets));
       problems.push({ path: [...path, "preset"], sentence: `names no preset of this document.${hint}` });
+    }
+    const preset = mapping.preset === undefined ? undefined : presets[mapping.preset];
+    for (const name of preset?.compute === "ec2" ? mappedTypes(mapping) : []) {
+      const wrong = typeSentence(name, preset?.architecture ?? "");
+      if (wrong !== undefined) problems.push({ path, sentence: `maps to ${name}, which ${wrong}` });
     }
   }
   return { problems, warnings: [] };

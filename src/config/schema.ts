@@ -33,16 +33,34 @@ const secretReference = (description: string) =>
     })
     .meta({ description });
 
+/** How machines are bought; the second three are how others spell it. */
+const market = z.enum([
+  ...["spot-only", "spot-preferred", "on-demand-only"],
+  ...["spotOnly", "spotPreferred", "onDemandOnly"],
+] as const);
+
+const subnets = z.record(
+  z.string().regex(/^[a-z]{2}(-[a-z]+)+-\d[a-z]$/),
+  z.string().regex(/^subnet-[0-9a-f]{8,17}$/),
+);
+
 const image = z
   .union([
     text,
     z.strictObject({ pipeline: text }),
     z.strictObject({ id: text }),
     z.strictObject({ ssm: text }),
+    z.strictObject({
+      name: text,
+      owner: z
+        .string()
+        .regex(/^(self|amazon|\d{12})$/)
+        .default("self"),
+    }),
   ])
   .meta({
     description:
-      "The image to start machines from: a reference, or one of `{ pipeline: name }`, `{ id: ami-… }`, `{ ssm: /parameter }`.",
+      "The image to start machines from: a reference, or one of `{ pipeline: name }`, `{ id: ami-… }`, `{ ssm: /parameter }`, `{ name: pattern, owner: self }`. Of a pipeline and of a name it is the newest.",
   });
 
 const github = z
@@ -114,8 +132,9 @@ const preset = z
     instanceTypes: z.array(text).max(100).default([]).meta({
       description: "Machine types of the cloud, the preferred first. Empty: chosen from cpu and ram.",
     }),
-    market: z.enum(["spot-only", "spot-preferred", "on-demand-only"]).optional().meta({
-      description: "How machines are bought. Default: `spot-preferred`; `on-demand-only` on a box.",
+    market: market.optional().meta({
+      description:
+        "How machines are bought. Default: `spot-preferred`; `on-demand-only` on a box. `spotOnly` and so on mean the same.",
     }),
     image: image.optional(),
     cpu: size.optional().meta({ description: "Processors of one machine (vCPU)." }),
@@ -159,6 +178,22 @@ const preset = z
       })
       .optional()
       .meta({ description: "Only with `compute: docker`." }),
+    ec2: z
+      .strictObject({
+        launchTemplate: text.optional().meta({
+          description:
+            "The launch template, by id or name. Default: the one that the infrastructure makes for this preset.",
+        }),
+        subnets: subnets.optional().meta({
+          description:
+            "One subnet for each availability zone, by the zone's name. Default: those of the infrastructure.",
+        }),
+      })
+      .optional()
+      .meta({
+        description:
+          "Only with `compute: ec2`. Region, role, security groups and user data belong to the infrastructure and its launch templates.",
+      }),
   })
   .meta({ description: "A kind of runner. The first preset that offers all labels of a job is taken." });
 
@@ -177,6 +212,13 @@ const labels = group("Labels that workflows have already, from other systems.", 
           .optional()
           .meta({ description: "The machine types it asks for." }),
         instanceType: text.optional().meta({ description: "One machine type; the same as a list of one." }),
+        instance_types: z
+          .array(text)
+          .max(100)
+          .optional()
+          .meta({ description: "The same as `instanceTypes`." }),
+        instance_type: text.optional().meta({ description: "The same as `instanceType`." }),
+        market: market.optional().meta({ description: "How its machines are bought." }),
         image: text.optional().meta({ description: "The image it asks for." }),
         ami: text.optional().meta({ description: "The same as `image`." }),
         preset: text.optional().meta({ description: "The preset that gives everything else." }),
@@ -239,6 +281,12 @@ export const configSchema = z
         .meta({ description: "The socket of the Docker Engine API. Podman answers the same API." }),
     }),
     labels,
+    instanceTypes: group("Machine types that jobs may choose.", {
+      allow: z.array(text).default(["*"]).meta({
+        description:
+          "Patterns for types as labels and for `type=<type>`; `*` stands for any characters. Empty: none.",
+      }),
+    }),
     images: group("Images that jobs may choose.", {
       allow: z.array(text).default([]).meta({
         description: "Patterns for `image:<reference>`; `*` stands for any characters. Empty: none.",

@@ -107,6 +107,7 @@ export interface LabelMapping {
   readonly label: string;
   readonly instanceTypes: readonly string[];
   readonly image?: string;
+  readonly market?: Market;
   /** The preset that gives everything else; without it, the first preset whose other labels match. */
   readonly preset?: string;
 }
@@ -116,10 +117,25 @@ export interface SizeClass {
   readonly memoryGib: number;
 }
 
+/** A type of machine that a compute offers. */
+export interface MachineType {
+  /** In lower case. */
+  readonly name: string;
+  readonly cpu: number;
+  readonly memoryGib: number;
+  readonly architecture: Architecture;
+  /** It has its processors only for a part of the time. */
+  readonly burstable?: true;
+}
+
 export interface Policy {
   readonly presets: readonly Preset[];
   readonly labelMappings: readonly LabelMapping[];
   readonly classes: Readonly<Record<string, SizeClass>>;
+  /** The types of machines that are known of each compute, by its name; the preferred first. */
+  readonly machineTypes: Readonly<Record<string, readonly MachineType[]>>;
+  /** Patterns of the machine types that a job may name itself; `*` stands for any characters. */
+  readonly typesAllowed: readonly string[];
   /** Patterns of the images that a job may ask for with `image:`; `*` stands for any characters. */
   readonly imagesAllowed: readonly string[];
   readonly registration: "organization" | "repository";
@@ -208,6 +224,8 @@ export type RefusalReason =
   | "wrong-system"
   | "unknown-option"
   | "image-not-allowed"
+  | "type-not-allowed"
+  | "no-machine-type"
   | "repository-not-admitted"
   | "public-repository"
   | "no-installation";

@@ -116,7 +116,7 @@ describe("labels become a fleet", () => {
   it("whose record has all that is needed to launch, and no memory", () => {
     const route = routeJob(["mayfly/linux-x64/cpu=4"], all);
     const options = { cpu: 4 };
-    const record = { id: "linux-x64/cpu=4", options, spec: resolveSpec(linux, options), refusals: [] };
+    const record = { id: "linux-x64/cpu=4", options, spec: resolveSpec(linux, options, all), refusals: [] };
     expect(route).toMatchObject({ kind: "routed", preset: linux });
     expect(route.kind === "routed" && route.record).toStrictEqual(record);
   });
@@ -303,7 +303,7 @@ describe("the id of a fleet", () => {
         );
         if (first?.kind !== "routed" || second?.kind !== "routed") return;
         if (first.record.id === second.record.id) expect(first.record.spec).toEqual(second.record.spec);
-        expect(resolveSpec(linux, first.record.options)).toEqual(first.record.spec);
+        expect(resolveSpec(linux, first.record.options, all)).toEqual(first.record.spec);
       }),
     );
   });
@@ -353,7 +353,7 @@ describe("what a machine is launched with", () => {
     const { name, labels: _, max: __, warm: ___, pricePerHourUsd: ____, ...spec } = of;
     for (const key of ["cpu", "memoryGib", "diskGib", "image"] as const)
       delete (spec as Partial<typeof of>)[key];
-    expect(resolveSpec(of, options)).toStrictEqual({ ...spec, preset: name, ...facts });
+    expect(resolveSpec(of, options, all)).toStrictEqual({ ...spec, preset: name, ...facts });
   });
 
   function sizeOf({ cpu, memoryGib, diskGib }: FleetOptions): object {
@@ -417,5 +417,113 @@ describe("patterns", () => {
   it("take no time that grows out of bounds with the number of stars", () => {
     const pattern = `${"a*".repeat(30)}b`;
     expect(matchesPattern("a".repeat(256), pattern)).toBe(false);
+  });
+});
+
+describe("machine types", () => {
+  const type = (
+    name: string,
+    cpu: number,
+    memoryGib: number,
+    architecture: "x86_64" | "arm64" = "x86_64",
+  ) => {
+    return { name, cpu, memoryGib, architecture };
+  };
+  const catalogue = [
+    type("c.large", 2, 4),
+    type("c.xlarge", 4, 8),
+    type("m.xlarge", 4, 16),
+    type("g.xlarge", 4, 8, "arm64"),
+  ];
+  const x64 = preset({ name: "x64", compute: "cloud", instanceTypes: ["c.large"] });
+  const arm64 = preset({ name: "arm64", compute: "cloud", architecture: "arm64", labels: ["linux"], cpu: 4 });
+  const box = preset({ name: "box", compute: "box", labels: ["linux", "box"] });
+  const rules = policy({
+    presets: [box, x64, arm64],
+    machineTypes: { cloud: catalogue },
+    labelMappings: [
+      { label: "large", instanceTypes: ["c.xlarge"], market: "spot-only" },
+      { label: "graviton", instanceTypes: ["g.xlarge"] },
+    ],
+  });
+  const specOf = (...labels: readonly string[]) => {
+    const route = routeJob(labels, rules);
+    if (route.kind !== "routed") throw new Error(reasonOf(route));
+    return route.record.spec;
+  };
+
+  it("are chosen by the size that a job asks for, and none of them is preferred", () => {
+    expect(specOf("mayfly/x64/cpu=3")).toMatchObject({
+      instanceTypes: ["c.xlarge", "m.xlarge"],
+      typesAlike: true,
+      cpu: 3,
+    });
+    expect(specOf("mayfly/x64/cpu=4,ram=10")).toMatchObject({ instanceTypes: ["m.xlarge"] });
+  });
+
+  it("are chosen by the preset's own size where it names none", () => {
+    expect(specOf("mayfly/arm64")).toMatchObject({ instanceTypes: ["g.xlarge"], typesAlike: true });
+  });
+
+  it("that are named stay in their order, and say how large they are", () => {
+    const spec = specOf("mayfly/x64/type=m.xlarge+c.xlarge");
+    expect(spec).toMatchObject({ instanceTypes: ["m.xlarge", "c.xlarge"], cpu: 4, memoryGib: 16 });
+    expect(spec.typesAlike).toBeUndefined();
+  });
+
+  it("are a label by themselves, which leads to a preset of their compute and processor", () => {
+    expect(fleetOf(["self-hosted", "C.xlarge"], rules)).toBe("x64/instanceTypes=c.xlarge");
+    expect(fleetOf(["self-hosted", "g.xlarge"], rules)).toBe("arm64/instanceTypes=g.xlarge");
+    expect(fleetOf(["c.large"], rules)).toBe("x64");
+  });
+
+  it("are what a preset's own label is not, though it has the name of one", () => {
+    const named = policy({
+      ...rules,
+      presets: [preset({ name: "named", compute: "box", labels: ["c.large"] })],
+    });
+    expect(fleetOf(["c.large"], named)).toBe("named");
+  });
+
+  it("a mapping gives, with the market", () => {
+    expect(fleetOf(["self-hosted", "large", "mayfly/x64"], rules)).toBe(
+      "x64/instanceTypes=c.xlarge,market=spot-only",
+    );
+  });
+
+  it.each<[string, readonly string[], string, RegExp]>([
+    [
+      "that no machine has",
+      ["mayfly/x64/cpu=500"],
+      "no-machine-type",
+      /No x86_64 machine type of cloud has 500 processors\.$/,
+    ],
+    [
+      "that none has with so much memory",
+      ["mayfly/x64/cpu=4,ram=64"],
+      "no-machine-type",
+      /4 processors and 64 GiB of memory/,
+    ],
+    ["of another processor than the preset's", ["mayfly/x64", "g.xlarge"], "wrong-system", /g\.xlarge/],
+    [
+      "of another processor than the label's",
+      ["self-hosted", "x64", "g.xlarge"],
+      "unknown-option",
+      /contradicts/,
+    ],
+    ["of another processor, mapped", ["mayfly/x64", "graviton"], "wrong-system", /g\.xlarge/],
+    [
+      "of another compute",
+      ["mayfly/box", "c.xlarge"],
+      "no-preset",
+      /its compute box has no machine type c\.xlarge/,
+    ],
+  ])("%s are refused", (_what, labels, because, detail) => {
+    expect(fleetOf(labels, rules)).toBe(`refused: ${because}`);
+    expect(detailOf(labels, rules)).toMatch(detail);
+  });
+
+  it("peer: a label that is no type is not taken for one", () => {
+    expect(fleetOf(["self-hosted", "c.9xlarge"], rules)).toBe("refused: no-preset");
   });
 });

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { machineType, typesThatFit } from "./machine-types.ts";
 import {
   type Architecture,
   type FleetId,
@@ -17,7 +18,8 @@ import { nearest } from "./nearest.ts";
 
 /**
  * Labels → preset and options. Understood are plain labels, `mayfly/<preset>[/<option>=<value>…]`,
- * `spotrunner/<preset>/<options>`, `class:<name>`, `image:<reference>` and the config's label mappings.
+ * `spotrunner/<preset>/<options>`, `class:<name>`, `image:<reference>`, the name of a machine type, and the config's
+ * label mappings.
  *
  * `ignored`: the job is not for self-hosted runners, or not for ours. `refused`: it asks for us and can never be
  * served; the reason is shown.
@@ -56,12 +58,12 @@ export function routeJob(labels: readonly string[], policy: Policy): Route {
     );
   }
   const wish = readLabels(labels, policy);
-  const considered = policy.presets.map((preset) => consider(preset, wish));
+  const considered = policy.presets.map((preset) => consider(preset, wish, policy));
   const index = considered.findIndex((entry) => entry.matches);
   const preset = policy.presets[index];
 
   if (wish.problem !== undefined) return refused(wish.problem.because, wish.problem.detail, considered);
-  if (preset !== undefined) return routed(preset, wish.options, considered);
+  if (preset !== undefined) return routed(preset, wish.options, policy, considered);
   if (!wish.addressed) {
     return {
       kind: "ignored",
@@ -113,11 +115,12 @@ export function admit(
   return undefined;
 }
 
-/** A preset with a job's options applied. */
-export function resolveSpec(preset: Preset, options: FleetOptions): FleetSpec {
-  const sized = options.cpu !== undefined || options.memoryGib !== undefined;
-  const cpu = options.cpu ?? preset.cpu;
-  const memoryGib = options.memoryGib ?? preset.memoryGib;
+/** A preset with a job's options applied. What names no machine type gets the smallest that fit, where any are known. */
+export function resolveSpec(
+  preset: Preset,
+  options: FleetOptions,
+  policy: Pick<Policy, "machineTypes">,
+): FleetSpec {
   const diskGib = options.diskGib ?? preset.diskGib;
   const image = options.image ?? preset.image;
   return {
@@ -126,16 +129,37 @@ export function resolveSpec(preset: Preset, options: FleetOptions): FleetSpec {
     operatingSystem: preset.operatingSystem,
     architecture: preset.architecture,
     market: options.market ?? preset.market,
-    // A job that asks for a size gets the types that fit it, not the preset's own list.
-    instanceTypes: options.instanceTypes ?? (sized ? [] : preset.instanceTypes),
-    ...(cpu !== undefined && { cpu }),
-    ...(memoryGib !== undefined && { memoryGib }),
+    ...machineOf(preset, options, policy),
     ...(diskGib !== undefined && { diskGib }),
     ...(image !== undefined && { image }),
     runnerGroup: preset.runnerGroup,
     jobTimeoutSeconds: preset.jobTimeoutSeconds,
     bootTimeoutSeconds: preset.bootTimeoutSeconds,
     idleTimeoutSeconds: preset.idleTimeoutSeconds,
+  };
+}
+
+function machineOf(
+  preset: Preset,
+  options: FleetOptions,
+  policy: Pick<Policy, "machineTypes">,
+): Pick<FleetSpec, "instanceTypes" | "typesAlike" | "cpu" | "memoryGib"> {
+  const sized = options.cpu !== undefined || options.memoryGib !== undefined;
+  const wished = { cpu: options.cpu ?? preset.cpu, memoryGib: options.memoryGib ?? preset.memoryGib };
+  // A job that asks for a size gets the types that fit it, not the preset's own list.
+  const named = options.instanceTypes ?? (sized ? [] : preset.instanceTypes);
+  const types = policy.machineTypes[preset.compute] ?? [];
+  const chosen =
+    named.length > 0 ? [] : typesThatFit(types, { architecture: preset.architecture, ...wished });
+  const first = named[0] === undefined ? undefined : machineType(policy, named[0], preset.compute);
+  // Types that were named say themselves how large they are, unless the preset does.
+  const cpu = wished.cpu ?? first?.cpu;
+  const memoryGib = wished.memoryGib ?? first?.memoryGib;
+  return {
+    instanceTypes: named.length > 0 ? named : chosen,
+    ...(chosen.length > 0 && { typesAlike: true }),
+    ...(cpu !== undefined && { cpu }),
+    ...(memoryGib !== undefined && { memoryGib }),
   };
 }
 
@@ -183,6 +207,8 @@ interface Wish {
   readonly plain: readonly string[];
   readonly operatingSystem: OperatingSystem | undefined;
   readonly options: FleetOptions;
+  /** Machine types that are labels by themselves. */
+  readonly types: readonly string[];
   readonly problem: { readonly because: RefusalReason; readonly detail: string } | undefined;
 }
 
@@ -222,6 +248,7 @@ class LabelReader {
   #system: OperatingSystem | undefined;
   #problem: Wish["problem"];
   readonly #plain: string[] = [];
+  readonly #types: string[] = [];
   readonly #options: Record<string, unknown> = {};
 
   constructor(policy: Policy) {
@@ -245,7 +272,7 @@ class LabelReader {
       this.#system = this.#once("operating system", this.#system, system);
     } else if (architecture !== undefined) {
       this.#set("architecture", architecture, label);
-    } else if (!this.#readMapping(lower)) {
+    } else if (!this.#readMapping(lower) && !this.#readType(lower)) {
       this.#plain.push(lower);
     }
   }
@@ -257,6 +284,7 @@ class LabelReader {
       plain: this.#plain,
       operatingSystem: this.#system,
       options: this.#options as FleetOptions,
+      types: this.#types,
       problem: this.#problem,
     };
   }
@@ -297,7 +325,7 @@ class LabelReader {
     } else {
       const types = value.split("+").filter((type) => /^[a-z0-9][a-z0-9.-]{1,63}$/i.test(type));
       if (types.length === 0) this.#fail("unknown-option", `The label ${label} names no instance type.`);
-      else this.#set("instanceTypes", types, label);
+      else this.#setTypes(types, label);
     }
   }
 
@@ -356,10 +384,32 @@ class LabelReader {
     if (mapping === undefined) return false;
     if (mapping.instanceTypes.length > 0) this.#set("instanceTypes", mapping.instanceTypes, lower);
     if (mapping.image !== undefined) this.#set("image", mapping.image, lower);
+    if (mapping.market !== undefined) this.#set("market", mapping.market, lower);
     if (mapping.preset !== undefined) {
       this.#preset = this.#once("preset", this.#preset, mapping.preset.toLowerCase());
     }
     return true;
+  }
+
+  /** A machine type as a label, unless a preset offers a label of that name. */
+  #readType(lower: string): boolean {
+    const type = machineType(this.#policy, lower);
+    const isLabel = this.#policy.presets.some(({ labels }) =>
+      labels.some((label) => label.toLowerCase() === lower),
+    );
+    if (type === undefined || isLabel) return false;
+    this.#types.push(type.name);
+    this.#setTypes([type.name], lower);
+    this.#set("architecture", type.architecture, lower);
+    return true;
+  }
+
+  #setTypes(types: readonly string[], label: string): void {
+    const allowed = this.#policy.typesAllowed;
+    const refused = types.find((type) => !allowed.some((pattern) => matchesPattern(type, pattern)));
+    if (refused === undefined) this.#set("instanceTypes", types, label);
+    else
+      this.#fail("type-not-allowed", `The machine type ${refused} matches no entry of instanceTypes.allow.`);
   }
 
   #set(key: keyof FleetOptions, value: unknown, label: string): void {
@@ -385,7 +435,7 @@ class LabelReader {
 
 // ------------------------------------------------------------------------------------- matching presets
 
-function consider(preset: Preset, wish: Wish): Considered {
+function consider(preset: Preset, wish: Wish, policy: Policy): Considered {
   const no = (lacks: "name" | "system" | "label", because: string): Considered => ({
     preset: preset.name,
     matches: false,
@@ -402,15 +452,34 @@ function consider(preset: Preset, wish: Wish): Considered {
   if (architecture !== undefined && architecture !== preset.architecture) {
     return no("system", `the job asks for ${architecture}, the preset is ${preset.architecture}`);
   }
+  for (const name of wish.options.instanceTypes ?? []) {
+    const type = machineType(policy, name, preset.compute);
+    if (type !== undefined && type.architecture !== preset.architecture) {
+      return no("system", `${name} is ${type.architecture}, the preset is ${preset.architecture}`);
+    }
+    if (type === undefined && wish.types.includes(name)) {
+      return no("label", `its compute ${preset.compute} has no machine type ${name}`);
+    }
+  }
   const offered = new Set(preset.labels.map((label) => label.toLowerCase()));
   const missing = wish.plain.filter((label) => !offered.has(label));
   if (missing.length > 0) return no("label", `it does not offer the label ${missing.join(", ")}`);
   return { preset: preset.name, matches: true, because: "it offers every label of the job" };
 }
 
-function routed(preset: Preset, wished: FleetOptions, considered: readonly Considered[]): Route {
+function routed(
+  preset: Preset,
+  wished: FleetOptions,
+  policy: Policy,
+  considered: readonly Considered[],
+): Route {
   const options = beyondPreset(preset, wished);
-  const spec = resolveSpec(preset, options);
+  const spec = resolveSpec(preset, options, policy);
+  if (policy.machineTypes[preset.compute] !== undefined && spec.instanceTypes.length === 0) {
+    const size = [spec.cpu && `${spec.cpu} processors`, spec.memoryGib && `${spec.memoryGib} GiB of memory`];
+    const detail = `No ${spec.architecture} machine type of ${preset.compute} has ${size.filter(Boolean).join(" and ")}.`;
+    return refused("no-machine-type", detail, considered);
+  }
   const record = { id: fleetIdOf(preset.name, options), options, spec, refusals: [] };
   return { kind: "routed", preset, record, considered };
 }
@@ -444,8 +513,8 @@ function unmatched(wish: Wish, policy: Policy, considered: readonly Considered[]
   const named = considered.filter((entry) => entry.lacks !== "name");
   const wrongSystem = named.length > 0 && named.every((entry) => entry.lacks === "system");
   if (wrongSystem) {
-    const asked = [wish.operatingSystem, wish.options.architecture].filter(Boolean).join(" ");
-    return refused("wrong-system", `No preset offers ${asked}.`, considered);
+    const asked = [wish.operatingSystem, wish.options.architecture, ...(wish.options.instanceTypes ?? [])];
+    return refused("wrong-system", `No preset offers ${asked.filter(Boolean).join(" ")}.`, considered);
   }
   const reasons = considered.map((entry) => `${entry.preset}: ${entry.because}`).join("; ");
   return refused(

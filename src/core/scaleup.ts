@@ -112,7 +112,7 @@ export function withSpecOfToday(ledger: Ledger, policy: Policy): Ledger {
   const { record } = ledger;
   const preset = policy.presets.find((entry) => entry.name === record?.spec.preset);
   if (record === undefined || preset === undefined) return ledger;
-  return { ...ledger, record: { ...record, spec: resolveSpec(preset, record.options) } };
+  return { ...ledger, record: { ...record, spec: resolveSpec(preset, record.options, policy) } };
 }
 
 export function isSameBlocked(one: Blocked | undefined, other: Blocked | undefined): boolean {

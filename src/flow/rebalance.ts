@@ -235,7 +235,7 @@ async function prepareWarmFleets(ports: Ports, policy: Policy, active: readonly 
     const fleet = fleetIdOf(preset.name, {});
     if (preset.warm === 0 || active.some((ledger) => ledger.fleet === fleet)) continue;
     await commitFleet(ports.store, fleet, (ledger) => {
-      const record = { id: fleet, options: {}, spec: resolveSpec(preset, {}), refusals: [] };
+      const record = { id: fleet, options: {}, spec: resolveSpec(preset, {}, policy), refusals: [] };
       return { changes: ledger.record === undefined ? [{ put: "fleet", record }] : [], result: undefined };
     });
     await poke(ports, "scaleup", fleet);

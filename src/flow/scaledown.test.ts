@@ -346,7 +346,7 @@ describe("the sweep, where machines bear only the token of their launch", () => 
 async function launchUnknown(world: World, token = "t"): Promise<void> {
   await world.compute.launch({
     fleet: "linux-x64",
-    spec: resolveSpec(world.policy.presets[0]!, {}),
+    spec: resolveSpec(world.policy.presets[0]!, {}, world.policy),
     purchase: "on-demand",
     token,
     attempt: 1,

@@ -2,10 +2,12 @@ import { describe, expect, inject, it } from "vitest";
 import { callJson } from "../../src/adapters/aws/json.ts";
 import { createSystemClock } from "../../src/adapters/clock/system.ts";
 import { createEc2Compute } from "../../src/adapters/compute/ec2.ts";
-import { itemsAt, textAt } from "../../src/adapters/compute/ec2-answers.ts";
+import { itemsAt, textAt, textsAt } from "../../src/adapters/compute/ec2-answers.ts";
 import { createEc2Images } from "../../src/adapters/compute/ec2-images.ts";
 import { createEc2Templates } from "../../src/adapters/compute/ec2-templates.ts";
+import { architectureOfType } from "../../src/adapters/compute/ec2-types.ts";
 import { createMemoryLog } from "../../src/adapters/log/memory.ts";
+import { ec2MachineTypes } from "../../src/config/ec2-machine-types.ts";
 import { fleetSpec } from "../builders.ts";
 import { describeCompute, launchRequest } from "../conformance/compute.ts";
 import { standInClient } from "../support/aws-environment.ts";
@@ -84,6 +86,28 @@ describe.skipIf(moto === "")("ec2 on the stand-in", () => {
     expect((await images("ssm:/mayfly/image", "x86_64")).id).toBe(imageId);
     expect((await images("name:amazon/al2023-ami-2023*", "x86_64")).id).toMatch(/^ami-/);
     await expect(images("name:self/al2023-ami-2023*", "x86_64")).rejects.toThrow(/no such image/);
+  });
+
+  it("the machine types that come with this version are as EC2 describes them", async () => {
+    const types = ec2MachineTypes();
+    const described: string[] = [];
+    for (let from = 0; from < types.length; from += 100) {
+      const InstanceType = types.slice(from, from + 100).map(({ name }) => name);
+      const answer = await callEc2(client, "DescribeInstanceTypes", { InstanceType });
+      for (const item of itemsAt(answer, "instanceTypeSet")) {
+        const [architecture] = textsAt(item, "processorInfo", "supportedArchitectures").filter(
+          (one) => one !== "i386",
+        );
+        const cpu = textAt(item, "vCpuInfo", "defaultVCpus");
+        const memoryGib = Number(textAt(item, "memoryInfo", "sizeInMiB")) / 1024;
+        described.push(`${textAt(item, "instanceType")} ${cpu} ${memoryGib} ${architecture}`);
+      }
+    }
+    const known = types.map(
+      ({ name, cpu, memoryGib, architecture }) => `${name} ${cpu} ${memoryGib} ${architecture}`,
+    );
+    expect(known.sort()).toEqual(described.sort());
+    expect(types.filter(({ name, architecture }) => architectureOfType(name) !== architecture)).toEqual([]);
   });
 
   it("an instance and its volume bear the tags of their launch", async () => {

@@ -1,4 +1,5 @@
 import { createEc2Compute } from "../../adapters/compute/ec2.ts";
+import { createEc2Prices } from "../../adapters/prices/ec2.ts";
 import { createFixedPrices } from "../../adapters/prices/fixed.ts";
 import { MayflyError } from "../../core/errors.ts";
 import type { Compute } from "../../ports/compute.ts";
@@ -6,7 +7,7 @@ import type { Prices } from "../../ports/prices.ts";
 import { type Basics, required } from "./wiring.ts";
 
 /** Where machines run: one adapter, which calls nothing of AWS before it is asked for something. */
-export function openComputes({ environment, client, ports }: Basics): ReadonlyMap<string, Compute> {
+export function openComputes({ environment, client, ports, document }: Basics): ReadonlyMap<string, Compute> {
   const tags = environment.MAYFLY_TAGS;
   const ec2 = createEc2Compute({
     client,
@@ -14,13 +15,16 @@ export function openComputes({ environment, client, ports }: Basics): ReadonlyMa
     log: ports.log,
     deployment: required(environment, "MAYFLY_DEPLOYMENT"),
     subnets: textsIn("MAYFLY_SUBNETS", required(environment, "MAYFLY_SUBNETS")),
+    presets: document.ec2,
     ...(tags && { tags: textsIn("MAYFLY_TAGS", tags) }),
   });
   return new Map([[ec2.name, ec2]]);
 }
 
-export function openPrices({ document }: Basics): Prices {
-  return createFixedPrices(document.policy.presets);
+/** What EC2 charges, and what the configuration says where that is not known. */
+export function openPrices({ document, client, ports }: Basics): Prices {
+  const otherwise = createFixedPrices(document.policy.presets);
+  return createEc2Prices({ client, clock: ports.clock, log: ports.log, otherwise });
 }
 
 /** A variable that is a JSON object of texts, for example `{"eu-west-1a":"subnet-0abc"}`. */

@@ -188,6 +188,8 @@ function drawPolicy(random: Random, arrivals: Arrivals): Policy {
     presets,
     labelMappings: [],
     classes: {},
+    machineTypes: {},
+    typesAllowed: ["*"],
     imagesAllowed: [],
     registration: oneOf(random, ["organization", "organization", "repository"]),
     limits: {

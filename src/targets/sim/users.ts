@@ -210,7 +210,7 @@ function planTrouble(
 function appear(world: World, random: Random): void {
   const [preset] = world.policy.presets;
   if (preset === undefined) return;
-  const spec = resolveSpec(preset, {});
+  const spec = resolveSpec(preset, {}, world.policy);
   const id = `${preset.name}-stray-${wholeBetween(random, 1_000, 9_999)}`;
   world.cloud.appear({
     fleet: fleetIdOf(preset.name, {}),

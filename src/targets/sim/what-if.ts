@@ -125,7 +125,7 @@ export function whatIfReport({ config, policy, jobs, replay }: WhatIfInput): Wha
     presets: policy.presets.map((preset): WhatIfPreset => {
       const own = ran.filter((job) => specOf(job).preset === preset.name);
       const ownMachines = machines.filter((machine) => machine.preset === preset.name);
-      const spec = resolveSpec(preset, {});
+      const spec = resolveSpec(preset, {}, policy);
       return {
         preset: preset.name,
         jobs: own.length,
