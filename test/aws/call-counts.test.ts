@@ -1,0 +1,210 @@
+import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
+import { callJson } from "../../src/adapters/aws/json.ts";
+import { createManualClock } from "../../src/adapters/clock/manual.ts";
+import { createMemoryCompute, type MemoryCompute } from "../../src/adapters/compute/memory.ts";
+import { createMemoryLog } from "../../src/adapters/log/memory.ts";
+import { createFixedPrices } from "../../src/adapters/prices/fixed.ts";
+import { createSqsQueue } from "../../src/adapters/queue/sqs.ts";
+import { createSeededRandom } from "../../src/adapters/random/seeded.ts";
+import { createSecretsManager } from "../../src/adapters/secrets/secrets-manager.ts";
+import type { LifecycleEvent, Machine, MachineReport, Poke } from "../../src/core/model.ts";
+import { answerClaim } from "../../src/flow/claim.ts";
+import { applyEvents, receiveReport } from "../../src/flow/lifecycle.ts";
+import { scaleUp } from "../../src/flow/scaleup.ts";
+import { receiveDelivery } from "../../src/flow/webhook.ts";
+import type { Ports } from "../../src/ports/ports.ts";
+import type { Queue } from "../../src/ports/queue.ts";
+import { policy, preset } from "../builders.ts";
+import { standInClient } from "../support/aws-environment.ts";
+import { createFakeGithub, type FakeGithub, type GithubRunner } from "../support/fake-github.ts";
+import { createLedgerTable, type LedgerTable } from "../support/ledger-table.ts";
+
+/*
+ * What the stages of a warm deployment ask of AWS. Not counted is what nobody asks for: Lambda receives and deletes
+ * messages by itself. The machines are those of the memory adapter, whose calls would be EC2's.
+ */
+
+const moto = inject("moto");
+const fleet = "linux-x64";
+const rules = policy({
+  presets: [preset({ max: 200 })],
+  limits: { machines: 500, perRepository: 500 },
+});
+
+describe.skipIf(moto === "")("calls to AWS", () => {
+  let table: LedgerTable;
+  let github: FakeGithub;
+  let ports: Ports;
+  let compute: MemoryCompute;
+  let lifecycle: Queue<LifecycleEvent>;
+  const everCalled = new Set<string>();
+
+  beforeEach(async () => {
+    const clock = createManualClock(Date.now());
+    table = await createLedgerTable(moto);
+    const client = standInClient(table.proxy.url);
+    const queue = async <Message>(name: string) => {
+      const input = { QueueName: `${table.name}-${name}` };
+      const call = { service: "sqs", action: "CreateQueue", resource: name, input } as const;
+      const { QueueUrl } = await callJson<{ QueueUrl: string }>(client, call);
+      return createSqsQueue<Message>({ client, name, url: QueueUrl });
+    };
+    const secret = { Name: `${table.name}-secret`, SecretString: "the-webhook-secret" };
+    await callJson(client, {
+      ...{ service: "secretsmanager", action: "CreateSecret", resource: "secret", input: secret },
+    });
+    github = createFakeGithub(clock, "the-webhook-secret");
+    compute = createMemoryCompute({ clock, marks: "launch" });
+    lifecycle = await queue<LifecycleEvent>("lifecycle");
+    ports = {
+      store: table.open({ clock }),
+      work: await queue<Poke>("work"),
+      lifecycle,
+      compute: new Map([["memory", compute]]),
+      github: github.port,
+      identity: { issue: () => undefined, verify: async () => "proven" },
+      secrets: createSecretsManager({ client, ids: { "webhook-secret": secret.Name }, clock }),
+      prices: createFixedPrices(rules.presets),
+      clock,
+      random: createSeededRandom("call counts"),
+      log: createMemoryLog(),
+    };
+    // The first job of all finds a cold process; nobody counts its calls.
+    await queueJobs(1);
+    await deliver();
+    await scaleUp(ports, rules, fleet);
+    await applyEvents(ports, rules, []);
+  });
+  afterEach(async () => {
+    for (const { action } of table.proxy.calls) everCalled.add(action);
+    expect([...everCalled]).not.toContain("Scan");
+    await table.close();
+  });
+
+  async function queueJobs(count: number): Promise<void> {
+    for (let index = 0; index < count; index += 1) github.queueJob();
+  }
+
+  /** GitHub's deliveries, all that are under way. */
+  async function deliver(): Promise<void> {
+    for (const sending of github.outbox.splice(0)) await receiveDelivery(ports, rules, sending);
+  }
+
+  /** How many calls this makes. */
+  async function counted(work: () => Promise<unknown>): Promise<number> {
+    table.proxy.forgetCalls();
+    await work();
+    return table.proxy.calls.length;
+  }
+
+  const claim = (providerId: string) =>
+    answerClaim(ports, rules, { compute: "memory", providerId }, { headers: {} });
+
+  async function machineOf(providerId: string): Promise<Machine> {
+    const machine = await ports.store.findMachineByProviderId("memory", providerId);
+    if (machine === undefined) throw new Error(`Nothing is known of ${providerId}.`);
+    return machine;
+  }
+
+  const report = async (providerId: string, said: MachineReport) =>
+    receiveReport(ports, await machineOf(providerId), said);
+
+  /** What waits in the lifecycle queue, in batches as Lambda hands them over; how many events there were. */
+  async function applyAll(batchSize: number): Promise<number> {
+    let events = 0;
+    for (;;) {
+      const received = await lifecycle.receive({ limit: batchSize, visibilitySeconds: 60, waitSeconds: 0 });
+      if (received.length === 0) return events;
+      events += received.length;
+      await applyEvents(
+        ports,
+        rules,
+        received.map(({ message }) => message),
+      );
+      for (const { receipt } of received) await lifecycle.delete(receipt);
+    }
+  }
+
+  const mayBeCounted = (calls: number): number =>
+    table.proxy.calls
+      .slice(0, calls)
+      .filter(({ action }) => action !== "ReceiveMessage" && action !== "DeleteMessage").length;
+
+  it("webhook: two for a job, one for what becomes of it, none to GitHub", async () => {
+    const asked = github.calls.length;
+    await queueJobs(1);
+    expect(await counted(deliver)).toBe(2);
+    expect(github.calls.length).toBe(asked);
+  });
+
+  it("scaleup: at most 20 for a burst of a hundred jobs of one fleet, EC2's own not counted", async () => {
+    await queueJobs(100);
+    await deliver();
+    const calls = await counted(() => scaleUp(ports, rules, fleet));
+    expect(compute.machines()).toHaveLength(101);
+    expect(calls).toBeLessThanOrEqual(19);
+    expect(calls).toBe(14);
+  });
+
+  it("claim: four, and one to GitHub", async () => {
+    const [machine] = compute.machines();
+    const asked = github.calls.length;
+    const calls = await counted(() => claim(machine?.providerId ?? ""));
+    expect(calls).toBe(4);
+    expect(github.calls.slice(asked).map(({ method }) => method)).toEqual(["mintRunner"]);
+  });
+
+  /** A job from its delivery to its end; the calls of the lifecycle function, and of the reports before it. */
+  async function lives(count: number, batchSize: number) {
+    await queueJobs(count - 1);
+    await deliver();
+    await scaleUp(ports, rules, fleet);
+    const counts = { events: 0, lifecycle: 0, reports: 0, told: 0 };
+    const apply = async (): Promise<void> => {
+      counts.events += await applyAllCounted();
+    };
+    const applyAllCounted = async (): Promise<number> => {
+      table.proxy.forgetCalls();
+      const events = await applyAll(batchSize);
+      counts.lifecycle += mayBeCounted(table.proxy.calls.length);
+      return events;
+    };
+    const say = async (providerId: string, said: MachineReport): Promise<void> => {
+      counts.told += 1;
+      counts.reports += await counted(() => report(providerId, said));
+    };
+    const runners: { readonly providerId: string; readonly runner: GithubRunner }[] = [];
+    for (const { providerId } of compute.machines()) {
+      const answer = await claim(providerId);
+      const runner = answer.kind === "run" ? github.connect(answer.jitConfig.reveal()) : undefined;
+      if (runner === undefined) throw new Error(`${providerId} was told to ${answer.kind}.`);
+      runners.push({ providerId, runner });
+      await say(providerId, { step: "listening" });
+    }
+    await apply();
+    github.assign();
+    await deliver();
+    for (const { providerId } of runners) await say(providerId, { step: "job-started" });
+    await apply();
+    for (const { providerId, runner } of runners) {
+      github.finish(runner, "success");
+      await say(providerId, { step: "exited", exitCode: 0, ranJob: true });
+    }
+    await deliver();
+    await apply();
+    return counts;
+  }
+
+  it.each([
+    [1, 1],
+    [10, 10],
+  ])("lifecycle: at most two for each event, %i jobs in batches of %i", async (jobs, batchSize) => {
+    const { events, lifecycle: calls, reports, told } = await lives(jobs, batchSize);
+    expect(events).toBe(5 * jobs);
+    expect(calls / events).toBeLessThanOrEqual(2);
+    expect(reports).toBe(2 * told);
+    const ledger = await ports.store.load(fleet);
+    expect(ledger.jobs).toEqual([]);
+    process.stdout.write(`${jobs} in batches of ${batchSize}: ${calls} calls for ${events} events\n`);
+  });
+});
