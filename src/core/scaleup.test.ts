@@ -483,6 +483,13 @@ describe("a plan is made again", () => {
       1,
       86_400,
     ],
+    [
+      "when a cap may no longer hold it back",
+      ledger([job()]),
+      policy({ presets: [preset({ max: 0 })] }),
+      1,
+      31,
+    ],
     ["not for what is past", ledger([queued], [machine({ launchAttempts: 9 })]), rules, 300, undefined],
   ])("%s", (_what, before, policyOfCase, now, seconds) => {
     const { recheckAt } = planned(before, policyOfCase, start + now * 1_000);

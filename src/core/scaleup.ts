@@ -314,6 +314,9 @@ function idleSince(machine: Machine): Instant {
 
 // -------------------------------------------------------------------------------------------- recheck
 
+/** Whoever is held back by a cap is told when a place becomes free; this is for when nobody was. */
+const heldBackSeconds = 30;
+
 function nextChanges(
   ledger: Ledger,
   policy: Policy,
@@ -323,7 +326,7 @@ function nextChanges(
 ): readonly Instant[] {
   const graceMilliseconds = policy.timing.idleGraceSeconds * 1000;
   return [
-    blocked?.nextAttemptAt ?? now,
+    blocked?.nextAttemptAt ?? (blocked === undefined ? now : now + heldBackSeconds * 1000),
     ...ledger.jobs.filter((job) => job.state === "queued").map((job) => deadlineOf(job, policy)),
     ...ledger.machines
       .filter((machine) => machine.state === "requested")

@@ -14,7 +14,7 @@ import { createManualClock } from "../adapters/clock/manual.ts";
 import { createMemoryLog } from "../adapters/log/memory.ts";
 import { createMemoryStore } from "../adapters/store/memory.ts";
 import { MayflyError } from "../core/errors.ts";
-import type { LifecycleEvent, MachineReport, Poke } from "../core/model.ts";
+import type { LifecycleEvent, Machine, MachineReport, Poke } from "../core/model.ts";
 import { Secret } from "../core/secret.ts";
 import { signatureOf } from "../core/webhook.ts";
 import { applyEvents } from "./lifecycle.ts";
@@ -374,6 +374,43 @@ describe("events that come together", () => {
       ofMachine("m-3", { step: "exited", exitCode: 1, ranJob: false }),
     ]);
     expect(calls).toEqual(["load", "commit", "scaledown", "scaleup"]);
+  });
+
+  it("of the provider find their machines first, and tell other fleets only of scarce places", async () => {
+    const { ports, rules, calls, store, fleet } = await fleetOfThree();
+    await store.addJob(fleetRecord({ id: "other" }), job({ id: 9, fleet: "other" }));
+    const { machines } = await store.load(fleet);
+    const m3 = {
+      ...machines.find(({ id }) => id === "m-3"),
+      state: "launched",
+      providerId: "p-3",
+    } as Machine;
+    await store.commit(fleet, 1, [{ put: "machine", machine: m3 }]);
+    const ofProvider = (providerId: string, what: "running" | "gone"): LifecycleEvent => ({
+      ...{ kind: "cloud", compute: "memory", providerId, what, at: start + 5 },
+    });
+    const counted = {
+      ...ports,
+      store: {
+        ...ports.store,
+        findMachineByProviderId: (compute: string, id: string) => {
+          calls.push(id);
+          return store.findMachineByProviderId(compute, id);
+        },
+      },
+    };
+    await applyEvents(counted, rules, [
+      ...["p-1", "p-3", "nobody's"].map((id) => ofProvider(id, "running")),
+      ofProvider("p-1", "gone"),
+      ofProvider("p-3", "gone"),
+    ]);
+    expect(calls).toEqual(["p-1", "p-3", "nobody's", "p-1", "p-3", "load", "commit", "scaledown", "scaleup"]);
+    calls.length = 0;
+    const m4 = { ...m3, id: "m-4", providerId: "p-4" };
+    await store.commit(fleet, 3, [{ put: "machine", machine: m4 }]);
+    const tight = { ...rules, limits: { machines: 3, perRepository: 50 } };
+    await applyEvents(counted, tight, [ofProvider("p-4", "gone")]);
+    expect(calls).toEqual(["p-4", "load", "commit", "scaleup", "scaleup"]);
   });
 
   it("about what is not in the fleet's ledger are looked up, each by itself", async () => {

@@ -19,7 +19,7 @@ import { admit, routeJob } from "../core/route.ts";
 import { deservesLook } from "../core/scaleup.ts";
 import type { Ports as AllPorts } from "../ports/ports.ts";
 import { commitFleet, commitFrom, ledgerAfter, type Outcome } from "./commit-fleet.ts";
-import { poke, pokeAllFleets } from "./pokes.ts";
+import { poke, pokeHeldBack } from "./pokes.ts";
 
 type Ports = Pick<AllPorts, "store" | "work" | "log" | "clock">;
 
@@ -28,14 +28,20 @@ type Ports = Pick<AllPorts, "store" | "work" | "log" | "clock">;
  * or never; the tables decide.
  *
  * Events of one fleet are one load and one commit, as far as they are about jobs and machines that are in its ledger.
- * All others, which are few, are looked up one by one.
+ * All others, which are few, are looked up one by one. The provider's events name no fleet, so their machines are
+ * looked up first.
  */
 export async function applyEvents(
   ports: Ports,
   policy: Policy,
   events: readonly LifecycleEvent[],
 ): Promise<void> {
-  const byFleet = Map.groupBy(events, (event) => likelyFleet(event, policy));
+  const located: LocatedEvent[] = [];
+  for (const event of events) {
+    const found = event.kind === "cloud" ? await locate(ports, event) : event;
+    if (found !== undefined) located.push(found);
+  }
+  const byFleet = Map.groupBy(located, (event) => likelyFleet(event, policy));
   const others = [...(byFleet.get(undefined) ?? [])];
   for (const [fleet, group] of byFleet) {
     if (fleet !== undefined) others.push(...(await applyTogether(ports, policy, fleet, group)));
@@ -43,9 +49,24 @@ export async function applyEvents(
   for (const event of others) await applyEvent(ports, policy, event);
 }
 
+type CloudEvent = LifecycleEvent & { readonly kind: "cloud" };
+
+type LocatedEvent =
+  | Exclude<LifecycleEvent, CloudEvent>
+  | (CloudEvent & { readonly machine: Pick<Machine, "id" | "fleet"> });
+
+/** Undefined: it is about no machine of ours, or about one of which it tells nothing new. */
+async function locate(ports: Ports, event: CloudEvent): Promise<LocatedEvent | undefined> {
+  const machine = await ports.store.findMachineByProviderId(event.compute, event.providerId);
+  if (machine === undefined || machine.state === "ended") return undefined;
+  // That it runs is news only of one that was missing.
+  if (event.what === "running" && machine.missingSince === undefined) return undefined;
+  return { ...event, machine };
+}
+
 /** In whose ledger an event's job or machine is to be expected; undefined when that has to be looked up. */
-export function likelyFleet(event: LifecycleEvent, policy: Policy): FleetId | undefined {
-  if (event.kind === "cloud") return undefined;
+export function likelyFleet(event: LifecycleEvent | LocatedEvent, policy: Policy): FleetId | undefined {
+  if (event.kind === "cloud") return "machine" in event ? event.machine.fleet : undefined;
   if (event.kind === "machine") return event.fleet;
   const route = routeJob(event.job.labels, policy);
   return route.kind === "routed" ? route.record.id : undefined;
@@ -59,9 +80,9 @@ async function applyTogether(
   ports: Ports,
   policy: Policy,
   fleet: FleetId,
-  events: readonly LifecycleEvent[],
-): Promise<readonly LifecycleEvent[]> {
-  const others: LifecycleEvent[] = [];
+  events: readonly LocatedEvent[],
+): Promise<readonly LocatedEvent[]> {
+  const others: LocatedEvent[] = [];
   let known: Ledger | undefined;
   for (let left = events; left.length > 0; ) {
     let before: Ledger | undefined;
@@ -72,7 +93,7 @@ async function applyTogether(
     known = committed.ledger;
     const { result } = committed;
     for (const { machine, kind } of result.machines) log(ports, machine, kind);
-    await follow(ports, fleet, result, before !== undefined && { before, after: known, policy });
+    await follow(ports, fleet, result, policy, before && { before, after: known });
     others.push(...result.others);
     left = result.left;
   }
@@ -80,19 +101,19 @@ async function applyTogether(
 }
 
 interface Together extends Touched {
-  readonly others: readonly LifecycleEvent[];
+  readonly others: readonly LocatedEvent[];
   /** What one commit has no room for. */
-  readonly left: readonly LifecycleEvent[];
+  readonly left: readonly LocatedEvent[];
 }
 
 function decideTogether(
   ports: Ports,
   policy: Policy,
   ledger: Ledger,
-  events: readonly LifecycleEvent[],
+  events: readonly LocatedEvent[],
 ): Outcome<Together> {
   const changes = new Map<string, Change>();
-  const others: LifecycleEvent[] = [];
+  const others: LocatedEvent[] = [];
   const touched: Touched[] = [];
   let current = ledger;
   let next = 0;
@@ -123,7 +144,7 @@ function decideWithin(
   ports: Ports,
   policy: Policy,
   ledger: Ledger,
-  event: LifecycleEvent,
+  event: LocatedEvent,
 ): Outcome<Touched> | undefined {
   if (event.kind === "job") {
     const { id, runnerName } = event.job;
@@ -132,9 +153,9 @@ function decideWithin(
     if (job === undefined || (runner === undefined && runnerName !== undefined)) return undefined;
     return decideJob(ledger, event.job, job, runner);
   }
-  const machine = event.kind === "machine" && ledger.machines.find((entry) => entry.id === event.machineId);
-  if (!machine) return undefined;
-  return decideMachine(ports, ledger, machine.id, machineEventOf(event), event.at, policy);
+  const id = event.kind === "machine" ? event.machineId : event.machine.id;
+  if (event.kind === "machine" && !ledger.machines.some((machine) => machine.id === id)) return undefined;
+  return decideMachine(ports, ledger, id, machineEventOf(event), event.at, policy);
 }
 
 function entryOf(change: Change): string {
@@ -142,12 +163,10 @@ function entryOf(change: Change): string {
   return change.put === "machine" ? `machine ${change.machine.id}` : "fleet";
 }
 
-async function applyEvent(ports: Ports, policy: Policy, event: LifecycleEvent): Promise<void> {
+async function applyEvent(ports: Ports, policy: Policy, event: LocatedEvent): Promise<void> {
   if (event.kind === "job") return applyJobEvent(ports, policy, event.job);
-  const machine =
-    event.kind === "machine"
-      ? await ports.store.findMachine(event.machineId)
-      : await ports.store.findMachineByProviderId(event.compute, event.providerId);
+  const id = event.kind === "machine" ? event.machineId : event.machine.id;
+  const machine = await ports.store.findMachine(id);
   if (machine === undefined || machine.state === "ended") return;
   await applyMachineEvent(ports, machine, machineEventOf(event), event.at, policy);
 }
@@ -161,7 +180,7 @@ export async function applyJobEvent(ports: Ports, policy: Policy, event: JobEven
       const job = ledger.jobs.find((entry) => entry.id === event.id) ?? (await ports.store.findJob(event.id));
       return decideJob(ledger, event, job, runner);
     });
-    await follow(ports, fleet, touched);
+    await follow(ports, fleet, touched, policy);
   }
   // A runner may take a job of another fleet, or one that we never accepted: its machine is busy all the same.
   if (runner !== undefined && runner.fleet !== fleet && runner.state !== "ended") {
@@ -182,7 +201,7 @@ export async function applyMachineEvent(
     decideMachine(ports, ledger, machine.id, event, at, policy),
   );
   for (const { machine: after } of touched.machines) log(ports, after, event.kind);
-  await follow(ports, machine.fleet, touched);
+  await follow(ports, machine.fleet, touched, policy);
 }
 
 function decideMachine(
@@ -330,14 +349,21 @@ async function follow(
   ports: Ports,
   fleet: FleetId,
   { jobs, machines }: Touched,
-  change: { readonly before: Ledger; readonly after: Ledger; readonly policy: Policy } | false = false,
+  policy: Policy | undefined,
+  change?: { readonly before: Ledger; readonly after: Ledger },
 ): Promise<void> {
-  if (machines.some(({ machine }) => machine.state === "retiring")) await poke(ports, "scaledown", fleet);
-  // A place became free: that may be news for every fleet, this one among them.
-  if (machines.some(({ machine }) => machine.state === "ended")) await pokeAllFleets(ports);
+  if (machines.some(needsFence)) await poke(ports, "scaledown", fleet);
+  const ended = machines.flatMap(({ machine }) => (machine.state === "ended" ? [machine] : []));
+  if (policy !== undefined) await pokeHeldBack(ports, policy, ended);
   if (!jobs && machines.length === 0) return;
-  if (change && !deservesLook(change.before, change.after, change.policy, ports.clock.now())) return;
+  const isKnown = policy !== undefined && change !== undefined;
+  if (isKnown && !deservesLook(change.before, change.after, policy, ports.clock.now())) return;
   await poke(ports, "scaleup", fleet);
+}
+
+/** It has begun to retire, or something new is known of one whose runner could not be removed. */
+function needsFence({ before, machine }: Touched["machines"][number]): boolean {
+  return machine.state === "retiring" && (before.state !== "retiring" || before.fence === "refused");
 }
 
 function log(ports: Ports, machine: Machine, event: MachineEvent["kind"]): void {

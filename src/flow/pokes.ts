@@ -1,4 +1,5 @@
-import type { FleetId, Instant } from "../core/model.ts";
+import { gaveFreeWhatWasScarce } from "../core/counters.ts";
+import type { FleetId, Instant, Machine, Policy } from "../core/model.ts";
 import type { Ports } from "../ports/ports.ts";
 
 const delayLimitSeconds = 900;
@@ -34,7 +35,16 @@ export async function pokeEverything(ports: Pick<Ports, "work" | "store">): Prom
   }
 }
 
-/** A place became free: fleets that were held back by a cap may go on. */
-export async function pokeAllFleets(ports: Pick<Ports, "work" | "store">): Promise<void> {
+/**
+ * These machines have ended: fleets that a cap has held back may go on. Where no cap was near, nobody is asked; one
+ * that is missed looks again by itself.
+ */
+export async function pokeHeldBack(
+  ports: Pick<Ports, "work" | "store">,
+  policy: Policy,
+  ended: readonly Machine[],
+): Promise<void> {
+  if (ended.length === 0) return;
+  if (!gaveFreeWhatWasScarce(ended, policy, await ports.store.counters())) return;
   for (const fleet of await ports.store.activeFleets()) await poke(ports, "scaleup", fleet);
 }

@@ -17,7 +17,7 @@ import type { Ports as AllPorts } from "../ports/ports.ts";
 import { commitFleet } from "./commit-fleet.ts";
 import { endedAmong } from "./ended-among.ts";
 import { findItsRunner } from "./find-runner.ts";
-import { poke, pokeAllFleets } from "./pokes.ts";
+import { poke, pokeHeldBack } from "./pokes.ts";
 
 type Ports = Pick<AllPorts, "store" | "compute" | "github" | "work" | "log" | "clock">;
 
@@ -70,7 +70,7 @@ export async function retireMachines(ports: Ports, policy: Policy, fleet: FleetI
     if (verdict === "terminate") toTerminate.push(machine);
     else again = Math.min(again ?? verdict.againSeconds, verdict.againSeconds);
   }
-  const terminating = await terminate(ports, toTerminate);
+  const terminating = await terminate(ports, policy, toTerminate);
   if (terminating !== undefined) again = Math.min(again ?? terminating, terminating);
   if (again !== undefined) await poke(ports, "scaledown", fleet, again);
 }
@@ -121,7 +121,9 @@ async function compareFleet(
     return { changes, result: { machines, changed } };
   });
   for (const machine of seen.changed) logChange(ports, machine);
-  if (seen.changed.some((machine) => machine.state === "ended")) await pokeAllFleets(ports);
+  const ended = seen.changed.filter((machine) => machine.state === "ended");
+  if (ended.length > 0) await poke(ports, "scaleup", fleet);
+  await pokeHeldBack(ports, policy, ended);
   return seen.machines;
 }
 
@@ -197,7 +199,7 @@ async function fence(
     const passed =
       found.kind !== "found" ||
       (await ports.github.deleteRunner(found.scope, found.runnerId)) !== "running-a-job";
-    await record(ports, machine, { kind: "fence", answer: passed ? "passed" : "refused" });
+    await record(ports, policy, machine, { kind: "fence", answer: passed ? "passed" : "refused" });
     if (passed || processEnded(machine)) return "terminate";
     ports.log.info("A retiring machine runs a job and is left alone.", {
       stage: "scaledown",
@@ -226,7 +228,11 @@ function processEnded(machine: Machine): boolean {
 }
 
 /** After how many seconds to look again; undefined when all of them are gone. */
-async function terminate(ports: Ports, machines: readonly Machine[]): Promise<number | undefined> {
+async function terminate(
+  ports: Ports,
+  policy: Policy,
+  machines: readonly Machine[],
+): Promise<number | undefined> {
   const byCompute = new Map<string, Machine[]>();
   let again: number | undefined;
   for (const machine of machines) {
@@ -245,7 +251,7 @@ async function terminate(ports: Ports, machines: readonly Machine[]): Promise<nu
     }
     for (const machine of group) {
       if (machine.providerId !== undefined && absent.has(machine.providerId)) {
-        const after = await record(ports, machine, {
+        const after = await record(ports, policy, machine, {
           kind: "gone",
           detail: "The provider says that it is gone.",
         });
@@ -285,7 +291,12 @@ function unknownCompute(compute: string): MayflyError {
 }
 
 /** The machine after the event; undefined when it changed nothing. */
-async function record(ports: Ports, machine: Machine, event: MachineEvent): Promise<Machine | undefined> {
+async function record(
+  ports: Ports,
+  policy: Policy,
+  machine: Machine,
+  event: MachineEvent,
+): Promise<Machine | undefined> {
   const after = await commitFleet<Machine | undefined>(ports.store, machine.fleet, (ledger) => {
     const before = ledger.machines.find((entry) => entry.id === machine.id);
     const next = before === undefined ? undefined : machineAfter(before, event, ports.clock.now());
@@ -294,8 +305,8 @@ async function record(ports: Ports, machine: Machine, event: MachineEvent): Prom
   });
   if (after?.state !== "ended") return after;
   logChange(ports, after);
-  await pokeAllFleets(ports);
   await poke(ports, "scaleup", machine.fleet);
+  await pokeHeldBack(ports, policy, [after]);
   return after;
 }
 

@@ -16,7 +16,8 @@ export interface QueueSender<Message> {
   /**
    * Sends one message. With a `key`, it may be dropped when a message with the same key still waits to be received
    * and will be received no later: for pokes, where one is as good as ten. A message that is being worked on
-   * does not count, so what happens meanwhile is not missed. Not every queue can drop messages.
+   * does not count, so what happens meanwhile is not missed. Not every queue sees all that
+   * wait; all drop what waits no less than a delayed message that they were given by the same process.
    */
   send(message: Message, options?: SendOptions): Promise<void>;
 }

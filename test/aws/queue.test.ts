@@ -1,5 +1,7 @@
 import { expect, inject, it } from "vitest";
 import { callJson } from "../../src/adapters/aws/json.ts";
+import { createManualClock } from "../../src/adapters/clock/manual.ts";
+import { createSystemClock } from "../../src/adapters/clock/system.ts";
 import { createSqsQueue } from "../../src/adapters/queue/sqs.ts";
 import type { Queue } from "../../src/ports/queue.ts";
 import { describeQueueBasics, type Note } from "../conformance/queue.ts";
@@ -7,6 +9,7 @@ import { standInClient } from "../support/aws-environment.ts";
 import { startAwsFaultProxy } from "../support/aws-fault-proxy.ts";
 
 const moto = inject("moto");
+const clock = createSystemClock();
 let queues = 0;
 
 async function createQueue(
@@ -31,8 +34,8 @@ describeQueueBasics(
   async ({ attemptsLimit }) => {
     const client = standInClient(moto);
     return {
-      queue: createSqsQueue<Note>({ client, ...(await createQueue(client, attemptsLimit)) }),
-      other: createSqsQueue<Note>({ client, ...(await createQueue(client)) }),
+      queue: createSqsQueue<Note>({ client, ...(await createQueue(client, attemptsLimit)), clock }),
+      other: createSqsQueue<Note>({ client, ...(await createQueue(client)), clock }),
       close: async () => undefined,
     };
   },
@@ -42,7 +45,7 @@ describeQueueBasics(
 it.skipIf(moto === "")("sqs: a message whose answer was lost is there, perhaps twice", async () => {
   const proxy = await startAwsFaultProxy(moto);
   const client = standInClient(proxy.url);
-  const queue: Queue<Note> = createSqsQueue({ client, ...(await createQueue(client)) });
+  const queue: Queue<Note> = createSqsQueue({ client, ...(await createQueue(client)), clock });
   proxy.inject("SendMessage", { kind: "lose-answer" });
   await queue.send({ note: "sent" });
   const received = await queue.receive({ limit: 10, visibilitySeconds: 30, waitSeconds: 0 });
@@ -55,7 +58,7 @@ it.skipIf(moto === "")(
   async () => {
     const client = standInClient(moto);
     const place = await createQueue(client, 1);
-    const queue: Queue<Note> = createSqsQueue({ client, ...place });
+    const queue: Queue<Note> = createSqsQueue({ client, ...place, clock });
     const input = { QueueUrl: place.url, MessageBody: "<xml>" };
     await callJson(client, { service: "sqs", action: "SendMessage", resource: "queue", input });
     await queue.send({ note: "sent" });
@@ -68,3 +71,17 @@ it.skipIf(moto === "")(
     await expect.poll(deadAfterLook, { timeout: 10_000 }).toBe(2);
   },
 );
+
+it.skipIf(moto === "")("sqs: a delayed message counts as waiting until its time, and no longer", async () => {
+  const manual = createManualClock();
+  const client = standInClient(moto);
+  const queue: Queue<Note> = createSqsQueue({ client, ...(await createQueue(client)), clock: manual });
+  const send = (delaySeconds: number) => queue.send({ note: "look again" }, { key: "fleet-a", delaySeconds });
+  await send(60);
+  await manual.advance(59_999);
+  await send(60);
+  expect((await queue.depth()).waiting).toBe(1);
+  await manual.advance(1);
+  await send(60);
+  expect((await queue.depth()).waiting).toBe(2);
+});

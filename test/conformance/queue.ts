@@ -95,6 +95,19 @@ export function describeQueueBasics(
       expect(await queue.depth()).toEqual({ waiting: 1, inFlight: 0, dead: 0 });
     });
 
+    it("drops what is delayed no less than a message with its key, and nothing that comes earlier", async () => {
+      const later = { key: "fleet-a", delaySeconds: 600 };
+      await queue.send({ note: "in ten minutes" }, later);
+      await queue.send({ note: "the same" }, later);
+      await queue.send({ note: "even later" }, { ...later, delaySeconds: 900 });
+      expect(await queue.depth()).toEqual({ waiting: 1, inFlight: 0, dead: 0 });
+      await queue.send({ note: "in five minutes" }, { ...later, delaySeconds: 300 });
+      await queue.send({ note: "of another" }, { ...later, key: "fleet-b" });
+      expect(await queue.depth()).toEqual({ waiting: 3, inFlight: 0, dead: 0 });
+      await queue.send({ note: "now" }, { key: "fleet-a" });
+      expect(notesOf(await receiveAll())).toEqual(["now"]);
+    });
+
     it("takes a receipt that is none for one that says nothing any more", async () => {
       await queue.delete("no receipt");
       await queue.release("no receipt", 0);

@@ -1,3 +1,4 @@
+import type { Clock } from "../../ports/clock.ts";
 import type { Queue, Received } from "../../ports/queue.ts";
 import type { AwsClient } from "../aws/client.ts";
 import { AwsError } from "../aws/errors.ts";
@@ -9,16 +10,19 @@ export interface SqsQueueOptions {
   /** For error messages. */
   readonly name: string;
   readonly url: string;
+  readonly clock: Clock;
 }
 
 /**
  * A standard queue of SQS. How often a message is tried, and which queue takes the dead ones, is the redrive policy of
  * the queue itself.
  *
- * Keys are not used: a standard queue cannot drop a message in favour of one that waits, and a FIFO queue, which can,
- * may drop one in favour of a message that is being worked on, and takes no delay for a single message.
+ * A standard queue cannot drop a message in favour of one that waits; a FIFO queue, which can, may drop one in favour
+ * of a message that is being worked on, and takes no delay for a single message. So keys are used as far as this process
+ * knows for itself that a message waits: it has sent it, with a delay that is not over. Without that, every look at a
+ * fleet, which asks for the next one, would begin a chain of looks that goes on for as long as the fleet has jobs.
  */
-export function createSqsQueue<Message>({ client, name, url }: SqsQueueOptions): Queue<Message> {
+export function createSqsQueue<Message>({ client, name, url, clock }: SqsQueueOptions): Queue<Message> {
   const call = <Answer>(action: string, input: object, limits = {}): Promise<Answer> =>
     callJson<Answer>(client, {
       service: "sqs",
@@ -28,12 +32,21 @@ export function createSqsQueue<Message>({ client, name, url }: SqsQueueOptions):
       limits,
     });
   let deadLetterUrl: string | undefined;
+  /** Until when a message of this key certainly waits. */
+  const waiting = new Map<string, number>();
 
   return {
     async send(message, options = {}) {
       const body = encodeMessage(name, message);
-      const delayMilliseconds = dueAt(name, 0, options);
-      await call("SendMessage", { MessageBody: body, DelaySeconds: Math.ceil(delayMilliseconds / 1000) });
+      const now = clock.now();
+      const due = dueAt(name, now, options);
+      const { key } = options;
+      const known = key === undefined ? undefined : waiting.get(key);
+      if (known !== undefined && known > now && known <= due) return;
+      await call("SendMessage", { MessageBody: body, DelaySeconds: Math.ceil((due - now) / 1000) });
+      if (key === undefined || due <= now) return;
+      forgetPast(waiting, now);
+      waiting.set(key, due);
     },
     async receive({ limit, visibilitySeconds, waitSeconds, signal }) {
       const input = {
@@ -75,6 +88,11 @@ export function createSqsQueue<Message>({ client, name, url }: SqsQueueOptions):
       };
     },
   };
+}
+
+/** There are about as many keys as there are fleets. */
+function forgetPast(waiting: Map<string, number>, now: number): void {
+  for (const [key, due] of waiting) if (due <= now) waiting.delete(key);
 }
 
 const mostAtOnce = 10;
