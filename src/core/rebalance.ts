@@ -1,5 +1,13 @@
 import { isPresumedRunning } from "./demand.ts";
-import { fullName, type Instant, type Job, type JobId, type Ledger, type Policy } from "./model.ts";
+import {
+  fullName,
+  type Instant,
+  type Job,
+  type JobId,
+  type Ledger,
+  type Machine,
+  type Policy,
+} from "./model.ts";
 
 /** One delivery attempt in GitHub's log, as far as the decision needs it. */
 export interface DeliveryAttempt {
@@ -86,6 +94,15 @@ function heardAt(job: Job): Instant {
 
 function longestUnasked(left: Job, right: Job): number {
   return (left.checkedAt ?? 0) - (right.checkedAt ?? 0);
+}
+
+/** Machines that have run a job for `jobCheckSeconds`, and none that the ledger knows to be running. */
+export function machinesToCheck(ledger: Ledger, policy: Policy, now: Instant): readonly Machine[] {
+  const running = new Set(ledger.jobs.filter((job) => job.state === "running").map((job) => job.id));
+  return ledger.machines.filter(({ state, jobId, times }) => {
+    const isSettled = (times.started ?? now) + policy.timing.jobCheckSeconds * 1000 <= now;
+    return state === "busy" && isSettled && (jobId === undefined || !running.has(jobId));
+  });
 }
 
 /**

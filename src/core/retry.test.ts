@@ -69,6 +69,27 @@ describe("the memory of refusals", () => {
     });
   });
 
+  it("tries the market again as soon as one of its pools may be asked again", () => {
+    const memory = rememberRefusal([], { ...refusal, pools: ["a"] }, start, timing);
+    const again = rememberRefusal(memory, { ...refusal, pools: ["b"] }, start + 60_000, timing);
+    const third = rememberRefusal(again, { ...refusal, pools: ["a"] }, start + 119_999, timing);
+    expect(third.map(({ pool, until }) => [pool, until - start])).toEqual([
+      [everyPool, 120_000],
+      ["a", 239_999],
+      ["b", 120_000],
+    ]);
+  });
+
+  it("does not let an answer that was lost hide that a market is full", () => {
+    const lost = { ...refusal, kind: "transient", code: "LOST", pools: [] } as const;
+    const memory = rememberRefusal([], lost, start, timing);
+    const full = rememberRefusal(memory, refusal, start + 1, timing);
+    expect(marketRefusal(full, "spot", start + 1)).toMatchObject({ kind: "capacity", code: "NO", inARow: 1 });
+    expect(marketRefusal(rememberRefusal(full, lost, start + 2, timing), "spot", start + 2)).toMatchObject({
+      kind: "capacity",
+    });
+  });
+
   it("forgets what is long past, and what has worked since", () => {
     const memory = rememberRefusal([], refusal, start, timing);
     const again = rememberRefusal(memory, refusal, start + 60_000 + 1_799_999, timing);

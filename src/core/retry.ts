@@ -32,7 +32,26 @@ export function rememberRefusal(
   now: Instant,
   timing: Backoff,
 ): readonly PoolRefusal[] {
-  return rememberPools(refusals, { ...refusal, pools: [everyPool, ...refusal.pools] }, now, timing);
+  const next = rememberPools(refusals, { ...refusal, pools: [everyPool, ...refusal.pools] }, now, timing);
+  return refusal.kind === "capacity" ? triedWithItsPools(next, refusal.purchase, now) : next;
+}
+
+/**
+ * The market is tried again as soon as one of its pools may be asked again. Else it would be tried while the pools that
+ * have room are still avoided, and each such try would double the wait of the market once more.
+ */
+function triedWithItsPools(
+  refusals: readonly PoolRefusal[],
+  purchase: Purchase,
+  now: Instant,
+): readonly PoolRefusal[] {
+  const waiting = refusals.filter((entry) => entry.purchase === purchase && entry.until > now);
+  const pools = waiting.filter(({ pool }) => pool !== everyPool && pool !== earlyEnds);
+  const first = Math.min(...pools.map((entry) => entry.until));
+  return refusals.map((entry) => {
+    const isMarket = entry.pool === everyPool && entry.purchase === purchase && entry.until > first;
+    return isMarket ? { ...entry, until: first } : entry;
+  });
 }
 
 /**
@@ -74,7 +93,11 @@ export function rememberPools(
     const key = keyOf(pool, refusal.purchase);
     const before = next.get(key);
     // Several machines of one launch are refused at the same instant: that is one refusal, not a row of them.
-    if (before !== undefined && before.until > now) continue;
+    if (before !== undefined && before.until > now) {
+      const { kind, code, message } = refusal;
+      if (isUnanswered(before.kind) && !isUnanswered(kind)) next.set(key, { ...before, kind, code, message });
+      continue;
+    }
     const inARow = (before?.inARow ?? 0) + 1;
     const seconds = backoffSeconds(inARow, timing.capacityBackoffSeconds, timing.capacityBackoffLimitSeconds);
     next.set(key, {
@@ -89,6 +112,11 @@ export function rememberPools(
     });
   }
   return [...next.values()];
+}
+
+/** A refusal that says nothing of the market: the same launch, asked again, may tell that it is full. */
+function isUnanswered(kind: LaunchFailureKind): boolean {
+  return kind === "throttle" || kind === "transient";
 }
 
 /** The name under which it is remembered that machines ended before they were of use. No pool has it. */

@@ -54,6 +54,12 @@ describe("a machine is overdue", () => {
       { because: "job-timeout", forced: true, detail: says(/longer than the 3600 s/) },
     ],
     [
+      "when it asks no more, and GitHub gives its runner no job",
+      machine({ ...claimed, state: "registered", contactedAt: at(100), times: { registered: start } }),
+      400,
+      { because: "idle" },
+    ],
+    [
       "when its job runs too long while it retires",
       machine({
         ...claimed,

@@ -99,7 +99,9 @@ function overdueEvent(
         return undefined;
       return { kind: "retire", because: "boot-timeout", detail: "It did not ask for a job in time." };
     case "registered":
-      if (!passed(times.registered, limits.idleTimeoutSeconds)) return undefined;
+      // While it claims again, its runner does not listen yet: it waits for GitHub to answer us.
+      if (!passed(Math.max(times.registered ?? 0, machine.contactedAt ?? 0), limits.idleTimeoutSeconds))
+        return undefined;
       return { kind: "retire", because: "idle", detail: "GitHub gave its runner no job in time." };
     case "busy":
     case "retiring": {

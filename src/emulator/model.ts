@@ -81,6 +81,7 @@ import {
   type Job,
   type ModelState,
   pick,
+  type RateBucket,
   type Repository,
   type Run,
   type Runner,
@@ -229,8 +230,8 @@ export class GithubModel {
     return refundRequest(this.state, now, request);
   }
 
-  exhaustRateLimit(now: number, caller: string, resource: RateResource): void {
-    exhaustRateLimit(this.state, now, caller, resource);
+  exhaustRateLimit(now: number, caller: string, resource: RateResource): RateBucket {
+    return exhaustRateLimit(this.state, now, caller, resource);
   }
 
   /** What goes wrong with a request: nothing, it fails before it had any effect, or its answer is lost. */

@@ -187,6 +187,42 @@ describe("rebalance", () => {
     expect((await world.machines()).map((machine) => machine.reason)).toEqual(["idle", "completed"]);
   });
 
+  it("retires a machine whose runner does not come online, long before its idle limit", async () => {
+    const world = new World();
+    world.github.queueJob();
+    await world.runUntil(() => world.anyAgent((agent) => agent.state === "connecting"));
+    const [agent] = [...world.agents.values()];
+    agent!.frozen = true;
+    await world.clock.advance(170_000);
+    await rebalance(world.ports, world.policy);
+    expect(await world.onlyMachine()).toMatchObject({ state: "registered" });
+    await world.clock.advance(10_000);
+    await rebalance(world.ports, world.policy);
+    expect(await world.onlyMachine()).toMatchObject({
+      state: "retiring",
+      reason: "idle",
+      detail: "Its runner is not online, minutes after it was registered.",
+    });
+  });
+
+  it("retires a machine whose job nobody may ask about any more, once GitHub has removed its runner", async () => {
+    const world = new World();
+    const job = world.github.queueJob({ runSeconds: 3_000 });
+    await world.runUntil(() => world.anyAgent((agent) => agent.runsAJob));
+    await world.run(5);
+    world.network = () => [];
+    world.agents.clear();
+    world.github.forget(job);
+    await world.clock.advance(world.policy.timing.jobCheckSeconds * 1_000);
+    await rebalance(world.ports, world.policy);
+    await rebalance(world.ports, world.policy);
+    expect(await world.store.findJob(job.id)).toMatchObject({ state: "done" });
+    expect(await world.onlyMachine()).toMatchObject({ state: "busy" });
+    for (const runner of world.github.runners.values()) world.github.remove(runner);
+    await rebalance(world.ports, world.policy);
+    expect(await world.onlyMachine()).toMatchObject({ state: "retiring", reason: "lost" });
+  });
+
   it("sees that a runner is busy when neither GitHub nor the machine told", async () => {
     const world = new World();
     world.github.queueJob({ runSeconds: 500 });

@@ -7,6 +7,7 @@ import {
   deliveriesToRedeliver,
   jobChecked,
   jobsToCheck,
+  machinesToCheck,
   missingJobs,
 } from "../core/rebalance.ts";
 import { fleetIdOf, resolveSpec, routeJob } from "../core/route.ts";
@@ -39,6 +40,9 @@ const repositoryMemorySeconds = 24 * 60 * 60;
 /** A runner that was registered a moment ago may not be listed yet. */
 const runnerSettleSeconds = 60;
 
+/** A runner that is not online so long after its registration was never started, or has lost its connection. */
+const runnerOnlineSeconds = 180;
+
 /**
  * Stage **rebalance**: demand that nobody told us about, and events that were lost. Its sources are independent of
  * one another: one that fails is reported and tried again in the next round, and the others go on. `isFirst`: nothing
@@ -69,6 +73,9 @@ export async function rebalance(
   );
   await attempt(round, "Lost jobs could not be looked at.", () => decideLosses(round, policy, active));
   await attempt(round, "Runners could not be compared with GitHub.", () => compareRunners(round, active));
+  await attempt(round, "Machines without a job could not be checked at GitHub.", () =>
+    checkBusyMachines(round, policy, active),
+  );
   if (round.skipped > 0) {
     ports.log.warn("A round of rebalance had no time for everything.", {
       stage: "rebalance",
@@ -292,7 +299,7 @@ async function decideLosses(ports: Round, policy: Policy, ledgers: readonly Ledg
 
 // -------------------------------------------------------------------------------------- runners
 
-/** Machines whose runner GitHub has removed, or gave a job that no event told us of. */
+/** Machines whose runner GitHub has removed, does not see, or gave a job that no event told us of. */
 async function compareRunners(ports: Round, ledgers: readonly Ledger[]): Promise<void> {
   const settled = ports.clock.now() - runnerSettleSeconds * 1000;
   const byScope = new Map<string, { readonly scope: Scope; readonly machines: Machine[] }>();
@@ -323,5 +330,31 @@ async function compareRunner(ports: Ports, machine: Machine, runner: Runner | un
     await applyMachineEvent(ports, machine, { kind: "retire", because: "idle", detail }, now);
   } else if (runner.busy) {
     await applyMachineEvent(ports, machine, { kind: "job-started" }, now);
+  } else if (!runner.online && (machine.times.registered ?? now) + runnerOnlineSeconds * 1000 <= now) {
+    const detail = "Its runner is not online, minutes after it was registered.";
+    await applyMachineEvent(ports, machine, { kind: "retire", because: "idle", detail }, now);
   }
+}
+
+/**
+ * Machines that run a job which no event will end for us: it is none of ours, or nobody may ask about it any more. GitHub
+ * removes the runner with its job, so a runner that has gone has no job.
+ */
+async function checkBusyMachines(ports: Round, policy: Policy, ledgers: readonly Ledger[]): Promise<void> {
+  const now = ports.clock.now();
+  const due = ledgers.flatMap((ledger) => machinesToCheck(ledger, policy, now));
+  for (const machine of due.slice(0, jobChecksPerRound)) {
+    await attempt(ports, "A machine's runner could not be looked for at GitHub.", () =>
+      checkBusyMachine(ports, machine),
+    );
+  }
+}
+
+async function checkBusyMachine(ports: Ports, machine: Machine): Promise<void> {
+  const scope = machine.registration?.scope;
+  const job = machine.jobId === undefined ? undefined : await ports.store.findJob(machine.jobId);
+  if (scope === undefined || job?.state === "running") return;
+  if ((await ports.github.findRunner(scope, machine.id)) !== undefined) return;
+  const detail = "GitHub has removed its runner, so its job has ended.";
+  await applyMachineEvent(ports, machine, { kind: "retire", because: "lost", detail }, ports.clock.now());
 }

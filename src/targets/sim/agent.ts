@@ -5,8 +5,9 @@ import { GithubRefusal } from "../../emulator/refusal.ts";
 import type { Random } from "../../ports/random.ts";
 import type { CloudMachine } from "./cloud.ts";
 import { between, chance, skewed } from "./draw.ts";
+import type { Faults } from "./faults.ts";
 import { decodeJitRunnerId } from "./jit-runner.ts";
-import type { Faults, Scenario } from "./scenario.ts";
+import type { Scenario } from "./scenario.ts";
 import type { Scheduler } from "./scheduler.ts";
 
 /** What the control plane answered, or nothing that could be understood. */

@@ -17,7 +17,8 @@ import type {
 } from "../../ports/compute.ts";
 import type { Random } from "../../ports/random.ts";
 import { between, chance, oneOf, waiting, wholeBetween } from "./draw.ts";
-import type { Faults, Pool } from "./scenario.ts";
+import type { Faults } from "./faults.ts";
+import type { Pool } from "./scenario.ts";
 import type { Scheduler } from "./scheduler.ts";
 
 export interface CloudMachine {
@@ -43,8 +44,7 @@ export interface CloudEvents {
   terminating(machine: CloudMachine): void;
   notice(machine: CloudMachine): void;
   atRisk(machine: CloudMachine): void;
-  /** `taken`: the cloud took it back. */
-  gone(machine: CloudMachine, taken: boolean): void;
+  gone(machine: CloudMachine): void;
   /** For the lifecycle queue, where and when the cloud's own events arrive. */
   announce(machine: CloudMachine, what: "interruption-notice" | "at-risk" | "gone"): void;
 }
@@ -82,6 +82,7 @@ export class SimCloud {
   readonly #used = new Map<Pool, number>();
   readonly #ghosts = new Map<string, { readonly machine: CloudMachine; readonly until: Instant }>();
   readonly #outages: readonly Outage[];
+  readonly #refusedAt = new Map<Purchase, Instant>();
   #count = 0;
 
   constructor(options: CloudOptions) {
@@ -113,10 +114,17 @@ export class SimCloud {
     for (const machine of request.machines) if (pool !== undefined) this.#create(request, machine, pool);
   }
 
-  /** Whether a machine could be launched for this market now. */
-  hasRoom(purchase: Purchase, now: Instant): boolean {
-    if (this.#outage(purchase, now) !== undefined) return false;
-    return this.#options.pools.some((pool) => pool.purchase === purchase && this.#isFree(pool));
+  /** Why no machine can be launched for this market now; undefined when one can. */
+  refusal(purchase: Purchase, now: Instant): LaunchFailureKind | undefined {
+    const outage = this.#outage(purchase, now);
+    if (outage !== undefined) return outage.kind;
+    const isRoom = this.#options.pools.some((pool) => pool.purchase === purchase && this.#isFree(pool));
+    return isRoom ? undefined : "capacity";
+  }
+
+  /** When a machine of this market was last refused. */
+  refusedAt(purchase: Purchase): Instant {
+    return this.#refusedAt.get(purchase) ?? 0;
   }
 
   #planOutages(): readonly Outage[] {
@@ -161,7 +169,10 @@ export class SimCloud {
   }
 
   #launchAll(request: LaunchRequest): readonly LaunchOutcome[] {
-    return request.machines.map((machine) => this.#launchOne(request, machine));
+    const outcomes = request.machines.map((machine) => this.#launchOne(request, machine));
+    const isRefused = outcomes.some((outcome) => outcome.kind === "refused");
+    if (isRefused) this.#refusedAt.set(request.purchase, this.#options.scheduler.now);
+    return outcomes;
   }
 
   #launchOne(request: LaunchRequest, machine: MachineToLaunch): LaunchOutcome {
@@ -176,7 +187,8 @@ export class SimCloud {
         pool.purchase === request.purchase && !request.avoidPools.includes(pool.name) && this.#isFree(pool),
     );
     const pool = free[Math.floor(this.#options.random.fraction() * free.length)];
-    if (pool === undefined) return refused(machine.id, "capacity", this.#poolsOf(request));
+    const isLeftOut = chance(this.#options.random, this.#options.faults().partialFleetFraction);
+    if (pool === undefined || isLeftOut) return refused(machine.id, "capacity", this.#poolsOf(request));
     const entry = this.#create(request, machine, pool);
     this.#launches.set(key, entry);
     return launched(entry);
@@ -252,8 +264,7 @@ export class SimCloud {
   #recommendOrInterrupt(machine: CloudMachine): void {
     const { scheduler, random, events } = this.#options;
     const { riskFraction } = this.#options.faults();
-    // Scenarios that were recorded before know nothing of it, and draw nothing for it.
-    if (!(riskFraction > 0) || !chance(random, riskFraction)) {
+    if (!chance(random, riskFraction)) {
       this.#interrupt(machine);
       return;
     }
@@ -285,7 +296,7 @@ export class SimCloud {
       const faults = this.#options.faults();
       const lag = random.fraction() * faults.listingLagSeconds * 1_000;
       if (lag > 0) this.#ghosts.set(machine.providerId, { machine, until: scheduler.now + lag });
-      events.gone(machine, taken);
+      events.gone(machine);
       if (!chance(random, faults.goneLostFraction)) events.announce(machine, "gone");
     });
   }

@@ -16,8 +16,8 @@ import type { Random } from "../../ports/random.ts";
 import type { Store } from "../../ports/store.ts";
 import { startWorker } from "../box/worker.ts";
 import { between, chance } from "./draw.ts";
+import type { Faults } from "./faults.ts";
 import type { SimQueue } from "./queue.ts";
-import type { Faults } from "./scenario.ts";
 import type { Scheduler } from "./scheduler.ts";
 
 /** The parts of the process that call ports, by the stage that they belong to. */
@@ -56,6 +56,8 @@ export interface ProcessEvents {
   /** A sweep has ended well, and its listing was answered. */
   swept(startedAt: number): void;
   minted(name: string, runnerId: number, jitConfig: string): void;
+  /** An event of the lifecycle queue was dealt with. */
+  dealtWith(event: LifecycleEvent): void;
 }
 
 /** One life of the process: what it had in memory dies with it. */
@@ -86,6 +88,11 @@ export class Process {
 
   get isUp(): boolean {
     return this.#life !== undefined;
+  }
+
+  /** Whether its rounds go on. */
+  get runsRounds(): boolean {
+    return this.isUp && this.#options.runsTimers;
   }
 
   start(): void {
@@ -165,7 +172,10 @@ export class Process {
     startWorker<LifecycleEvent>({
       name: "lifecycle",
       queue: this.#receiver(life, "lifecycle", lifecycle),
-      handle: (event) => applyEvents(life.ports.lifecycle, policy(), [event]),
+      handle: async (event) => {
+        await applyEvents(life.ports.lifecycle, policy(), [event]);
+        this.#options.events.dealtWith(event);
+      },
       concurrency: lifecycleConcurrency,
       log: life.ports.lifecycle.log,
     });

@@ -4,7 +4,7 @@ import { Schedule } from "../../emulator/schedule.ts";
 import type { Queue, Received, ReceiveOptions, SendOptions } from "../../ports/queue.ts";
 import type { Random } from "../../ports/random.ts";
 import { chance } from "./draw.ts";
-import type { Faults } from "./scenario.ts";
+import type { Faults } from "./faults.ts";
 import type { PlannedEvent, Scheduler } from "./scheduler.ts";
 
 interface Receiver<Message> {

@@ -1,5 +1,6 @@
 import { noFaults } from "../../emulator/model-faults.ts";
-import { quiet, type Scenario } from "./scenario.ts";
+import { quiet } from "./faults.ts";
+import type { Scenario } from "./scenario.ts";
 
 /**
  * A seed that found a bug, as it is kept in `test/seeds`. It holds its scenario, because the drawing of scenarios

@@ -5,7 +5,8 @@ import type { FleetSpec, Policy, Purchase, Repository } from "../../core/model.t
 import { admit, routeJob } from "../../core/route.ts";
 import { plannedJob } from "../../emulator/planned-job.ts";
 import type { History } from "../../ports/store.ts";
-import { type Pool, quiet, type Scenario } from "./scenario.ts";
+import { quiet } from "./faults.ts";
+import type { Pool, Scenario } from "./scenario.ts";
 import { Trace } from "./trace.ts";
 import { simulationStart, World } from "./world.ts";
 
@@ -189,19 +190,12 @@ function push(world: World, repositoryId: number, job: TracedJob, isRefused: boo
 // -------------------------------------------------------------------------------------------- the world
 
 function createWorld(options: ReplayOptions, hours: number): World {
-  const { policy, jobs } = options;
-  const world = new World({
+  const { policy } = options;
+  return new World({
     scenario: scenarioOf(options, hours),
     trace: new Trace(simulationStart),
     prices: { pricePerHourUsd: async (spec, purchase) => simulatedPricePerHourUsd(policy, spec, purchase) },
   });
-  // Which job gets which machine is GitHub's choice, and a replay counts what came of it.
-  world.costs("jobs of the trace", jobs.length);
-  world.costs(
-    "machines that are kept warm",
-    policy.presets.reduce((sum, preset) => sum + preset.warm, 0),
-  );
-  return world;
 }
 
 function scenarioOf(options: ReplayOptions, hours: number): Scenario {

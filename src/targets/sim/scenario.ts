@@ -1,8 +1,8 @@
 import { createSeededRandom } from "../../adapters/random/seeded.ts";
-import type { LaunchFailureKind, Market, Policy, Preset, Purchase } from "../../core/model.ts";
-import { type Faults as GithubFaults, noFaults } from "../../emulator/model-faults.ts";
+import type { Market, Policy, Preset, Purchase } from "../../core/model.ts";
 import type { Random } from "../../ports/random.ts";
 import { between, chance, magnitude, oneOf, wholeBetween } from "./draw.ts";
+import { drawFaults, type Faults } from "./faults.ts";
 
 /** All that a seed decides before the simulation begins. */
 export interface Scenario {
@@ -49,102 +49,6 @@ export interface Arrivals {
   readonly strangeFraction: number;
 }
 
-/** What goes wrong and how often. Fractions are per call, delivery, machine or job; everything is off at 0. */
-export interface Faults {
-  readonly github: GithubFaults;
-  readonly suspensions: number;
-  readonly repositoryRemovals: number;
-  readonly runnerDeletionsPerDay: number;
-  readonly forgedDeliveries: number;
-  /** Machines with our mark that no ledger knows. */
-  readonly strayMachines: number;
-  readonly crashFraction: number;
-  readonly restartSeconds: number;
-  readonly clockSkewSeconds: number;
-  readonly slowCallFraction: number;
-  readonly slowCallSeconds: number;
-  readonly storeConflictFraction: number;
-  readonly storeThrottleFraction: number;
-  readonly storeAnswerLostFraction: number;
-  readonly queueThrottleFraction: number;
-  readonly queueAnswerLostFraction: number;
-  readonly queueRepeatFraction: number;
-  readonly queueDelayFraction: number;
-  readonly queueDelaySeconds: number;
-  readonly requestLostFraction: number;
-  readonly answerLostFraction: number;
-  readonly claimRepeatFraction: number;
-  readonly cloudErrorFraction: number;
-  readonly launchAnswerLostFraction: number;
-  readonly launchLateFraction: number;
-  readonly launchLateSeconds: number;
-  readonly outagesPerDay: number;
-  readonly outageKinds: readonly LaunchFailureKind[];
-  readonly listingLagSeconds: number;
-  readonly interruptionsPerHour: number;
-  /** Of the machines that the cloud wants back: so many are only said to be at risk, and half of them are taken later. */
-  readonly riskFraction: number;
-  readonly noticeLostFraction: number;
-  readonly goneLostFraction: number;
-  readonly cloudEventDelaySeconds: number;
-  readonly bootHangFraction: number;
-  readonly bootSlowFraction: number;
-  readonly agentDeathFraction: number;
-  readonly powerOffFailsFraction: number;
-  /** The listener does not notice that GitHub has removed its runner. */
-  readonly listenerHangsFraction: number;
-  readonly reportLostFraction: number;
-  readonly cancelFraction: number;
-  readonly rerunFraction: number;
-  readonly operatorFraction: number;
-}
-
-export const quiet: Faults = {
-  github: noFaults,
-  suspensions: 0,
-  repositoryRemovals: 0,
-  runnerDeletionsPerDay: 0,
-  forgedDeliveries: 0,
-  strayMachines: 0,
-  crashFraction: 0,
-  restartSeconds: 0,
-  clockSkewSeconds: 0,
-  slowCallFraction: 0,
-  slowCallSeconds: 0,
-  storeConflictFraction: 0,
-  storeThrottleFraction: 0,
-  storeAnswerLostFraction: 0,
-  queueThrottleFraction: 0,
-  queueAnswerLostFraction: 0,
-  queueRepeatFraction: 0,
-  queueDelayFraction: 0,
-  queueDelaySeconds: 0,
-  requestLostFraction: 0,
-  answerLostFraction: 0,
-  claimRepeatFraction: 0,
-  cloudErrorFraction: 0,
-  launchAnswerLostFraction: 0,
-  launchLateFraction: 0,
-  launchLateSeconds: 0,
-  outagesPerDay: 0,
-  outageKinds: ["capacity"],
-  listingLagSeconds: 0,
-  interruptionsPerHour: 0,
-  riskFraction: 0,
-  noticeLostFraction: 0,
-  goneLostFraction: 0,
-  cloudEventDelaySeconds: 0,
-  bootHangFraction: 0,
-  bootSlowFraction: 0,
-  agentDeathFraction: 0,
-  powerOffFailsFraction: 0,
-  listenerHangsFraction: 0,
-  reportLostFraction: 0,
-  cancelFraction: 0,
-  rerunFraction: 0,
-  operatorFraction: 0,
-};
-
 /** A world drawn from a seed: the same seed and hours give the same scenario. */
 export function drawScenario(seed: string, hours: number): Scenario {
   const random = createSeededRandom(`${seed} scenario`);
@@ -162,7 +66,7 @@ export function drawScenario(seed: string, hours: number): Scenario {
     pools: drawPools(random),
     boot: { medianSeconds: between(random, 20, 45), spread: between(random, 0.05, 0.3) },
     arrivals,
-    faults: drawFaults(random, hours),
+    faults: drawFaults(seed, hours),
   };
 }
 
@@ -195,7 +99,7 @@ function drawPolicy(random: Random, arrivals: Arrivals): Policy {
     limits: {
       machines: tight ? wholeBetween(random, 4, 30) : 400,
       perRepository: chance(random, 0.2) ? wholeBetween(random, 3, 20) : 400,
-      ...(chance(random, 0.1) && { dailyBudgetUsd: between(random, 0.5, 5) * (arrivals.jobs / 100) }),
+      ...(chance(random, 0.1) && { dailyBudgetUsd: between(random, 0.2, 1.2) * likelyCostUsd(arrivals) }),
     },
     rerunsPerJob: 2,
     admission: { repositories: [], publicRepositories: "refuse" },
@@ -211,6 +115,12 @@ function drawPolicy(random: Random, arrivals: Arrivals): Policy {
       historySeconds: 7 * 86_400,
     },
   };
+}
+
+/** Of all machines, each of which boots for a while, at a price between spot and on-demand. */
+function likelyCostUsd({ jobs, medianSeconds, spread }: Arrivals): number {
+  const meanSeconds = medianSeconds * Math.exp(spread ** 2 / 2) + 60;
+  return ((jobs * meanSeconds) / 3_600) * 0.06;
 }
 
 function drawPreset(random: Random, name: string, tight: boolean): Preset {
@@ -246,84 +156,4 @@ function drawPools(random: Random): readonly Pool[] {
     }
   }
   return pools;
-}
-
-/** Swarm: most kinds of fault are off in one seed, and the others are as strong as they like. */
-function drawFaults(random: Random, hours: number): Faults {
-  if (chance(random, 0.1)) return quiet;
-  const likely = oneOf(random, [0.1, 0.25, 0.5]);
-  const fraction = (most: number): number =>
-    chance(random, likely) ? magnitude(random, most / 100, most) : 0;
-  const upTo = (most: number): number => (chance(random, likely) ? between(random, 0, most) : 0);
-  const perDay = (most: number): number => Math.round((upTo(most) * hours) / 24);
-  const kinds: readonly [LaunchFailureKind, ...LaunchFailureKind[]] = [
-    "capacity",
-    "quota",
-    "throttle",
-    "transient",
-    "configuration",
-  ];
-  return {
-    github: drawGithubFaults(random, fraction),
-    suspensions: perDay(2),
-    repositoryRemovals: perDay(1.5),
-    runnerDeletionsPerDay: perDay(60),
-    forgedDeliveries: perDay(10),
-    crashFraction: fraction(0.003),
-    restartSeconds: magnitude(random, 1, 600),
-    clockSkewSeconds: upTo(3),
-    slowCallFraction: fraction(0.01),
-    slowCallSeconds: magnitude(random, 1, 90),
-    storeConflictFraction: fraction(0.3),
-    storeThrottleFraction: fraction(0.05),
-    storeAnswerLostFraction: fraction(0.05),
-    queueThrottleFraction: fraction(0.05),
-    queueAnswerLostFraction: fraction(0.05),
-    queueRepeatFraction: fraction(0.3),
-    queueDelayFraction: fraction(0.5),
-    queueDelaySeconds: magnitude(random, 1, 300),
-    requestLostFraction: fraction(0.2),
-    answerLostFraction: fraction(0.2),
-    claimRepeatFraction: fraction(0.5),
-    cloudErrorFraction: fraction(0.2),
-    launchAnswerLostFraction: fraction(0.3),
-    launchLateFraction: fraction(0.3),
-    launchLateSeconds: magnitude(random, 10, 900),
-    outagesPerDay: perDay(6),
-    outageKinds: [oneOf(random, kinds), oneOf(random, kinds)],
-    listingLagSeconds: upTo(28),
-    interruptionsPerHour: fraction(0.5),
-    noticeLostFraction: upTo(1),
-    goneLostFraction: upTo(1),
-    cloudEventDelaySeconds: upTo(120),
-    bootHangFraction: fraction(0.1),
-    bootSlowFraction: fraction(0.1),
-    agentDeathFraction: fraction(0.1),
-    powerOffFailsFraction: fraction(0.2),
-    listenerHangsFraction: fraction(1),
-    reportLostFraction: fraction(0.5),
-    cancelFraction: fraction(0.3),
-    rerunFraction: fraction(0.3),
-    operatorFraction: fraction(0.1),
-    strayMachines: perDay(12),
-    // Last, so that the others are drawn as they were before it came.
-    riskFraction: upTo(1),
-  };
-}
-
-function drawGithubFaults(random: Random, fraction: (most: number) => number): GithubFaults {
-  return {
-    deliveryLostFraction: fraction(0.2),
-    deliveryFailedFraction: fraction(0.3),
-    deliveryDuplicatedFraction: fraction(0.3),
-    deliveryDelayedFraction: fraction(0.5),
-    deliveryDelayMaximumSeconds: magnitude(random, 1, 600),
-    deliveryReorderedFraction: fraction(0.3),
-    restErrorFraction: fraction(0.1),
-    restAnswerLostFraction: fraction(0.1),
-    secondaryLimitFraction: fraction(0.02),
-    secondaryLimitRetrySeconds: magnitude(random, 1, 120),
-    runnerStolenFraction: fraction(0.1),
-    runnerFalselyIdleFraction: fraction(0.5),
-  };
 }

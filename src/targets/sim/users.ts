@@ -1,6 +1,7 @@
 import { createSeededRandom } from "../../adapters/random/seeded.ts";
 import { fleetIdOf, resolveSpec } from "../../core/route.ts";
-import type { Installation, Repository, Run } from "../../emulator/model-state.ts";
+import type { Faults as GithubFaults } from "../../emulator/model-faults.ts";
+import type { Installation, JobAction, Repository, Run } from "../../emulator/model-state.ts";
 import { type PlannedJob, plannedJob } from "../../emulator/planned-job.ts";
 import { GithubRefusal } from "../../emulator/refusal.ts";
 import { terminateMachine } from "../../flow/status.ts";
@@ -13,11 +14,6 @@ import { simulationStart, type World } from "./world.ts";
 export function letUsersWork(world: World): void {
   const random = createSeededRandom(`${world.scenario.seed} users`);
   const { installation, repositories } = createOrganization(world);
-  if (world.scenario.arrivals.fewerLabelsFraction > 0) {
-    world.costs("GitHub gives machines to jobs that ask for less", 1_000);
-  }
-  const warm = world.policy.presets.reduce((sum, preset) => sum + preset.warm, 0);
-  if (warm > 0) world.costs("machines that are kept warm", warm);
   const times = arrivalTimes(random, world.scenario.arrivals, world.scenario.hours);
   for (const [index, { at, jobs }] of times.entries()) {
     world.scheduler.at(simulationStart + at, `push ${index + 1}`, () => {
@@ -94,7 +90,7 @@ function push(world: World, random: Random, repository: Repository, count: numbe
   }
   if (chance(random, rerunFraction)) {
     const at = between(random, 300_000, 7_200_000);
-    world.scheduler.after(at, `run again ${run.id}`, () => runAgain(world, run));
+    world.scheduler.after(at, `run again ${run.id}`, () => runAgain(world, random, run));
   }
 }
 
@@ -128,25 +124,29 @@ function labelsOf(random: Random, arrivals: Arrivals, preset: string): readonly 
 }
 
 function cancel(world: World, run: Run): void {
-  const open = run.current.filter((job) => job?.status === "queued").length;
-  if (tryModel(() => world.model.cancelRun(world.now, run.id))) world.costs("cancelled jobs", open);
+  tryModel(() => world.model.cancelRun(world.now, run.id));
   world.settleModel();
 }
 
-function runAgain(world: World, run: Run): void {
+function runAgain(world: World, random: Random, run: Run): void {
   if (run.foreign || world.healedAt !== undefined) return;
-  tryModel(() => world.model.rerunFailedJobs(world.now, run.id));
+  const { model, now } = world;
+  const job = run.current.find((entry) => entry?.status === "completed");
+  const kinds = [
+    () => model.rerunFailedJobs(now, run.id),
+    () => model.rerunRun(now, run.id),
+    () => job !== undefined && model.rerunJob(now, job.id),
+  ] as const;
+  tryModel(oneOf(random, kinds));
   world.settleModel();
 }
 
-/** False when GitHub refused: what people want is not always possible. */
-function tryModel(act: () => void): boolean {
+/** GitHub may refuse: what people want is not always possible. */
+function tryModel(act: () => unknown): void {
   try {
     act();
-    return true;
   } catch (error) {
     if (!(error instanceof GithubRefusal)) throw error;
-    return false;
   }
 }
 
@@ -164,17 +164,16 @@ function planTrouble(
     for (let left = count; left > 0; left--) scheduler.after(random.fraction() * length, label, act);
   };
   sometime("the App is suspended", faults.suspensions, () => {
-    world.costs("the App was suspended", 1_000);
     model.suspendInstallation(world.now, installation.id, true);
     world.settleModel();
     const until = Math.min(world.now + random.fraction() * 7_200_000, simulationStart + length);
+    world.hinder(until);
     scheduler.at(until, "the App is allowed again", () => {
       model.suspendInstallation(world.now, installation.id, false);
       world.settleModel();
     });
   });
   sometime("a repository is taken out", faults.repositoryRemovals, () => {
-    world.costs("a repository was taken out", 1_000);
     model.removeInstallationRepository(world.now, installation.id, oneOf(random, repositories).id);
     world.settleModel();
   });
@@ -184,27 +183,64 @@ function planTrouble(
     () => {
       const idle = [...model.state.runners.values()].find((runner) => runner.jobId === undefined);
       if (idle === undefined) return;
-      world.costs("runners that an administrator deleted");
+      world.befalls(idle.name, "an administrator deleted its runner");
       tryModel(() => model.deleteRunner(world.now, idle.scope, idle.id));
       world.settleModel();
     },
   );
   sometime("a machine of nobody appears", faults.strayMachines, () => appear(world, random));
-  sometime("somebody forges a delivery", faults.forgedDeliveries, () => {
-    world.forge(Buffer.from(JSON.stringify({ action: "queued" })));
+  sometime("somebody forges a delivery", faults.forgedDeliveries, () => forge(world, random));
+  sometime("an operator ends a machine", faults.operatorActions, () => terminate(world, random));
+  const { restErrorFraction, deliveryLostFraction } = faults.github;
+  sometime("GitHub's API is down", faults.githubOutages, () => {
+    world.hinder(world.now + world.faults.outageSeconds * 1_000);
+    breakGithub(world, { restErrorFraction: 1 }, { restErrorFraction });
   });
-  sometime("an operator ends a machine", Math.round(faults.operatorFraction * scenario.arrivals.jobs), () => {
-    const machine = [...world.machines.values()].find((entry) => entry.state !== "ended");
-    if (machine === undefined) return;
-    world.costs("machines that an operator ended");
-    const force = chance(random, 0.5);
-    world.http(
-      "status",
-      `terminate ${machine.id}`,
-      (ports) => terminateMachine(ports, machine.id, force),
-      () => {},
-    );
+  sometime("GitHub's deliveries do not come", faults.deliveryOutages, () => {
+    breakGithub(world, { deliveryLostFraction: 1 }, { deliveryLostFraction });
   });
+  sometime("the App's requests are used up", faults.requestExhaustions, () => {
+    const resource = chance(random, 0.7) ? "core" : "actions_runner_registration";
+    const bucket = model.exhaustRateLimit(world.now, `installation ID ${installation.id}`, resource);
+    world.hinder(bucket.resetAt);
+  });
+}
+
+function breakGithub(world: World, faults: Partial<GithubFaults>, usual: Partial<GithubFaults>): void {
+  const { outageSeconds } = world.faults;
+  const change = (part: Partial<GithubFaults>): void => {
+    if (world.healedAt === undefined) world.model.setFaults({ ...world.model.state.faults, ...part });
+  };
+  change(faults);
+  world.scheduler.after(outageSeconds * 1_000, "GitHub is well again", () => change(usual));
+}
+
+/** Like a delivery that GitHub has sent, but for the signature; of a job that there is, or is not. */
+function forge(world: World, random: Random): void {
+  const sent = [...world.model.state.deliveries.values()];
+  const delivery = sent[Math.floor(random.fraction() * sent.length)];
+  if (delivery?.event.name !== "workflow_job") return;
+  const { job } = delivery.event;
+  const id = chance(random, 0.5) ? job.id : job.id + 1_000_000;
+  const action = oneOf<JobAction>(random, ["queued", "completed"]);
+  world.forge({ ...delivery, event: { ...delivery.event, action, job: { ...job, id } } });
+}
+
+/** Any machine, and most of the time one that has a job. */
+function terminate(world: World, random: Random): void {
+  const active = [...world.machines.values()].filter((machine) => machine.state !== "ended");
+  const busy = active.filter((machine) => machine.state === "busy");
+  const candidates = busy.length > 0 && chance(random, 0.7) ? busy : active;
+  const machine = candidates[Math.floor(random.fraction() * candidates.length)];
+  if (machine === undefined) return;
+  world.befalls(machine.id, "an operator ended it");
+  const force = chance(random, 0.3);
+  world.http(
+    "status",
+    `terminate ${machine.id}`,
+    (ports) => terminateMachine(ports, machine.id, force),
+    () => {},
+  );
 }
 
 function appear(world: World, random: Random): void {

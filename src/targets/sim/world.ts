@@ -7,9 +7,9 @@ import { isSettled } from "../../core/rerun.ts";
 import { Secret } from "../../core/secret.ts";
 import { GithubModel } from "../../emulator/model.ts";
 import { noFaults } from "../../emulator/model-faults.ts";
-import type { Effect } from "../../emulator/model-state.ts";
+import type { Delivery, Effect } from "../../emulator/model-state.ts";
 import { readStatus } from "../../flow/status.ts";
-import { receiveDelivery } from "../../flow/webhook.ts";
+import { type DeliveryAnswer, receiveDelivery } from "../../flow/webhook.ts";
 import type { Ports } from "../../ports/ports.ts";
 import type { Prices } from "../../ports/prices.ts";
 import type { Random } from "../../ports/random.ts";
@@ -20,10 +20,11 @@ import { type CheckMemory, createCheckMemory, type Facts, lookAt, type WorldView
 import { type CloudMachine, SimCloud } from "./cloud.ts";
 import { fullDelivery, shortDelivery } from "./delivery.ts";
 import { between, chance } from "./draw.ts";
+import { type Faults, quiet } from "./faults.ts";
 import { decodeJitRunnerId } from "./jit-runner.ts";
 import { Process, type Stage } from "./process.ts";
 import { SimQueue } from "./queue.ts";
-import { type Faults, quiet, type Scenario } from "./scenario.ts";
+import type { Scenario } from "./scenario.ts";
 import { type PlannedEvent, Scheduler } from "./scheduler.ts";
 import { createSecretFinder, type SecretFinder } from "./secret-finder.ts";
 import type { Trace } from "./trace.ts";
@@ -53,10 +54,11 @@ export interface Violation {
 export const simulationStart = Date.UTC(2026, 0, 1);
 
 const webhookSecret = "sim-webhook-secret-of-the-app";
+/** A default that somebody might have left in. */
+export const guessedSecret = "development";
 const machineKey = "sim-key-of-all-machine-tokens";
 const machineHttpTimeoutSeconds = 30;
 const statusSeconds = 7_200;
-const lateNewsMilliseconds = 5_000;
 
 /** Everything that a simulation consists of, wired together, and the truth that the checks compare the ledger with. */
 export class World implements WorldView {
@@ -65,11 +67,11 @@ export class World implements WorldView {
   readonly model: GithubModel;
   readonly cloud: SimCloud;
   readonly agents = new Map<MachineId, Agent>();
+  readonly everyAgent: Agent[] = [];
   readonly jobs = new Map<number, Job>();
   readonly machines = new Map<MachineId, Machine>();
   readonly memory: CheckMemory = createCheckMemory();
   readonly secrets: SecretFinder;
-  readonly costlyEvents = new Map<string, number>();
   readonly processes: readonly Process[];
   readonly store: Store;
   policy: Policy;
@@ -77,9 +79,10 @@ export class World implements WorldView {
   healedAt: number | undefined;
   isQuiet = false;
   violation: Violation | undefined;
-  /** Jobs and machines that are not over, as far as the ledger knows. */
-  activeEntries = 0;
-  /** When the ledger first knew of a job, of its start and of its end. */
+  readonly openJobs = new Map<number, Job>();
+  readonly openMachines = new Map<MachineId, Machine>();
+  readonly jobsOnLargerRunners = new Set<number>();
+  /** When the ledger first knew of a job or a machine in this state: `<id> <state>`. */
   readonly toldAt = new Map<string, number>();
   readonly #trace: Trace;
   readonly #network: Random;
@@ -87,6 +90,7 @@ export class World implements WorldView {
   readonly #runnerNames = new Map<number, MachineId>();
   readonly #identity: Ports["identity"];
   #modelDueAt = Number.POSITIVE_INFINITY;
+  #hinderedUntil = 0;
 
   constructor({ scenario, trace, sabotage, prices }: WorldOptions) {
     const { seed } = scenario;
@@ -126,9 +130,22 @@ export class World implements WorldView {
     for (const process of this.processes) process.start();
   }
 
-  /** Something happened that may cost a machine more than there are jobs. */
-  costs(what: string, machines = 1): void {
-    this.costlyEvents.set(what, (this.costlyEvents.get(what) ?? 0) + machines);
+  /** GitHub does not do what it is asked, until then. */
+  hinder(until: number): void {
+    this.#hinderedUntil = Math.max(this.#hinderedUntil, until);
+  }
+
+  get hinderedUntil(): number {
+    const isUp = this.processes.some((process) => process.runsRounds);
+    return isUp ? this.#hinderedUntil : this.now;
+  }
+
+  /** The machine is of no use any more, and it is not its own fault. Nothing has befallen one that nobody needs. */
+  befalls(machineId: MachineId, what: string): void {
+    const entry = this.machines.get(machineId);
+    const waits = (job: Job): boolean => job.fleet === entry?.fleet && job.state === "queued";
+    const isWarm = this.policy.presets.some(({ name, warm }) => name === entry?.fleet && warm > 0);
+    if (isWarm || [...this.openJobs.values()].some(waits)) this.agents.get(machineId)?.misfortunes.add(what);
   }
 
   /** Looks at whether everything is over. */
@@ -136,12 +153,12 @@ export class World implements WorldView {
     const open = [...this.model.state.jobs.values()].some(
       (job) => job.status !== "completed" && this.jobs.get(job.id)?.state !== "done" && this.jobs.has(job.id),
     );
-    this.isQuiet = !open && this.activeEntries === 0 && this.cloud.machines.size === 0;
+    const entries = this.openJobs.size + this.openMachines.size;
+    this.isQuiet = !open && entries === 0 && this.cloud.machines.size === 0;
     return this.isQuiet;
   }
 
   checkEnd(): void {
-    this.#countLateNews();
     this.#look("ended", undefined);
   }
 
@@ -155,22 +172,6 @@ export class World implements WorldView {
   #violate(check: string, message: string): void {
     this.violation = { check, message, step: this.scheduler.steps, at: this.now };
     this.#trace.add(this.now, `VIOLATION ${check}: ${message}`);
-  }
-
-  /** News that reaches the ledger late can cost a machine; so can a job that nobody was told of. */
-  #countLateNews(): void {
-    for (const job of this.model.state.jobs.values()) {
-      if (this.model.findRun(job.runId).foreign) this.costs("jobs that nobody was told of");
-      if (!this.jobs.has(job.id)) continue;
-      const isLate = (happened: number | undefined, states: readonly string[]): boolean => {
-        if (happened === undefined) return false;
-        const told = states.map((state) => this.toldAt.get(`${job.id} ${state}`) ?? Number.POSITIVE_INFINITY);
-        return Math.min(...told) > happened + lateNewsMilliseconds;
-      };
-      if (isLate(job.createdAt, ["waiting", "queued", "running", "done"])) this.costs("jobs told of late");
-      if (isLate(job.startedAt, ["running", "done"])) this.costs("starts told of late");
-      if (isLate(job.completedAt, ["done"])) this.costs("ends told of late");
-    }
   }
 
   // ---------------------------------------------------------------------------------------------- github
@@ -195,50 +196,47 @@ export class World implements WorldView {
       this.#deliver(effect.deliveryId);
       return;
     }
-    const agent = this.agents.get(this.#runnerNames.get(effect.runnerId) ?? "");
-    if (effect.kind === "runner-removed") {
-      if (effect.because === "idle") this.costs("idle runners that GitHub removed");
-      this.#runnerNames.delete(effect.runnerId);
-    }
+    const machineId = this.#runnerNames.get(effect.runnerId) ?? "";
+    const agent = this.agents.get(machineId);
+    if (effect.kind === "runner-removed") this.#runnerNames.delete(effect.runnerId);
     if (agent === undefined || agent.runnerId !== effect.runnerId) return;
+    if (effect.kind === "runner-removed" && effect.because === "idle")
+      this.befalls(machineId, "GitHub removed its runner");
+    if (effect.kind === "job-assigned") this.#noteAssignment(effect.runnerId, effect.jobId);
     if (effect.kind === "job-assigned") agent.assigned(effect.jobId);
     else if (effect.kind === "job-cancelled") agent.cancelled(effect.jobId);
     else agent.removed();
   }
 
-  #deliver(deliveryId: number): void {
-    const delivery = this.model.findDelivery(deliveryId);
-    const write = this.scenario.lean === true ? shortDelivery : fullDelivery;
-    const { headers, body } = write(this.model.state, delivery, webhookSecret);
-    const label =
-      delivery.event.name === "workflow_job" ? `${delivery.event.action} ${delivery.event.job.id}` : "";
-    this.http(
-      "webhook",
-      `delivery ${label}`,
-      (ports) => receiveDelivery(ports, this.policy, { headers, body }),
-      (answer) => {
-        const statusCode = answer?.status ?? 502;
-        this.model.recordDelivery(deliveryId, { statusCode, status: String(statusCode), durationSeconds: 1 });
-      },
-    );
+  #noteAssignment(runnerId: number, jobId: number): void {
+    const offered = this.model.state.runners.get(runnerId)?.labels ?? [];
+    if (offered.length > this.model.findJob(jobId).planned.labels.length) this.jobsOnLargerRunners.add(jobId);
   }
 
-  /** A delivery that GitHub never sent. */
-  forge(body: Buffer): void {
-    const headers = {
-      "content-type": "application/json",
-      "x-github-event": "workflow_job",
-      "x-hub-signature-256": `sha256=${"0".repeat(64)}`,
-    };
-    this.http(
-      "webhook",
-      "a forged delivery",
-      (ports) => receiveDelivery(ports, this.policy, { headers, body }),
-      (answer) => {
-        if (answer !== undefined && answer.status !== 401)
-          this.#violate("S7", `a forged delivery got ${answer.status}`);
-      },
-    );
+  #deliver(deliveryId: number): void {
+    const delivery = this.model.findDelivery(deliveryId);
+    const label =
+      delivery.event.name === "workflow_job" ? `${delivery.event.action} ${delivery.event.job.id}` : "";
+    this.#send(`delivery ${label}`, delivery, webhookSecret, (answer) => {
+      const statusCode = answer?.status ?? 502;
+      this.model.recordDelivery(deliveryId, { statusCode, status: String(statusCode), durationSeconds: 1 });
+    });
+  }
+
+  /** A delivery that GitHub never sent, signed with what anybody may guess. */
+  forge(delivery: Delivery): void {
+    this.#send("a forged delivery", delivery, guessedSecret, () => {});
+  }
+
+  #send(
+    label: string,
+    delivery: Delivery,
+    secret: string,
+    done: (answer: DeliveryAnswer | undefined) => void,
+  ): void {
+    const write = this.scenario.lean === true ? shortDelivery : fullDelivery;
+    const { headers, body } = write(this.model.state, delivery, secret);
+    this.http("webhook", label, (ports) => receiveDelivery(ports, this.policy, { headers, body }), done);
   }
 
   // ------------------------------------------------------------------------------------------------ http
@@ -290,20 +288,23 @@ export class World implements WorldView {
       this.scheduler.after(5_000, `${machineId}'s report is lost`, () => done(undefined));
       return;
     }
+    let isWaitedFor = true;
     this.http(
       path,
       `${machineId} ${path} ${body}`,
-      (ports) => this.#answerMachine(ports, path, machineId, body),
-      done,
+      (ports) => this.#answerMachine(ports, path, machineId, body, () => isWaitedFor),
+      (answer) => {
+        isWaitedFor = false;
+        done(answer);
+      },
     );
     if (path !== "claim" || !chance(this.#network, this.faults.claimRepeatFraction)) return;
     // The network, or whoever has got hold of the credential, says it once more.
-    this.costs("claims that were repeated");
     const repeat = (): void =>
       this.http(
         path,
         `${machineId} claims again`,
-        (ports) => this.#answerMachine(ports, path, machineId, body, true),
+        (ports) => this.#answerMachine(ports, path, machineId, body, () => false),
         () => {},
       );
     this.scheduler.after(this.#network.fraction() ** 3 * 600_000, `${machineId} is repeated`, repeat);
@@ -314,7 +315,7 @@ export class World implements WorldView {
     path: "claim" | "report",
     machineId: MachineId,
     body: string,
-    repeated = false,
+    isWaitedFor: () => boolean,
   ): Promise<HttpAnswer> {
     const route = machineRoutes(ports, this.policy).find((entry) => entry.path.endsWith(path));
     if (route === undefined) throw new Error(`There is no route for ${path}.`);
@@ -333,15 +334,18 @@ export class World implements WorldView {
       { id: machineId },
     );
     const text = typeof answer.body === "string" ? answer.body : "";
-    if (path === "claim") this.#checkClaim(machineId, repeated, before, text);
+    if (path === "claim") this.#checkClaim(machineId, before, text);
+    // The registration that the machine got before may be gone now.
+    const isRepeated = path === "claim" && answer.status === 200 && !isWaitedFor();
+    if (isRepeated) this.befalls(machineId, "its claim was repeated");
     return { status: answer.status, body: text };
   }
 
-  #checkClaim(machineId: MachineId, repeated: boolean, before: Machine | undefined, text: string): void {
+  #checkClaim(machineId: MachineId, before: Machine | undefined, text: string): void {
     const action = /^action=(.*)$/m.exec(text)?.[1] ?? "refused";
     const jitConfig = /^jit-config=(.*)$/m.exec(text)?.[1];
     const runnerId = jitConfig === undefined ? undefined : decodeJitRunnerId(jitConfig);
-    this.#look("claimAnswered", { machineId, repeated, action, before, runnerId });
+    this.#look("claimAnswered", { machineId, action, before, runnerId });
   }
 
   // ------------------------------------------------------------------------------------ cloud and agents
@@ -359,7 +363,7 @@ export class World implements WorldView {
         terminating: (machine) => this.#look("terminating", machine),
         notice: (machine) => this.agents.get(machine.machineId)?.notice(),
         atRisk: (machine) => this.agents.get(machine.machineId)?.atRisk(),
-        gone: (machine, taken) => this.#onGone(machine, taken),
+        gone: (machine) => this.#onGone(machine),
         announce: (machine, what) => this.#announce(machine, what),
       },
     });
@@ -380,11 +384,13 @@ export class World implements WorldView {
       powerOff: () => this.cloud.powerOff(machine),
       secondsOf: (jobId) => Number(model.findJob(jobId).planned.environmentVariables.SECONDS ?? 30),
     });
+    if (this.machines.get(machine.machineId)?.state === "ended")
+      agent.misfortunes.add("it was launched when nobody waited for it any more");
     this.agents.set(machine.machineId, agent);
+    this.everyAgent.push(agent);
   }
 
-  #onGone(machine: CloudMachine, taken: boolean): void {
-    this.#look("gone", { machine, taken });
+  #onGone(machine: CloudMachine): void {
     const agent = this.agents.get(machine.machineId);
     if (agent?.machine !== machine) return;
     agent.powerLost();
@@ -443,6 +449,7 @@ export class World implements WorldView {
         ...(sabotage?.withoutRebalance === true && { withoutRebalance: true }),
         events: {
           logged: (process, level, message, fields) => this.#onLogged(process, level, message, fields),
+          dealtWith: (event) => this.#look("dealtWith", event),
           swept: (startedAt) => this.#look("swept", { startedAt }),
           minted: (name, runnerId, jitConfig) => {
             this.#runnerNames.set(runnerId, name);
@@ -495,26 +502,28 @@ export class World implements WorldView {
     if (change.put === "fleet") return;
     const before = change.put === "job" ? this.jobs.get(change.job.id) : this.machines.get(change.machine.id);
     this.#look("committed", { change, before });
-    const wasActive = before !== undefined && isActive(before);
-    if (change.put === "job") {
-      this.jobs.set(change.job.id, change.job);
-      const told = `${change.job.id} ${change.job.state}`;
-      if (change.job.state !== before?.state && !this.toldAt.has(told)) this.toldAt.set(told, this.now);
-      this.activeEntries += Number(isActive(change.job)) - Number(wasActive);
-    } else {
-      this.machines.set(change.machine.id, change.machine);
-      this.activeEntries += Number(isActive(change.machine)) - Number(wasActive);
-      if (change.machine.state !== before?.state) this.#checkText("the ledger", change.machine);
-      this.#trace.add(
-        this.now,
-        `ledger ${change.machine.id} ${change.machine.state} ${change.machine.reason ?? ""}`,
-      );
-      return;
-    }
-    this.#trace.add(this.now, `ledger job ${change.job.id} ${change.job.state}`);
+    if (change.put === "machine") this.#onMachine(change.machine, before as Machine | undefined);
+    else this.#onJob(change.job);
   }
-}
 
-function isActive(entry: Job | Machine): boolean {
-  return "purchase" in entry ? entry.state !== "ended" : !isSettled(entry);
+  #onMachine(machine: Machine, before: Machine | undefined): void {
+    this.machines.set(machine.id, machine);
+    if (machine.state === "ended") this.openMachines.delete(machine.id);
+    else this.openMachines.set(machine.id, machine);
+    this.#noteTold(`${machine.id} ${machine.state}`);
+    if (machine.state !== before?.state) this.#checkText("the ledger", machine);
+    this.#trace.add(this.now, `ledger ${machine.id} ${machine.state} ${machine.reason ?? ""}`);
+  }
+
+  #noteTold(what: string): void {
+    if (!this.toldAt.has(what)) this.toldAt.set(what, this.now);
+  }
+
+  #onJob(job: Job): void {
+    this.jobs.set(job.id, job);
+    if (isSettled(job)) this.openJobs.delete(job.id);
+    else this.openJobs.set(job.id, job);
+    this.#noteTold(`${job.id} ${job.state}`);
+    this.#trace.add(this.now, `ledger job ${job.id} ${job.state}`);
+  }
 }

@@ -1,0 +1,40 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { simulateSeed } from "../src/targets/sim/simulate.ts";
+import { type PlantedBug, plantedBugs } from "../test/support/sabotages.ts";
+
+/**
+ * Writes the table of docs/reference/sabotage.md: for every planted bug, how many seeds the simulator needs to find it,
+ * from the first one on, and which check spoke. Takes some minutes.
+ */
+export const sabotageSeedsLimit = 300;
+export const sabotageHours = 6;
+
+export function sabotageSeed(number: number): string {
+  return `sabotage ${number}`;
+}
+
+async function main(): Promise<void> {
+  const rows: string[] = [];
+  for (const bug of plantedBugs) {
+    const row = await search(bug);
+    process.stdout.write(`${row}\n`);
+    rows.push(row);
+  }
+  const file = new URL("../docs/reference/sabotage.md", import.meta.url);
+  const page = await readFile(file, "utf8");
+  const [before = "", after = ""] = page.split(/<!-- sabotage -->[\s\S]*<!-- \/sabotage -->/);
+  const table = ["| planted bug | check | seeds |", "|---|---|--:|", ...rows].join("\n");
+  await writeFile(file, `${before}<!-- sabotage -->\n${table}\n<!-- /sabotage -->${after}`);
+}
+
+async function search({ name, plant }: PlantedBug): Promise<string> {
+  for (let number = 1; number <= sabotageSeedsLimit; number++) {
+    const options = { seed: sabotageSeed(number), hours: sabotageHours, sabotage: plant() };
+    const { violation } = await simulateSeed(options);
+    if (violation !== undefined) return `| ${name} | ${violation.check} | ${number} |`;
+  }
+  return `| ${name} | – | not in ${sabotageSeedsLimit} |`;
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await main();
