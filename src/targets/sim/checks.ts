@@ -62,7 +62,7 @@ export const checks: readonly Check[] = [
   {
     name: "S1",
     says: "no machine whose job is running is terminated",
-    bound: "but for its time limit, an operator's force, or the cloud taking it",
+    bound: "but for its time limit, an operator's `--force`, or the cloud taking it",
     looks: { terminating: noRunningJobIsTerminated },
   },
   {
