@@ -22,7 +22,7 @@ export function handler(event: SqsEvent, context: LambdaContext): Promise<SqsAns
     name: "lifecycle",
     log: ports.log,
     read: readLifecycleEvent,
-    groupOf: (happened, { messageId }) => (happened && likelyFleet(happened, policy)) ?? messageId,
+    groupOf: (happened) => (happened && likelyFleet(happened, policy)) ?? "to be looked up",
     handle: (_fleet, messages) =>
       applyEvents(
         ports,

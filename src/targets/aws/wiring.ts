@@ -86,8 +86,9 @@ export function openEvents(basics: Basics): Queue<LifecycleEvent> {
   return openQueue(basics, "lifecycle");
 }
 
-function openQueue<Message>({ environment, client }: Basics, name: QueueName): Queue<Message> {
-  return createSqsQueue({ client, name, url: required(environment, queueVariables[name]) });
+function openQueue<Message>({ environment, client, ports }: Basics, name: QueueName): Queue<Message> {
+  const url = required(environment, queueVariables[name]);
+  return createSqsQueue({ client, name, url, clock: ports.clock });
 }
 
 const queueVariables: Readonly<Record<QueueName, string>> = {
