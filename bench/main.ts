@@ -1,6 +1,7 @@
 import { burst } from "./burst.ts";
 import { coldStart } from "./cold-start.ts";
 import { deliveries } from "./deliveries.ts";
+import { functionStarts } from "./functions.ts";
 import { type Measure, machineText, tableText } from "./measure.ts";
 import { planning } from "./plan.ts";
 import { reaction } from "./reaction.ts";
@@ -23,7 +24,15 @@ const store: Measure = {
     return { tables: [], notes: [lines.map((line) => `- ${line}`).join("\n")], values: { lines } };
   },
 };
-const measures: readonly Measure[] = [deliveries, reaction, burst, planning, coldStart, store];
+const measures: readonly Measure[] = [
+  deliveries,
+  reaction,
+  burst,
+  planning,
+  coldStart,
+  functionStarts,
+  store,
+];
 
 const parameters = process.argv.slice(2);
 const json = parameters.includes("--json");

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { createServer } from "node:net";
+import { fileURLToPath } from "node:url";
 import type { TestProject } from "vitest/node";
 
 declare module "vitest" {
@@ -23,8 +24,13 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
   const port = await freePort();
   const server = spawn("moto_server", ["-H", "127.0.0.1", "-p", String(port)], {
     stdio: "ignore",
-    // Nothing in it may ever reach the real one.
-    env: { ...process.env, AWS_ACCESS_KEY_ID: "stand-in", AWS_SECRET_ACCESS_KEY: "stand-in" },
+    env: {
+      ...process.env,
+      // Nothing in it may ever reach the real one.
+      AWS_ACCESS_KEY_ID: "stand-in",
+      AWS_SECRET_ACCESS_KEY: "stand-in",
+      PYTHONPATH: fileURLToPath(new URL("moto", import.meta.url)),
+    },
     detached: true,
   });
   const moto = `http://127.0.0.1:${port}`;

@@ -35,6 +35,8 @@ export interface AwsDeploymentOptions {
   readonly everySeconds?: Partial<Record<FunctionName, number>>;
   readonly timeoutSeconds?: LambdaHostOptions["timeoutSeconds"];
   readonly environment?: Readonly<Record<string, string>>;
+  /** Whether a request to this path of the HTTP API is lost on its way. */
+  readonly loses?: (path: string) => boolean;
 }
 
 /** All of Mayfly on AWS, on stand-ins: the built functions under a Lambda host, and everything else on moto. */
@@ -96,6 +98,7 @@ export async function deployOnStandIns(options: AwsDeploymentOptions): Promise<A
     routes: httpRoutes(),
     region,
     signers: () => Object.fromEntries(signers),
+    ...(options.loses !== undefined && { loses: options.loses }),
   });
   const triggers: Running[] = [];
   return {

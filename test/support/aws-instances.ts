@@ -27,7 +27,6 @@ export interface AwsInstances {
 
 export interface AwsInstancesOptions {
   readonly deployment: AwsDeployment;
-  readonly presets: readonly string[];
   /** The runner's listener, as a script. */
   readonly listener: string;
   /** For the agents: how long their second is. */
@@ -72,15 +71,13 @@ export async function startInstances(options: AwsInstancesOptions): Promise<AwsI
   let stopped = false;
   const watch = async (): Promise<void> => {
     while (!stopped) {
-      for (const { id, state, lifecycle } of await listInstances(options.deployment)) {
-        const known = all.get(id);
-        if (known === undefined && (state === "running" || state === "pending")) {
-          all.set(id, await boot(options, { id, lifecycle, folder }));
-        } else if (known !== undefined && !known.isOff && state === "terminated") {
-          known.machine.cutPower();
-        }
+      const alive = await listAlive(options.deployment);
+      for (const { id, lifecycle } of alive) {
+        if (!all.has(id)) all.set(id, await boot(options, { id, lifecycle, folder }));
       }
-      await new Promise((resolve) => setTimeout(resolve, 250));
+      const ids = new Set(alive.map(({ id }) => id));
+      for (const known of all.values()) if (!known.isOff && !ids.has(known.id)) known.machine.cutPower();
+      await new Promise((resolve) => setTimeout(resolve, 500));
     }
   };
   const watching = watch();
@@ -99,14 +96,16 @@ export async function startInstances(options: AwsInstancesOptions): Promise<AwsI
   };
 }
 
-async function listInstances(deployment: AwsDeployment) {
-  const filter = [{ Name: "tag:mayfly:deployment", Value: [deployment.name] }];
+async function listAlive(deployment: AwsDeployment) {
+  const filter = [
+    { Name: "tag:mayfly:deployment", Value: [deployment.name] },
+    { Name: "instance-state-name", Value: ["pending", "running"] },
+  ];
   const answer = await callEc2(deployment.client, "DescribeInstances", { Filter: filter });
   return itemsAt(answer, "reservationSet")
     .flatMap((reservation) => itemsAt(reservation, "instancesSet"))
     .map((item) => ({
       id: textAt(item, "instanceId") ?? "",
-      state: textAt(item, "instanceState", "name") ?? "",
       lifecycle: textAt(item, "instanceLifecycle") === "spot" ? ("spot" as const) : ("on-demand" as const),
     }));
 }

@@ -149,6 +149,8 @@ export interface HttpFrontOptions {
   readonly region: string;
   /** Who may sign, by access key: what the IAM authorizer knows. */
   readonly signers: () => Readonly<Record<string, Signer>>;
+  /** Whether a request to this path is lost on its way: its connection is cut, and nobody hears of it. */
+  readonly loses?: (path: string) => boolean;
 }
 
 export interface HttpFrontRoute {
@@ -168,6 +170,7 @@ export interface Signer {
 /** An HTTP API (payload format 2.0), on a port of this host. */
 export async function startHttpFront(options: HttpFrontOptions): Promise<Running & { readonly url: string }> {
   const server = createServer(async (request, response) => {
+    if (options.loses?.(request.url ?? "") === true) return void request.socket.destroy();
     const answer = await answerRequest(options, request).catch((error: unknown) => {
       // As an HTTP API answers for a function that failed, was killed or answered with something else.
       return { statusCode: 503, headers: {}, body: `{"message":"Service Unavailable"}`, error };
