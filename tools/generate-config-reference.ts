@@ -78,10 +78,17 @@ function defaultText({ schema, required }: Setting): string {
 }
 
 /** JSON as the formatter of this repository leaves it: lists of plain values stay on one line. */
+const lineWidth = 110;
+
+/** As the formatter of the project would: a list of words on one line, where it fits there. */
 function printJson(value: unknown): string {
-  return JSON.stringify(value, null, 2).replaceAll(/\[\s+([^[\]{}]*?)\s+\]/g, (_, entries: string) => {
-    return `[${entries.replaceAll(/,\s+/g, ", ")}]`;
-  });
+  return JSON.stringify(value, null, 2).replaceAll(
+    /^(\s*"[^"]*": )\[\s+([^[\]{}]*?)\s+\]/gm,
+    (whole: string, before: string, entries: string) => {
+      const line = `${before}[${entries.replaceAll(/,\s+/g, ", ")}]`;
+      return line.length < lineWidth ? line : whole;
+    },
+  );
 }
 
 async function main(check: boolean): Promise<void> {
