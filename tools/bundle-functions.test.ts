@@ -29,7 +29,15 @@ const github = [
   "universal-user-agent",
 ];
 const ec2 = [
-  ...["adapters/compute", "fast-xml-parser", "@nodable/entities", "anynum", "is-unsafe", "strnum"],
+  ...[
+    "adapters/compute",
+    "adapters/prices",
+    "fast-xml-parser",
+    "@nodable/entities",
+    "anynum",
+    "is-unsafe",
+    "strnum",
+  ],
   ...["path-expression-matcher", "xml-naming"],
 ];
 
@@ -45,7 +53,7 @@ const allowed: Readonly<Record<FunctionName, Allowed>> = {
   lifecycle: { parts: [...all, "adapters/compute"], zippedKilobytes: 32 },
   status: { parts: [...all, ...http], zippedKilobytes: 36 },
   rebalancer: { parts: [...all, ...github], zippedKilobytes: 58 },
-  scaleup: { parts: [...all, ...github, ...ec2, "adapters/prices"], zippedKilobytes: 85 },
+  scaleup: { parts: [...all, ...github, ...ec2], zippedKilobytes: 85 },
   scaledown: { parts: [...all, ...github, ...ec2], zippedKilobytes: 82 },
 };
 
