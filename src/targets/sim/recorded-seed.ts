@@ -11,8 +11,9 @@ export interface RecordedSeed {
   readonly scenario: Scenario;
 }
 
-/** The scenario with every fault that has been added since it was recorded, off. */
+/** The scenario with every fault that has been added since it was recorded, off, and no catalogue of machine types. */
 export function recordedScenario({ scenario }: RecordedSeed): Scenario {
   const github = { ...noFaults, ...scenario.faults.github };
-  return { ...scenario, faults: { ...quiet, ...scenario.faults, github } };
+  const policy = { ...scenario.policy, machineTypes: scenario.policy.machineTypes ?? {} };
+  return { ...scenario, policy, faults: { ...quiet, ...scenario.faults, github } };
 }
