@@ -8,8 +8,8 @@ import { simulateSeed } from "../src/targets/sim/simulate.ts";
 
 const execute = promisify(execFile);
 const folder = new URL("./seeds/", import.meta.url);
-/** So long the seeds of this test run; `npm run simulate:long` is what a release needs. */
-const budgetMilliseconds = 20_000;
+/** The same on every machine, however fast it is; `npm run simulate:long` is what a release needs. */
+const seedsOfThisTest = 40;
 
 describe("seeds that once found a bug", () => {
   const files = readdirSync(folder).filter((name) => name.endsWith(".json"));
@@ -22,17 +22,11 @@ describe("seeds that once found a bug", () => {
   });
 });
 
-it("nothing that must always hold is violated, in as many seeds as there is time for", {
-  timeout: 60_000,
-}, async () => {
-  const end = performance.now() + budgetMilliseconds;
-  let seeds = 0;
-  while (performance.now() < end) {
-    seeds += 1;
-    const { violation } = await simulateSeed({ seed: `test ${seeds}`, hours: 6 });
+it("nothing that must always hold is violated in the first seeds", { timeout: 240_000 }, async () => {
+  for (let seed = 1; seed <= seedsOfThisTest; seed++) {
+    const { violation } = await simulateSeed({ seed: `test ${seed}`, hours: 6 });
     expect(violation).toBeUndefined();
   }
-  expect(seeds).toBeGreaterThan(3);
 });
 
 it("one seed gives one trace, to the byte, in two processes", { timeout: 60_000 }, async () => {
