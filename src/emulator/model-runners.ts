@@ -234,7 +234,9 @@ function countRegistration(state: ModelState, now: number, scope: Scope): void {
 
 function becomeIdle(state: ModelState, now: number, runner: Runner): void {
   runner.idleSince = now;
-  if (!happens(state.random, state.faults.runnerForgottenFraction)) offerRunner(state, now, runner);
+  if (happens(state.random, state.faults.runnerForgottenFraction))
+    state.effects.push({ kind: "runner-forgotten", runnerId: runner.id });
+  else offerRunner(state, now, runner);
   if (runner.jobId !== undefined) return;
   const { idleRemovalMinimumSeconds: minimum, idleRemovalMaximumSeconds: maximum } = state.limits;
   const seconds = minimum + state.random.fraction() * (maximum - minimum);

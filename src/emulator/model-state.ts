@@ -42,6 +42,8 @@ export type Effect =
   | { readonly kind: "deliver"; readonly deliveryId: number }
   | { readonly kind: "job-assigned"; readonly runnerId: number; readonly jobId: number }
   | { readonly kind: "job-cancelled"; readonly runnerId: number; readonly jobId: number }
+  /** A fault of GitHub that nobody is told of: the runner is online and is given no job. */
+  | { readonly kind: "runner-forgotten"; readonly runnerId: number }
   | { readonly kind: "runner-removed"; readonly runnerId: number; readonly because: RunnerRemoval };
 
 export type RunnerRemoval = "job-done" | "deleted" | "idle" | "never-connected" | "lost";

@@ -88,6 +88,8 @@ export class World implements WorldView {
   readonly #network: Random;
   readonly #agentRandom: Random;
   readonly #runnerNames = new Map<number, MachineId>();
+  /** What befell machines that were asked for and did not exist yet. */
+  readonly #befallenBefore = new Map<MachineId, string>();
   readonly #identity: Ports["identity"];
   #modelDueAt = Number.POSITIVE_INFINITY;
   #hinderedUntil = 0;
@@ -145,7 +147,10 @@ export class World implements WorldView {
     const entry = this.machines.get(machineId);
     const waits = (job: Job): boolean => job.fleet === entry?.fleet && job.state === "queued";
     const isWarm = this.policy.presets.some(({ name, warm }) => name === entry?.fleet && warm > 0);
-    if (isWarm || [...this.openJobs.values()].some(waits)) this.agents.get(machineId)?.misfortunes.add(what);
+    if (!isWarm && ![...this.openJobs.values()].some(waits)) return;
+    const agent = this.agents.get(machineId);
+    if (agent === undefined) this.#befallenBefore.set(machineId, what);
+    else agent.misfortunes.add(what);
   }
 
   /** Looks at whether everything is over. */
@@ -203,7 +208,8 @@ export class World implements WorldView {
     if (effect.kind === "runner-removed" && effect.because === "idle")
       this.befalls(machineId, "GitHub removed its runner");
     if (effect.kind === "job-assigned") this.#noteAssignment(effect.runnerId, effect.jobId);
-    if (effect.kind === "job-assigned") agent.assigned(effect.jobId);
+    if (effect.kind === "runner-forgotten") this.befalls(machineId, "GitHub gave its runner no job");
+    else if (effect.kind === "job-assigned") agent.assigned(effect.jobId);
     else if (effect.kind === "job-cancelled") agent.cancelled(effect.jobId);
     else agent.removed();
   }
@@ -386,6 +392,8 @@ export class World implements WorldView {
     });
     if (this.machines.get(machine.machineId)?.state === "ended")
       agent.misfortunes.add("it was launched when nobody waited for it any more");
+    const before = this.#befallenBefore.get(machine.machineId);
+    if (before !== undefined) agent.misfortunes.add(before);
     this.agents.set(machine.machineId, agent);
     this.everyAgent.push(agent);
   }
