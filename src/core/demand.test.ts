@@ -104,6 +104,13 @@ it("a job takes a machine made for its labels before one that has more", () => {
   expect(demandOf(ledger([job({ id: 1, labels }), gpu], [large, exact])).unserved).toEqual([]);
 });
 
+it("a job takes a machine made for its labels, in whatever order either has them", () => {
+  const large = bound("large", organization, [...labels, "gpu"], start);
+  const exact = bound("exact", organization, ["x64", "linux", "self-hosted"], start + 1);
+  const gpu = job({ id: 2, labels: ["x64", "gpu", "linux", "self-hosted"] });
+  expect(demandOf(ledger([job({ id: 1, labels }), gpu], [large, exact])).unserved).toEqual([]);
+});
+
 it("labels that look alike when they are joined are not the same", () => {
   const machines = [bound("m", organization, ["a b", "c"])];
   expect(demandOf(ledger([job({ labels: ["a", "bc"] })], machines)).unserved).toHaveLength(1);

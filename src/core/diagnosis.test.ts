@@ -51,6 +51,7 @@ describe("an App", () => {
     expect(found({ permissions: { ...permissions, organization_self_hosted_runners: "read" } })).toEqual([
       "problem: App: permission organization_self_hosted_runners",
     ]);
+    expect(found({ permissions: { ...permissions, actions: "write" } })).toEqual([]);
   });
 
   it("is told of jobs, by a webhook that is signed and leads here", () => {
@@ -75,9 +76,12 @@ describe("an App", () => {
       `warning: ${about}`,
     ]);
     const { actions: _actions, ...withoutActions } = permissions;
-    expect(found({ installations: [{ ...installation, permissions: withoutActions }] })).toEqual([
-      `problem: ${about}`,
-    ]);
+    const { actions: __, ...withoutBoth } = withoutChecks;
+    for (const fewer of [withoutActions, withoutBoth]) {
+      expect(found({ installations: [{ ...installation, permissions: fewer }] })).toEqual([
+        `problem: ${about}`,
+      ]);
+    }
   });
 
   it.each([
@@ -128,6 +132,20 @@ describe("a finding says what is wrong, and what to do", () => {
       { permissions: withoutChecks },
       here,
       /^It has none and needs write\. A job that is given up is said/,
+      /Permissions & events/,
+    ],
+    [
+      "App: permission organization_self_hosted_runners",
+      { permissions: { ...permissions, organization_self_hosted_runners: "read" } },
+      here,
+      /^It has read and needs write\.$/,
+      /Permissions & events/,
+    ],
+    [
+      "App: permission administration",
+      {},
+      { scope: "repository", publicUrl: undefined },
+      /^It has none and needs write\.$/,
       /Permissions & events/,
     ],
     ["App: webhook", { webhook: { ...webhook, url: undefined } }, here, /no address/, /\/webhook/],

@@ -74,7 +74,10 @@ describe("a trace", () => {
     [good.replace('"2026-01-05T08:00:12Z"', '["2026-01-05T08:00:12Z"]'), "queued_at must be"],
     [good.replace("2026", "x2026"), "queued_at must be"],
     [good.replace("12Z", "12Z "), "queued_at must be"],
+    [good.replace('"2026', '"+012026'), "queued_at must be"],
     [good.replace('"self-hosted"', "1"), "labels must be a list"],
+    [good.replace('"self-hosted"', "null"), "labels must be a list"],
+    [good.replace('"self-hosted"', '["self-hosted"]'), "labels must be a list"],
     [good.replace("self-hosted", "x".repeat(257)), "labels must be a list"],
     [good.replace('["self-hosted"]', JSON.stringify(Array(101).fill("x"))), "labels must be a list"],
     [good.replace('"acme/app"', '["acme/app"]'), "repository must be the full name"],
@@ -126,8 +129,9 @@ describe("a trace", () => {
     ]);
     const monthLater = good.replace("2026-01-05", "2026-02-05");
     expect(parseJobTrace(`${monthLater}\n${good}`).problems).toEqual([]);
-    const many = `${good}\n`.repeat(traceLimits.jobs + 1);
-    expect(parseJobTrace(many)).toEqual({
+    const most = `${good}\n`.repeat(traceLimits.jobs);
+    expect(parseJobTrace(most).problems).toEqual([]);
+    expect(parseJobTrace(`${most}${good}`)).toEqual({
       jobs: [],
       problems: [{ line: 100_001, sentence: expect.stringContaining("more than 100000 jobs") }],
     });

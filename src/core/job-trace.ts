@@ -59,8 +59,8 @@ export function parseJobTrace(text: string): {
 function sizeProblems(
   read: readonly { readonly line: number; readonly job: TracedJob }[],
 ): readonly TraceProblem[] {
-  const [first, last] = [read[0], read.at(-1)];
-  if (first === undefined || last === undefined) {
+  const [first] = read;
+  if (first === undefined) {
     return [{ line: 1, sentence: "There is no job. Write one on each line." }];
   }
   if (read.length > traceLimits.jobs) {
@@ -71,6 +71,7 @@ function sizeProblems(
       },
     ];
   }
+  const last = read.at(-1) ?? first;
   const days = (last.job.queuedAt - first.job.queuedAt) / 86_400_000;
   if (days <= traceLimits.days) return [];
   const sentence = `It was queued ${Math.round(days)} days after the job of line ${first.line}, and a trace has at most ${traceLimits.days} days. Cut the file into several.`;

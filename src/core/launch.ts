@@ -43,7 +43,6 @@ export function giveInstances<Entry extends Instance>(
   instances: readonly Entry[],
 ): readonly { readonly machine: Machine; readonly instance: Entry }[] {
   const awaiting = awaitingMachines(machines, launchToken);
-  if (awaiting.length === 0) return [];
   return newInstances(machines, instances).flatMap((instance, index) => {
     const machine = awaiting[index];
     return machine === undefined ? [] : [{ machine, instance }];

@@ -159,6 +159,8 @@ describe("what is noted of a job", () => {
     const queued = job({ state: "queued", times: { received: start } });
     expect(jobEndMissed(queued, latest)).toBe(queued);
     expect(jobEndMissed(job({ state: "running" }), latest).state).toBe("done");
+    const startedLate = job({ state: "running", times: { received: start, started: start + 1 } });
+    expect(jobEndMissed(startedLate, latest)).toBe(startedLate);
   });
 
   const later = { startedAt: at + 1, completedAt: at + 2, receivedAt: at + 3 };
@@ -560,6 +562,17 @@ it.each<MachineReport>([
   { step: "exited", exitCode: 3, ranJob: true },
 ])("the report $step is the event of that name, with what it tells", ({ step, ...facts }) => {
   expect(eventOfReport({ step, ...facts } as MachineReport)).toStrictEqual({ kind: step, ...facts });
+});
+
+it("a machine at risk of being taken begins no job, and ends none", () => {
+  const event = eventOfReport({ step: "at-risk", detail: "soon" });
+  expect(machineAfter(machineIn("registered"), event, at)).toMatchObject({
+    state: "retiring",
+    reason: "interrupted",
+    detail: "soon",
+  });
+  const busy = machineIn("busy");
+  expect(machineAfter(busy, event, at)).toBe(busy);
 });
 
 // ------------------------------------------------------------------------------------------ properties

@@ -162,6 +162,16 @@ describe("what the provider lists is compared", () => {
     ]);
     expect(adopted(["i-0"])).toEqual([["m-3", { kind: "launched", providerId: "i-2" }]]);
   });
+
+  it("a machine that was given an instance is known by it, though the provider knows no machine of that id", () => {
+    const alike = listingOf([{ providerId: "p", launchToken: "launch-1" }]);
+    expect(decide({ ...known, missingSince: start }, alike, 999)).toEqual([{ kind: "seen" }]);
+  });
+
+  it("nothing is left to adopt of a launch whose machines all have an instance", () => {
+    const more = listingOf(["p", "q"].map((providerId) => ({ providerId, launchToken: "launch-1" })));
+    expect(adoptable([known], more)).toEqual([]);
+  });
 });
 
 describe("a retiring machine", () => {
@@ -200,6 +210,7 @@ it("an orphan enters the ledger retiring, to be fenced first: it may run a job",
     launchedAt: start,
   };
   const orphan = orphanRecord(listed, "memory", false, at(200));
+  expect(orphanRecord(listed, "memory", true, at(200))).toStrictEqual(orphan);
   expect(orphan).toStrictEqual({
     id: "m",
     fleet: "fleet-a",
@@ -242,12 +253,19 @@ describe("an orphan that bears only the token of its launch", () => {
   it("was never registered, when the launch is known: it may be terminated at once", () => {
     const orphan = orphanRecord(listed, "memory", true, at(200));
     expect(orphan).toMatchObject({ id: "i-0ab", providerId: "i-0AB", launchToken: "m-1", reason: "orphan" });
+    expect(orphan.detail).toMatch(/^Its launch was given up/);
     expect(nextStep(orphan, at(200)).kind).toBe("terminate");
   });
 
   it("may run a job under a name that was lost, when it is not known: it is left to its own limits", () => {
     const orphan = orphanRecord(listed, "memory", false, at(200));
     expect(orphan.nameless).toBe(true);
+    expect(orphan.detail).toMatch(/neither it nor its launch/);
     expect(nextStep(orphan, at(200)).kind).toBe("fence");
+  });
+
+  it("gets an id from what the provider calls it, of letters that every provider takes", () => {
+    const orphan = orphanRecord({ ...listed, providerId: "zones/_a/Vm.1" }, "memory", true, at(200));
+    expect(orphan.id).toBe("zones-a-vm-1");
   });
 });

@@ -90,7 +90,7 @@ describe("the status document", () => {
     const history = [
       ended("a", hourAgo + 1, launched(hourAgo - 9)),
       ended("b", now, launched(hourAgo + 1)),
-      ...["c", "g"].map((id) => ended(id, now, { reason: "launch-failed" })),
+      ...["c", "g", "h"].map((id) => ended(id, now, { reason: "launch-failed" })),
       ended("d", hourAgo, launched(hourAgo + 1)),
       ended("e", hourAgo, { reason: "launch-failed" }),
       machine({ id: "f", state: "ended" }),
@@ -100,7 +100,7 @@ describe("the status document", () => {
     expect(status.machines).toMatchObject({
       launchedLastHour: 3,
       endedLastHour: 2,
-      launchFailuresLastHour: 2,
+      launchFailuresLastHour: 3,
     });
   });
 
