@@ -16,6 +16,7 @@ import type { RepositoryAddress, Runner } from "../ports/github.ts";
 import type { Ports as AllPorts } from "../ports/ports.ts";
 import { commitFleet } from "./commit-fleet.ts";
 import { sayGivenUp } from "./give-up.ts";
+import { inTurn } from "./in-turn.ts";
 import { applyJobEvent, applyMachineEvent } from "./lifecycle.ts";
 import { poke } from "./pokes.ts";
 import { decideLoss, jobsToDecide } from "./rerun.ts";
@@ -147,7 +148,7 @@ async function sweepRepositories(
   const believed = ledgers.flatMap((ledger) => believedQueued(ledger, policy, now, isFirst));
   const known = new Map(ledgers.flatMap((ledger) => ledger.jobs.map((job) => [job.id, job])));
   let learnt = false;
-  for (const repository of inTurn(repositories, ports)) {
+  for (const repository of inTurn(repositories, now, ports.until)) {
     await attempt(ports, "A repository's queued jobs could not be listed.", async () => {
       const events = await ports.github.listQueuedJobs(repository);
       for (const { id } of events) listed.add(id);
@@ -160,14 +161,6 @@ async function sweepRepositories(
     });
   }
   return learnt;
-}
-
-/** Where the time may not be enough for all, every minute begins with another one, so that each has its turn. */
-function inTurn<Entry>(entries: readonly Entry[], { until, clock }: Round): readonly Entry[] {
-  if (until === undefined || entries.length === 0) return entries;
-  // A prime, so that two rounds in a row begin far from each other.
-  const first = (Math.floor(clock.now() / 60_000) * 7919) % entries.length;
-  return [...entries.slice(first), ...entries.slice(0, first)];
 }
 
 /** Whether it was news. Most is known, or none of ours, and is listed again every minute: nothing is read for it. */

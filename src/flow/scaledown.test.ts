@@ -3,6 +3,8 @@ import { policy, preset } from "../../test/builders.ts";
 import { type Agent, World } from "../../test/support/world.ts";
 import { MayflyError } from "../core/errors.ts";
 import { resolveSpec } from "../core/route.ts";
+import type { Ports } from "../ports/ports.ts";
+import type { Store } from "../ports/store.ts";
 import { sweep } from "./scaledown.ts";
 import { terminateMachine } from "./status.ts";
 
@@ -184,6 +186,44 @@ describe("the sweep", () => {
     expect(await world.onlyMachine()).toMatchObject({ state: "launched", providerId: expect.any(String) });
     await endsWithNothingLeft(world);
     expect(world.compute.launchCount).toBe(1);
+  });
+
+  it("compares no further fleet when its time is up, takes nothing for unknown, and begins elsewhere next time", async () => {
+    const labels = (name: string) => ["self-hosted", "linux", "x64", name];
+    const names = ["a", "b", "c"];
+    const presets = names.map((name) => preset({ name, labels: labels(name) }));
+    const world = new World({ policy: policy({ presets }), bootSeconds: 400 });
+    for (const name of names) world.github.queueJob({ labels: labels(name) });
+    await world.step();
+    const loaded = new Set<string>();
+    let lookedUp = 0;
+    let elapsed = 0;
+    const store: Partial<Store> = {
+      load: async (fleet) => {
+        loaded.add(fleet);
+        elapsed += 20_000;
+        return world.store.load(fleet);
+      },
+      findMachine: async (id) => {
+        lookedUp += 1;
+        return world.store.findMachine(id);
+      },
+      activeFleets: async () => names,
+    };
+    const ports: Ports = {
+      ...world.ports,
+      clock: { ...world.ports.clock, now: () => world.now() + elapsed },
+      store: Object.assign(Object.create(world.ports.store) as Store, store),
+    };
+    await sweep(ports, world.policy, { until: ports.clock.now() + 30_000 });
+    expect(loaded.size).toBe(2);
+    expect(lookedUp).toBe(0);
+    expect((await world.machines()).map(({ state }) => state)).toEqual(["launched", "launched", "launched"]);
+    for (let minute = 1; minute < 4; minute++) {
+      elapsed += 60_000;
+      await sweep(ports, world.policy, { until: ports.clock.now() + 30_000 });
+    }
+    expect([...loaded].sort()).toEqual(names);
   });
 
   it("gives a launch up that was never answered and of which nothing exists", async () => {

@@ -1,7 +1,7 @@
 import { asMayflyError, MayflyError } from "../core/errors.ts";
 import { awaitingMachines } from "../core/launch.ts";
 import { type MachineEvent, machineAfter } from "../core/lifecycle.ts";
-import type { Change, FleetId, Machine, MachineId, Policy } from "../core/model.ts";
+import type { Change, FleetId, Instant, Machine, MachineId, Policy } from "../core/model.ts";
 import {
   adoptable,
   compare,
@@ -17,6 +17,7 @@ import type { Ports as AllPorts } from "../ports/ports.ts";
 import { commitFleet } from "./commit-fleet.ts";
 import { endedAmong } from "./ended-among.ts";
 import { findItsRunner } from "./find-runner.ts";
+import { inTurn } from "./in-turn.ts";
 import { poke, pokeHeldBack } from "./pokes.ts";
 
 type Ports = Pick<AllPorts, "store" | "compute" | "github" | "work" | "log" | "clock">;
@@ -32,8 +33,15 @@ const unreachableSeconds = 15;
 /**
  * Stage **scaledown**, the sweep: lists what exists, compares it with the ledger, and retires what has passed its
  * time. Listing comes first: what is listed and not in the ledger afterwards was never in it.
+ *
+ * `until`: after it no further fleet is compared, and nothing is taken for unknown; the next sweep begins with another
+ * fleet.
  */
-export async function sweep(ports: Ports, policy: Policy): Promise<void> {
+export async function sweep(
+  ports: Ports,
+  policy: Policy,
+  { until }: { readonly until?: Instant } = {},
+): Promise<void> {
   const listed = new Map<string, readonly ListedMachine[]>();
   for (const compute of ports.compute.values()) {
     const machines = await list(ports, compute);
@@ -41,7 +49,13 @@ export async function sweep(ports: Ports, policy: Policy): Promise<void> {
   }
   const listings = new Map([...listed].map(([compute, machines]) => [compute, listingOf(machines)]));
   const known = new Set<string>();
-  for (const fleet of await ports.store.activeFleets()) {
+  const fleets = await ports.store.activeFleets();
+  for (const [index, fleet] of inTurn(fleets, ports.clock.now(), until).entries()) {
+    if (until !== undefined && ports.clock.now() >= until) {
+      const skipped = fleets.length - index;
+      ports.log.warn("A sweep had no time for every fleet.", { stage: "scaledown", skipped });
+      return;
+    }
     const machines = await compareFleet(ports, policy, fleet, listings);
     for (const { id, compute, providerId } of machines) known.add(id).add(`${compute}/${providerId}`);
     if (machines.some((machine) => machine.state === "retiring")) await poke(ports, "scaledown", fleet);

@@ -49,6 +49,7 @@ export function startLambdaHost(options: LambdaHostOptions): LambdaHost {
     waiting: new Map(options.functions.map(({ name }) => [name, []])),
     invocations: [],
     lines: [],
+    guard: startGuard(),
     stopped: false,
   };
   return {
@@ -59,6 +60,7 @@ export function startLambdaHost(options: LambdaHostOptions): LambdaHost {
       state.stopped = true;
       const all = [...state.sandboxes.values()].flat();
       await Promise.all(all.map((sandbox) => kill(sandbox)));
+      state.guard.kill("SIGKILL");
     },
   };
 }
@@ -70,7 +72,19 @@ interface State {
   readonly waiting: Map<FunctionName, (() => void)[]>;
   readonly invocations: Invocation[];
   readonly lines: { readonly name: FunctionName; readonly line: string }[];
+  readonly guard: ChildProcess;
   stopped: boolean;
+}
+
+/**
+ * Ends the processes of the functions when this one dies without having stopped the host: frozen as they are, they would
+ * never notice. It is told their ids on its input, which closes then.
+ */
+function startGuard(): ChildProcess {
+  const script = 'while read -r pid; do all="$all $pid"; done; kill -9 $all';
+  const guard = spawn("sh", ["-c", script], { stdio: ["pipe", "ignore", "ignore"], detached: true });
+  guard.unref();
+  return guard;
 }
 
 /** One process of one function. */
@@ -136,6 +150,7 @@ function open(state: State, name: FunctionName): Sandbox {
     },
     stdio: ["ignore", "pipe", "pipe", "ipc"],
   });
+  state.guard.stdin?.write(`${child.pid}\n`);
   for (const stream of [child.stdout, child.stderr]) {
     if (stream === null) continue;
     createInterface({ input: stream }).on("line", (line) => state.lines.push({ name, line }));

@@ -31,7 +31,7 @@ export async function handler(
   const { ports, policy, queue } = open();
   const remainingMilliseconds = (): number => context.getRemainingTimeInMillis();
   if (!("Records" in event)) {
-    await sweep(ports, policy);
+    await sweep(ports, policy, { until: ports.clock.now() + remainingMilliseconds() - reserveMilliseconds });
     return undefined;
   }
   return dealWithBatch<Poke>(event, {
