@@ -19,6 +19,8 @@ export interface Faults {
   readonly secondaryLimitRetrySeconds: number;
   /** A runner that comes online is taken by a job that nobody was told about. */
   readonly runnerStolenFraction: number;
+  /** A job that waits is taken by a runner of somebody else, within five minutes. */
+  readonly jobTakenElsewhereFraction: number;
   /** A runner that comes online is given no job, whatever waits, and is removed as idle after some minutes. */
   readonly runnerForgottenFraction: number;
   /** A runner that runs a job is listed with `busy: false`. */
@@ -39,6 +41,7 @@ export const noFaults: Faults = {
   secondaryLimitFraction: 0,
   secondaryLimitRetrySeconds: 60,
   runnerStolenFraction: 0,
+  jobTakenElsewhereFraction: 0,
   runnerForgottenFraction: 0,
   runnerFalselyIdleFraction: 0,
 };
@@ -58,6 +61,7 @@ export const faultPresets: Readonly<Record<FaultPreset, Faults>> = {
     secondaryLimitFraction: 0.002,
     secondaryLimitRetrySeconds: 1,
     runnerStolenFraction: 0.01,
+    jobTakenElsewhereFraction: 0.01,
     runnerForgottenFraction: 0.01,
     runnerFalselyIdleFraction: 0.05,
   },
@@ -73,6 +77,7 @@ export const faultPresets: Readonly<Record<FaultPreset, Faults>> = {
     secondaryLimitFraction: 0.01,
     secondaryLimitRetrySeconds: 2,
     runnerStolenFraction: 0.05,
+    jobTakenElsewhereFraction: 0.05,
     runnerForgottenFraction: 0.05,
     runnerFalselyIdleFraction: 0.3,
   },

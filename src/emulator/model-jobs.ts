@@ -1,7 +1,14 @@
 import { offerJob, withdrawJob } from "./model-assignment.ts";
 import { announceJob } from "./model-deliveries.ts";
 import { copyRunnerInto, releaseRunner, removeRunner } from "./model-runners.ts";
-import type { Conclusion, Job, JobStep, ModelState, Run } from "./model-state.ts";
+import {
+  type Conclusion,
+  happens,
+  type Job,
+  type JobStep,
+  type ModelState,
+  type Run,
+} from "./model-state.ts";
 import type { PlannedJob } from "./planned-job.ts";
 import { GithubRefusal, notFound } from "./refusal.ts";
 
@@ -170,7 +177,14 @@ function queueJob(state: ModelState, now: number, job: Job): void {
   state.schedule.add(at, { kind: "queue-limit-reached", jobId: job.id });
   announceJob(state, now, "queued", job);
   offerJob(state, now, job);
+  if (happens(state.random, state.faults.jobTakenElsewhereFraction)) {
+    const seconds = state.random.fraction() * strangerSecondsLimit;
+    state.schedule.add(Math.ceil(now + seconds * 1000), { kind: "stranger-comes", jobId: job.id });
+  }
 }
+
+/** As it is said in the faults. */
+const strangerSecondsLimit = 300;
 
 /** GitHub says both: an action `queued` whose job is `waiting`, and an action `waiting`. */
 function holdForApproval(state: ModelState, now: number, job: Job): void {

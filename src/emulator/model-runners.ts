@@ -42,6 +42,13 @@ export function registerRunner(state: ModelState, now: number, scope: Scope, req
     throw new GithubRefusal(422, `Runner group ${group.id} has reached max limit of ${limit} runners.`);
   }
   countRegistration(state, now, scope);
+  return addRunner(state, now, scope, request);
+}
+
+/** The same, for whoever has found that nothing speaks against it. 404 when there is no such group. */
+export function addRunner(state: ModelState, now: number, scope: Scope, request: Registration): Runner {
+  const group = findGroup(state, scope, request.runnerGroupId);
+  if (group === undefined) throw notFound();
   const runner: Runner = {
     id: state.identifiers.runner++,
     name: request.name,
@@ -190,7 +197,8 @@ function findGroup(state: ModelState, scope: Scope, id: number): RunnerGroup | u
   );
 }
 
-function refuseClosedScope(state: ModelState, scope: Scope): void {
+/** Whether this organisation or repository may have runners of its own. */
+export function refuseClosedScope(state: ModelState, scope: Scope): void {
   if (scope.kind === "organization") {
     if (state.accounts.get(scope.owner.toLowerCase())?.kind !== "Organization") throw notFound();
     return;

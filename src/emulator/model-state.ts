@@ -52,6 +52,8 @@ export type RunnerRemoval = "job-done" | "deleted" | "idle" | "never-connected" 
 export type Transition =
   | { readonly kind: "pick-up-expired"; readonly jobId: number; readonly runnerId: number }
   | { readonly kind: "queue-limit-reached"; readonly jobId: number }
+  | { readonly kind: "stranger-comes"; readonly jobId: number }
+  | { readonly kind: "stranger-done"; readonly jobId: number; readonly runnerId: number }
   | { readonly kind: "job-timeout-reached"; readonly jobId: number }
   | { readonly kind: "cancel-timeout-reached"; readonly jobId: number }
   | { readonly kind: "job-lock-expired"; readonly runnerId: number; readonly connection: number }

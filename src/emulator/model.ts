@@ -89,6 +89,7 @@ import {
   type Scope,
   type Transition,
 } from "./model-state.ts";
+import { finishByStranger, takeByStranger } from "./model-strangers.ts";
 import { type PlannedJob, plannedJob } from "./planned-job.ts";
 import { notFound } from "./refusal.ts";
 
@@ -441,6 +442,12 @@ export class GithubModel {
         break;
       case "queue-limit-reached":
         if (job.status === "queued") completeJob(this.state, at, job, "cancelled");
+        break;
+      case "stranger-comes":
+        takeByStranger(this.state, at, job);
+        break;
+      case "stranger-done":
+        finishByStranger(this.state, at, job, transition.runnerId);
         break;
       case "job-timeout-reached":
         cancelJob(this.state, at, job);

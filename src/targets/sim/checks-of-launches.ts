@@ -1,5 +1,6 @@
 import type { FleetId, Instant } from "../../core/model.ts";
 import type { Job } from "../../emulator/model-state.ts";
+import { strangerPrefix } from "../../emulator/model-strangers.ts";
 import type { Found, WorldView } from "./checks.ts";
 import { isCovered } from "./checks-of-jobs.ts";
 
@@ -96,6 +97,8 @@ function explanationsOfJob(world: WorldView, job: Job): readonly Explanation[] {
   if (startedAt === undefined) add("jobs that ended in the queue", createdAt, toldOfEnd);
   if (entry?.outcome?.kind === "given-up") add("jobs that were given up", createdAt, toldOfEnd);
   if (world.jobsOnLargerRunners.has(job.id)) add("jobs on machines made for more", createdAt, toldOfEnd);
+  if (job.runnerName?.startsWith(strangerPrefix) === true)
+    add("jobs that somebody else's runner took", createdAt, toldOfStart);
   const movedOnAt = startedAt ?? completedAt ?? Number.POSITIVE_INFINITY;
   if (entry !== undefined && toldOfIt + lateMilliseconds > movedOnAt && toldOfStart > toldOfIt)
     add("jobs told of when they ran already", toldOfIt, toldOfStart);

@@ -187,6 +187,8 @@ export class SimCloud {
         pool.purchase === request.purchase && !request.avoidPools.includes(pool.name) && this.#isFree(pool),
     );
     const pool = free[Math.floor(this.#options.random.fraction() * free.length)];
+    if (chance(this.#options.random, this.#options.faults().launchThrottledFraction))
+      return refused(machine.id, "throttle", []);
     const isLeftOut = chance(this.#options.random, this.#options.faults().partialFleetFraction);
     if (pool === undefined || isLeftOut) return refused(machine.id, "capacity", this.#poolsOf(request));
     const entry = this.#create(request, machine, pool);

@@ -44,6 +44,8 @@ const strengths = {
   // The store and the queues.
   storeConflictFraction: fraction(0.3),
   storeThrottleFraction: fraction(0.05),
+  /** Of the calls that only read, but for the two that every stage begins with. */
+  storeReadThrottleFraction: fraction(0.05),
   storeAnswerLostFraction: fraction(0.05),
   queueThrottleFraction: fraction(0.05),
   queueAnswerLostFraction: fraction(0.05),
@@ -60,6 +62,8 @@ const strengths = {
   launchAnswerLostFraction: fraction(0.3),
   launchLateFraction: fraction(0.3),
   launchLateSeconds: size(10, 900),
+  /** One machine of a launch is refused because there were too many calls, in an answer that is none of an error. */
+  launchThrottledFraction: fraction(0.2),
   /** One machine of a launch is refused, and the others are not. */
   partialFleetFraction: fraction(0.3),
   outagesPerDay: perDay(12),
@@ -93,6 +97,7 @@ const githubStrengths = {
   secondaryLimitFraction: fraction(0.02),
   secondaryLimitRetrySeconds: size(1, 120),
   runnerStolenFraction: fraction(0.1),
+  jobTakenElsewhereFraction: fraction(0.2),
   runnerForgottenFraction: fraction(0.1),
   runnerFalselyIdleFraction: fraction(0.5),
 } as const satisfies Readonly<Record<keyof GithubFaults, Strength>>;

@@ -262,8 +262,24 @@ export class Process {
 
   #gatedStore(life: Life): Store {
     const { store, faults, random } = this.#options;
+    const mayFail = <Arguments extends unknown[], Answer>(
+      read: (...values: Arguments) => Promise<Answer>,
+    ) => {
+      return async (...values: Arguments): Promise<Answer> => {
+        if (chance(random, faults().storeReadThrottleFraction)) throw busy();
+        return read(...values);
+      };
+    };
     const failing: Store = {
-      ...store,
+      changesPerCommit: store.changesPerCommit,
+      findJob: mayFail(store.findJob),
+      findMachineByProviderId: mayFail(store.findMachineByProviderId),
+      activeFleets: mayFail(store.activeFleets),
+      counters: mayFail(store.counters),
+      history: mayFail(store.history),
+      usage: mayFail(store.usage),
+      recentRepositories: mayFail(store.recentRepositories),
+      purge: mayFail(store.purge),
       commit: async (fleet, version, changes, limits) => {
         if (chance(random, faults().storeThrottleFraction)) throw busy();
         if (chance(random, faults().storeConflictFraction)) return { kind: "conflict" };
