@@ -68,6 +68,8 @@ export class Agent {
   since: number;
   /** The last time at which it was told to wait. */
   toldToWaitAt: number | undefined;
+  /** Since when none of its claims was answered. */
+  unansweredSince: number | undefined;
   /** When the control plane acknowledged its report that it will be taken back. */
   toldOfNoticeAt: number | undefined;
   ranJob = false;
@@ -182,6 +184,7 @@ export class Agent {
       this.#powerOff();
       return;
     }
+    this.unansweredSince ??= this.#now;
     this.#options.request("claim", this.machineId, "", (answer) => {
       if (this.state === "claiming") this.#onClaimAnswer(answer);
     });
@@ -190,6 +193,7 @@ export class Agent {
   #onClaimAnswer(answer: HttpAnswer | undefined): void {
     const fields = new Map((answer?.body ?? "").split("\n").map((line) => splitAt(line, "=")));
     const action = answer?.status === 200 ? fields.get("action") : undefined;
+    if (action !== undefined) this.unansweredSince = undefined;
     if (action === "run") {
       this.#jobTimeoutSeconds = Number(fields.get("job-timeout-seconds") ?? this.#jobTimeoutSeconds);
       this.#startListener(fields.get("jit-config") ?? "", Number(fields.get("idle-timeout-seconds") ?? 0));

@@ -227,9 +227,16 @@ export function budgetHolds(world: WorldView, { change, before }: Facts["committ
   if (budget === undefined || change.put !== "machine" || before !== undefined) return undefined;
   if (change.machine.state !== "requested") return undefined;
   const spent = spentTodayUsd(world);
-  // The plan was made a moment before it was written, and another process's clock may be in another day.
-  if (spent <= budget * 1.05 + 0.01 || world.now % dayMilliseconds < 120_000) return undefined;
+  if (spent <= budget * 1.05 + 0.01 || isAroundMidnight(world)) return undefined;
   return `a machine is requested after ${spent.toFixed(2)} of ${budget.toFixed(2)} USD were spent today`;
+}
+
+/** The plan was made a moment before it was written, and another process's clock may be in another day. */
+function isAroundMidnight({ now, scenario }: WorldView): boolean {
+  const sinceMidnight = now % dayMilliseconds;
+  return (
+    sinceMidnight < 120_000 || sinceMidnight + scenario.faults.clockSkewSeconds * 1_000 >= dayMilliseconds
+  );
 }
 
 export function spentTodayUsd(world: WorldView): number {

@@ -59,6 +59,8 @@ export const guessedSecret = "development";
 const machineKey = "sim-key-of-all-machine-tokens";
 const machineHttpTimeoutSeconds = 30;
 const statusSeconds = 7_200;
+/** A machine that waits claims so often, and is noted so often to have claimed. */
+const contactSeconds = 15 + 20;
 
 /** Everything that a simulation consists of, wired together, and the truth that the checks compare the ledger with. */
 export class World implements WorldView {
@@ -520,7 +522,17 @@ export class World implements WorldView {
     else this.openMachines.set(machine.id, machine);
     this.#noteTold(`${machine.id} ${machine.state}`);
     if (machine.state !== before?.state) this.#checkText("the ledger", machine);
+    if (machine.reason === "boot-timeout" && before?.state === "launched") this.#noteSilence(machine.id);
     this.#trace.add(this.now, `ledger ${machine.id} ${machine.state} ${machine.reason ?? ""}`);
+  }
+
+  /** Whoever was not answered for all of its boot limit was right to be there, and it is right that it ends. */
+  #noteSilence(machineId: MachineId): void {
+    const agent = this.agents.get(machineId);
+    if (agent?.unansweredSince === undefined) return;
+    const limitSeconds = agent.machine.bootTimeoutSeconds - contactSeconds - this.faults.clockSkewSeconds;
+    if (agent.unansweredSince + limitSeconds * 1_000 <= this.now)
+      agent.misfortunes.add("nobody answered its claims");
   }
 
   #noteTold(what: string): void {
