@@ -101,9 +101,16 @@ async function pokeWhatWaits(ports: Ports, policy: Policy, ledgers: readonly Led
   }
 }
 
+/** One that cannot be read is reported, and keeps no other from its round. */
 async function loadActive(ports: Ports): Promise<readonly Ledger[]> {
   const ledgers: Ledger[] = [];
-  for (const fleet of await ports.store.activeFleets()) ledgers.push(await ports.store.load(fleet));
+  for (const fleet of await ports.store.activeFleets()) {
+    try {
+      ledgers.push(await ports.store.load(fleet));
+    } catch (error) {
+      ports.log.error("A fleet's ledger could not be read.", { stage: "rebalance", fleet, error });
+    }
+  }
   return ledgers;
 }
 

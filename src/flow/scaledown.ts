@@ -1,7 +1,7 @@
 import { asMayflyError, MayflyError } from "../core/errors.ts";
 import { awaitingMachines } from "../core/launch.ts";
 import { type MachineEvent, machineAfter } from "../core/lifecycle.ts";
-import type { Change, FleetId, Instant, Machine, MachineId, Policy } from "../core/model.ts";
+import type { Change, Fence, FleetId, Instant, Machine, MachineId, Policy } from "../core/model.ts";
 import {
   adoptable,
   compare,
@@ -29,10 +29,13 @@ const fenceRetrySeconds = 15;
 const unknownRunnerSeconds = 60;
 /** A provider that could not be asked is asked again after so long. */
 const unreachableSeconds = 15;
+/** Fences under way at the same time. GitHub allows a hundred requests, and others have some to make. */
+const fencesAtOnce = 50;
 
 /**
  * Stage **scaledown**, the sweep: lists what exists, compares it with the ledger, and retires what has passed its
- * time. Listing comes first: what is listed and not in the ledger afterwards was never in it.
+ * time. Listing comes first: what is listed and not in the ledger afterwards was never in it. A fleet or a machine that
+ * cannot be dealt with is reported, and keeps no other from being swept.
  *
  * `until`: after it no further fleet is compared, and nothing is taken for unknown; the next sweep begins with another
  * fleet.
@@ -49,6 +52,8 @@ export async function sweep(
   }
   const listings = new Map([...listed].map(([compute, machines]) => [compute, listingOf(machines)]));
   const known = new Set<string>();
+  // What exists of a fleet that could not be looked at may be in its ledger.
+  const unswept = new Set<FleetId>();
   const fleets = await ports.store.activeFleets();
   for (const [index, fleet] of inTurn(fleets, ports.clock.now(), until).entries()) {
     if (until !== undefined && ports.clock.now() >= until) {
@@ -56,13 +61,13 @@ export async function sweep(
       ports.log.warn("A sweep had no time for every fleet.", { stage: "scaledown", skipped });
       return;
     }
-    const machines = await compareFleet(ports, policy, fleet, listings);
-    for (const { id, compute, providerId } of machines) known.add(id).add(`${compute}/${providerId}`);
-    if (machines.some((machine) => machine.state === "retiring")) await poke(ports, "scaledown", fleet);
+    const machines = await compareOrReport(ports, policy, fleet, listings);
+    if (machines === undefined) unswept.add(fleet);
+    for (const { id, compute, providerId } of machines ?? []) known.add(id).add(`${compute}/${providerId}`);
   }
   for (const [compute, machines] of listed) {
     for (const machine of machines) {
-      if (machine.ended !== undefined) continue;
+      if (machine.ended !== undefined || unswept.has(machine.fleet)) continue;
       if (known.has(machine.machineId ?? "") || known.has(`${compute}/${machine.providerId}`)) continue;
       await dealWithUnknown(ports, policy, compute, machine);
     }
@@ -77,16 +82,29 @@ export async function retireMachines(ports: Ports, policy: Policy, fleet: FleetI
   const { machines } = await ports.store.load(fleet);
   const retiring = machines.filter((machine) => machine.state === "retiring");
   if (retiring.length === 0) return;
-  let again: number | undefined;
-  const toTerminate: Machine[] = [];
-  for (const machine of retiring) {
-    const verdict = await prepare(ports, policy, machine);
-    if (verdict === "terminate") toTerminate.push(machine);
-    else again = Math.min(again ?? verdict.againSeconds, verdict.againSeconds);
+  const pauses: number[] = [];
+  // Group by group: whoever is killed in between has ended the machines of the groups before.
+  for (let first = 0; first < retiring.length; first += fencesAtOnce) {
+    const group = retiring.slice(first, first + fencesAtOnce);
+    const prepared = await Promise.all(group.map((machine) => prepare(ports, policy, machine)));
+    // The answer is on record before anything is done because of it.
+    await recordEvents(
+      ports,
+      policy,
+      fleet,
+      prepared.flatMap(({ machine, answer }) =>
+        answer === undefined ? [] : [{ machine, event: { kind: "fence", answer } as const }],
+      ),
+    );
+    const toTerminate = prepared.flatMap(({ machine, verdict }) =>
+      verdict === "terminate" ? [machine] : [],
+    );
+    pauses.push(
+      ...prepared.flatMap(({ verdict }) => (verdict === "terminate" ? [] : [verdict.againSeconds])),
+    );
+    pauses.push(...(await terminate(ports, policy, fleet, toTerminate)));
   }
-  const terminating = await terminate(ports, policy, toTerminate);
-  if (terminating !== undefined) again = Math.min(again ?? terminating, terminating);
-  if (again !== undefined) await poke(ports, "scaledown", fleet, again);
+  if (pauses.length > 0) await poke(ports, "scaledown", fleet, Math.min(...pauses));
 }
 
 // --------------------------------------------------------------------------------------------- compare
@@ -97,6 +115,23 @@ async function list(ports: Ports, compute: Compute): Promise<readonly ListedMach
   } catch (error) {
     // Without a listing nothing is believed gone; the next sweep lists again.
     ports.log.warn("Machines could not be listed.", { stage: "scaledown", compute: compute.name, error });
+    return undefined;
+  }
+}
+
+/** The fleet's machines, as they are now; undefined when that cannot be told. */
+async function compareOrReport(
+  ports: Ports,
+  policy: Policy,
+  fleet: FleetId,
+  listings: ReadonlyMap<string, Listing>,
+): Promise<readonly Machine[] | undefined> {
+  try {
+    const machines = await compareFleet(ports, policy, fleet, listings);
+    if (machines.some((machine) => machine.state === "retiring")) await poke(ports, "scaledown", fleet);
+    return machines;
+  } catch (error) {
+    ports.log.error("A fleet could not be swept.", { stage: "scaledown", fleet, error });
     return undefined;
   }
 }
@@ -148,6 +183,22 @@ async function dealWithUnknown(
   compute: string,
   listed: ListedMachine,
 ): Promise<void> {
+  try {
+    await adoptOrEnd(ports, policy, compute, listed);
+  } catch (error) {
+    const { providerId: provider, fleet } = listed;
+    ports.log.error("A machine that no ledger knows could not be dealt with.", {
+      ...{ stage: "scaledown", fleet, provider, error },
+    });
+  }
+}
+
+async function adoptOrEnd(
+  ports: Ports,
+  policy: Policy,
+  compute: string,
+  listed: ListedMachine,
+): Promise<void> {
   const { machineId, launchToken, providerId } = listed;
   const log = ports.log.with({
     stage: "scaledown",
@@ -190,37 +241,41 @@ async function enterOrphan(ports: Ports, compute: string, listed: ListedMachine)
 
 // ---------------------------------------------------------------------------------- fence and terminate
 
+type Verdict = "terminate" | { readonly againSeconds: number };
+
+interface Prepared {
+  readonly machine: Machine;
+  readonly verdict: Verdict;
+  /** What GitHub said, if it was asked. */
+  readonly answer?: Fence;
+}
+
 /** Brings a retiring machine to the point at which it may be terminated, or says when to look again. */
-async function prepare(
-  ports: Ports,
-  policy: Policy,
-  machine: Machine,
-): Promise<"terminate" | { readonly againSeconds: number }> {
+async function prepare(ports: Ports, policy: Policy, machine: Machine): Promise<Prepared> {
   const now = ports.clock.now();
   const step = nextStep(machine, now);
   if (step.kind === "fence") return fence(ports, policy, machine);
-  return step.kind === "terminate" ? "terminate" : { againSeconds: Math.ceil((step.until - now) / 1000) };
+  if (step.kind === "terminate") return { machine, verdict: "terminate" };
+  return { machine, verdict: { againSeconds: Math.ceil((step.until - now) / 1000) } };
 }
 
-async function fence(
-  ports: Ports,
-  policy: Policy,
-  machine: Machine,
-): Promise<"terminate" | { readonly againSeconds: number }> {
+async function fence(ports: Ports, policy: Policy, machine: Machine): Promise<Prepared> {
   try {
     const found = await findItsRunner(ports, policy, machine);
-    if (found.kind === "unknown" && !processEnded(machine)) return { againSeconds: unknownRunnerSeconds };
+    if (found.kind === "unknown" && !processEnded(machine)) {
+      return { machine, verdict: { againSeconds: unknownRunnerSeconds } };
+    }
     const passed =
       found.kind !== "found" ||
       (await ports.github.deleteRunner(found.scope, found.runnerId)) !== "running-a-job";
-    await record(ports, policy, machine, { kind: "fence", answer: passed ? "passed" : "refused" });
-    if (passed || processEnded(machine)) return "terminate";
+    const answer = passed ? "passed" : "refused";
+    if (passed || processEnded(machine)) return { machine, answer, verdict: "terminate" };
     ports.log.info("A retiring machine runs a job and is left alone.", {
       stage: "scaledown",
       machine: machine.id,
       reason: machine.reason,
     });
-    return { againSeconds: fenceRetrySeconds };
+    return { machine, answer, verdict: { againSeconds: fenceRetrySeconds } };
   } catch (error) {
     const { retryAt, code } = asMayflyError(error, "FENCE_FAILED", "It is tried again by itself.");
     ports.log.warn("A machine could not be fenced.", {
@@ -230,9 +285,9 @@ async function fence(
       error,
     });
     // What has no process any more cannot run a job; its registration is GitHub's to clean up.
-    if (processEnded(machine)) return "terminate";
+    if (processEnded(machine)) return { machine, verdict: "terminate" };
     const seconds = retryAt === undefined ? fenceRetrySeconds : (retryAt - ports.clock.now()) / 1000;
-    return { againSeconds: Math.max(1, Math.ceil(seconds)) };
+    return { machine, verdict: { againSeconds: Math.max(1, Math.ceil(seconds)) } };
   }
 }
 
@@ -242,38 +297,35 @@ function processEnded(machine: Machine): boolean {
 }
 
 /** After how many seconds to look again; undefined when all of them are gone. */
+/** When to look again at those that are not gone yet. */
 async function terminate(
   ports: Ports,
   policy: Policy,
+  fleet: FleetId,
   machines: readonly Machine[],
-): Promise<number | undefined> {
-  const byCompute = new Map<string, Machine[]>();
-  let again: number | undefined;
-  for (const machine of machines) {
-    // A launch whose answer is not known yet: the sweep adopts it by its mark, or its limit ends it.
-    if (machine.providerId === undefined) continue;
-    const group = byCompute.get(machine.compute);
-    if (group === undefined) byCompute.set(machine.compute, [machine]);
-    else group.push(machine);
-  }
-  for (const [compute, group] of byCompute) {
+): Promise<readonly number[]> {
+  const pauses: number[] = [];
+  // A launch whose answer is not known yet: the sweep adopts it by its mark, or its limit ends it.
+  const launched = machines.filter((machine) => machine.providerId !== undefined);
+  for (const [compute, group] of Map.groupBy(launched, (machine) => machine.compute)) {
     const ids = group.map((machine) => machine.providerId ?? "");
     const absent = await terminateAt(ports, compute, ids);
     if (absent === undefined) {
-      again ??= unreachableSeconds;
+      pauses.push(unreachableSeconds);
       continue;
     }
-    for (const machine of group) {
-      if (machine.providerId !== undefined && absent.has(machine.providerId)) {
-        const after = await record(ports, policy, machine, {
-          kind: "gone",
-          detail: "The provider says that it is gone.",
-        });
-        if (after?.state === "retiring") again = terminatingSeconds;
-      } else again = terminatingSeconds;
-    }
+    const event = { kind: "gone", detail: "The provider says that it is gone." } as const;
+    const gone = group.filter(({ providerId }) => absent.has(providerId ?? ""));
+    const recorded = await recordEvents(
+      ports,
+      policy,
+      fleet,
+      gone.map((machine) => ({ machine, event })),
+    );
+    const isOver = gone.length === group.length && recorded.every(({ state }) => state !== "retiring");
+    if (!isOver) pauses.push(terminatingSeconds);
   }
-  return again;
+  return pauses;
 }
 
 /** The provider ids that are gone; undefined when the provider could not be asked. */
@@ -305,23 +357,34 @@ function unknownCompute(compute: string): MayflyError {
 }
 
 /** The machine after the event; undefined when it changed nothing. */
-async function record(
+/** In as few commits as the store allows. Returns the machines that were changed. */
+async function recordEvents(
   ports: Ports,
   policy: Policy,
-  machine: Machine,
-  event: MachineEvent,
-): Promise<Machine | undefined> {
-  const after = await commitFleet<Machine | undefined>(ports.store, machine.fleet, (ledger) => {
-    const before = ledger.machines.find((entry) => entry.id === machine.id);
-    const next = before === undefined ? undefined : machineAfter(before, event, ports.clock.now());
-    if (next === undefined || next === before) return { changes: [], result: undefined };
-    return { changes: [{ put: "machine", machine: next }], result: next };
-  });
-  if (after?.state !== "ended") return after;
-  logChange(ports, after);
-  await poke(ports, "scaleup", machine.fleet);
-  await pokeHeldBack(ports, policy, [after]);
-  return after;
+  fleet: FleetId,
+  events: readonly { readonly machine: Machine; readonly event: MachineEvent }[],
+): Promise<readonly Machine[]> {
+  const recorded: Machine[] = [];
+  const limit = ports.store.changesPerCommit;
+  for (let first = 0; first < events.length; first += limit) {
+    const part = events.slice(first, first + limit);
+    const changed = await commitFleet<readonly Machine[]>(ports.store, fleet, (ledger) => {
+      const now = ports.clock.now();
+      const before = new Map(ledger.machines.map((machine) => [machine.id, machine]));
+      const after = part.flatMap(({ machine, event }) => {
+        const known = before.get(machine.id);
+        const next = known === undefined ? undefined : machineAfter(known, event, now);
+        return next === undefined || next === known ? [] : [next];
+      });
+      return { changes: after.map((machine): Change => ({ put: "machine", machine })), result: after };
+    });
+    recorded.push(...changed);
+  }
+  const ended = recorded.filter((machine) => machine.state === "ended");
+  for (const machine of ended) logChange(ports, machine);
+  if (ended.length > 0) await poke(ports, "scaleup", fleet);
+  await pokeHeldBack(ports, policy, ended);
+  return recorded;
 }
 
 function logChange(ports: Ports, machine: Machine): void {
