@@ -8,6 +8,10 @@ import { createSystemClock } from "../../src/adapters/clock/system.ts";
 import { createLocalCompute } from "../../src/adapters/compute/local.ts";
 import { createMemoryCompute } from "../../src/adapters/compute/memory.ts";
 import { createMemoryLog } from "../../src/adapters/log/memory.ts";
+import { createSeededRandom } from "../../src/adapters/random/seeded.ts";
+import { SimCloud } from "../../src/targets/sim/cloud.ts";
+import { quiet } from "../../src/targets/sim/faults.ts";
+import type { Pool } from "../../src/targets/sim/scenario.ts";
 import { runAnswer, startStubControlPlane } from "../support/stub-control-plane.ts";
 import { type ComputeHarness, describeCompute } from "./compute.ts";
 
@@ -38,6 +42,74 @@ async function makeMemoryHarness(marks: "machine" | "launch"): Promise<ComputeHa
     finish: async (providerId) => compute.finish(providerId),
     gone,
     async close() {},
+  };
+}
+
+for (const marks of ["machine", "launch"] as const) {
+  describeCompute(`of the simulator, marked by ${marks}`, () => makeSimHarness(marks));
+}
+
+/** Its virtual time is real time here, a hundred times as fast. */
+async function makeSimHarness(marks: "machine" | "launch"): Promise<ComputeHarness> {
+  const gone: string[] = [];
+  const timers = new Set<NodeJS.Timeout>();
+  const pool = onePool();
+  const nobody = (): void => {};
+  const cloud = new SimCloud({
+    scheduler: {
+      get now() {
+        return Date.now();
+      },
+      after(milliseconds, label, run) {
+        timers.add(setTimeout(run, milliseconds / 100));
+        return { label, run };
+      },
+    },
+    marks,
+    random: createSeededRandom("conformance"),
+    pools: [pool],
+    faults: () => quiet,
+    hours: 1,
+    events: {
+      launched: nobody,
+      terminating: nobody,
+      notice: nobody,
+      atRisk: nobody,
+      gone: ({ providerId }) => gone.push(providerId),
+      announce: nobody,
+    },
+  });
+  return {
+    open: () => cloud.compute,
+    marks,
+    machinesOutliveAdapter: true,
+    refuse: async () => pool.isFullForSecond(),
+    seenByOthers: async () => JSON.stringify([...cloud.machines.values()]),
+    finish: async (providerId) => {
+      const machine = cloud.machines.get(providerId);
+      if (machine !== undefined) cloud.powerOff(machine);
+    },
+    gone,
+    async close() {
+      for (const timer of timers) clearTimeout(timer);
+    },
+  };
+}
+
+/** Its capacity is asked for once for each machine, so that it can be full for the second one only. */
+function onePool(): Pool & { isFullForSecond(): void } {
+  let asked = 0;
+  let fullAt = 0;
+  return {
+    name: "one",
+    purchase: "on-demand",
+    get capacity() {
+      asked += 1;
+      return asked === fullAt ? 0 : 1_000;
+    },
+    isFullForSecond() {
+      fullAt = asked + 2;
+    },
   };
 }
 

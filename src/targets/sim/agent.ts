@@ -27,7 +27,6 @@ export interface AgentOptions {
   readonly settleModel: () => void;
   readonly request: (
     path: "claim" | "report",
-    machineId: MachineId,
     body: string,
     done: (answer: HttpAnswer | undefined) => void,
   ) => void;
@@ -58,7 +57,6 @@ const reportTries = { listening: 4, "job-started": 4, interrupted: 4, "at-risk":
  * report each step, power off. Its runner is one of the model's.
  */
 export class Agent {
-  readonly machineId: MachineId;
   readonly machine: CloudMachine;
   state: AgentState = "booting";
   runnerId: number | undefined;
@@ -91,10 +89,14 @@ export class Agent {
   constructor(options: AgentOptions) {
     this.#options = options;
     this.machine = options.machine;
-    this.machineId = options.machine.machineId;
     this.#jobTimeoutSeconds = options.machine.jobTimeoutSeconds;
     this.since = options.scheduler.now;
     this.#boot();
+  }
+
+  /** By which the ledger knows it. */
+  get machineId(): MachineId {
+    return this.machine.machineId;
   }
 
   get isOn(): boolean {
@@ -159,9 +161,7 @@ export class Agent {
   #boot(): void {
     const { random, scenario } = this.#options;
     const faults = this.#options.faults();
-    // Nobody gave it a credential: it is left over from something else.
-    const isStray = this.machine.credential === undefined;
-    if (isStray || chance(random, faults.bootHangFraction)) {
+    if (this.machine.isStray || chance(random, faults.bootHangFraction)) {
       this.misfortunes.add("boot hangs");
       this.#become("dead");
       return;
@@ -185,7 +185,7 @@ export class Agent {
       return;
     }
     this.unansweredSince ??= this.#now;
-    this.#options.request("claim", this.machineId, "", (answer) => {
+    this.#options.request("claim", "", (answer) => {
       if (this.state === "claiming") this.#onClaimAnswer(answer);
     });
   }
@@ -335,7 +335,7 @@ export class Agent {
     const report = this.#reports[0];
     if (report === undefined || this.state === "off" || this.state === "dead") return;
     this.#sending = true;
-    this.#options.request("report", this.machineId, formOf(report), (answer) => {
+    this.#options.request("report", formOf(report), (answer) => {
       this.#tries += 1;
       const again = answer === undefined || answer.status === 429 || answer.status >= 500;
       if (again && this.#tries < reportTries[report.step]) {

@@ -65,7 +65,9 @@ function isKnown(world: WorldView, machine: CloudMachine): Found {
 function isNeeded(world: WorldView, machine: CloudMachine, startedAt: number): Found {
   const { needless } = world.memory;
   const agent = world.agents.get(machine.machineId);
-  const until = agent === undefined ? machine.launchedAt : usefulUntil(world, agent);
+  const known = world.machines.get(machine.machineId);
+  const own = agent === undefined ? machine.launchedAt : usefulUntil(world, agent);
+  const until = known?.nameless === true ? Math.max(own, limitOfNameless(machine, known)) : own;
   if (Math.max(until, world.hinderedUntil) > startedAt) {
     needless.delete(machine.providerId);
     return undefined;
@@ -77,8 +79,13 @@ function isNeeded(world: WorldView, machine: CloudMachine, startedAt: number): F
   const limit = calm ? needlessSweeps.calm : needlessSweeps.troubled;
   const patience = calm ? 0 : needlessMinutes * 60_000;
   if (entry.sweeps <= limit || entry.since + patience > world.now) return undefined;
-  const state = world.machines.get(machine.machineId)?.state ?? "unknown";
-  return `machine ${machine.machineId} (${state}; its agent is ${agent?.state}) has had no use for ${entry.sweeps} sweeps`;
+  return `machine ${machine.machineId} (${known?.state ?? "unknown"}; its agent is ${agent?.state}) has had no use for ${entry.sweeps} sweeps`;
+}
+
+/** What may run a job under a name that was lost is left to the time limits of its kind. */
+function limitOfNameless({ spec }: CloudMachine, { times }: Machine): number {
+  const limitSeconds = spec.idleTimeoutSeconds + spec.jobTimeoutSeconds + 60;
+  return (times.retiring ?? 0) + limitSeconds * 1_000;
 }
 
 /** Until when a machine in this state may be of use, as far as those outside of it can know. */
@@ -123,6 +130,17 @@ export function nothingIsLeft(world: WorldView): Found {
 }
 
 // ---------------------------------------------------------------------------- registrations and notices
+
+export function oneMachinePerInstance(world: WorldView, { change, before }: Facts["committed"]): Found {
+  if (change.put !== "machine" || change.machine.providerId === undefined) return undefined;
+  const { id, providerId } = change.machine;
+  if ((before as Machine | undefined)?.providerId === providerId) return undefined;
+  const { givenTo } = world.memory;
+  const earlier = givenTo.get(providerId);
+  givenTo.set(providerId, id);
+  if (earlier === undefined || earlier === id) return undefined;
+  return `${providerId} was given to machine ${earlier}, and then to machine ${id}`;
+}
 
 export function oneRegistrationPerMachine(world: WorldView, claim: Facts["claimAnswered"]): Found {
   if (claim.action !== "run" || claim.runnerId === undefined) return undefined;

@@ -20,6 +20,7 @@ import {
   noRunningJobIsTerminated,
   nothingIsLeft,
   noticesAreHeard,
+  oneMachinePerInstance,
   oneRegistrationPerMachine,
   onlyForwards,
   unknownSweeps,
@@ -75,9 +76,9 @@ export const checks: readonly Check[] = [
   },
   {
     name: "S3",
-    says: "at most one live registration per machine; no claim is answered after its runner was online",
-    bound: "every answer to a claim",
-    looks: { claimAnswered: oneRegistrationPerMachine },
+    says: "what the provider launched is one machine, with at most one live registration; no claim is answered after its runner was online",
+    bound: "every write of a machine and every answer to a claim",
+    looks: { committed: oneMachinePerInstance, claimAnswered: oneRegistrationPerMachine },
   },
   {
     name: "S4",
@@ -224,6 +225,8 @@ export interface CheckMemory {
   readonly hopeless: Map<number, number>;
   readonly counters: Map<string, number>;
   readonly handedOut: Map<MachineId, number>;
+  /** Which machine has what the provider launched, by provider id. */
+  readonly givenTo: Map<string, MachineId>;
   /** Machines of whose notice an event was dealt with. */
   readonly noticesDealtWith: Set<MachineId>;
 }
@@ -235,6 +238,7 @@ export function createCheckMemory(): CheckMemory {
     hopeless: new Map(),
     counters: new Map(),
     handedOut: new Map(),
+    givenTo: new Map(),
     noticesDealtWith: new Set(),
   };
 }

@@ -23,7 +23,11 @@ import type { Scheduler } from "./scheduler.ts";
 
 export interface CloudMachine {
   readonly providerId: string;
-  readonly machineId: MachineId;
+  readonly launchToken: string;
+  /** By which the ledger knows it. Where only launches are marked, its provider's until the ledger has given it one. */
+  machineId: MachineId;
+  /** It was launched by nobody here: it does nothing, and stays. */
+  readonly isStray: boolean;
   readonly fleet: FleetId;
   readonly spec: FleetSpec;
   readonly pool: Pool;
@@ -50,7 +54,9 @@ export interface CloudEvents {
 }
 
 export interface CloudOptions {
-  readonly scheduler: Scheduler;
+  readonly scheduler: Pick<Scheduler, "now" | "after">;
+  /** What machines bear: their own id, or only the token of their launch. */
+  readonly marks: "machine" | "launch";
   readonly random: Random;
   readonly pools: readonly Pool[];
   /** Of this instant: they heal. */
@@ -67,6 +73,8 @@ interface Outage {
 }
 
 const noticeSeconds = 120;
+/** A provider that can say what became of a machine lists it for so long after its end. */
+const endedListedSeconds = 1_200;
 
 /**
  * A cloud: pools of type, zone and market, each with its own capacity; launches that are refused, lost, late or
@@ -79,8 +87,13 @@ export class SimCloud {
   readonly machines = new Map<string, CloudMachine>();
   readonly #options: CloudOptions;
   readonly #launches = new Map<string, CloudMachine>();
+  /** What was answered to each token, where only launches are marked. */
+  readonly #answers = new Map<string, readonly LaunchOutcome[]>();
   readonly #used = new Map<Pool, number>();
+  /** Gone, and still listed as if they were there. */
   readonly #ghosts = new Map<string, { readonly machine: CloudMachine; readonly until: Instant }>();
+  /** Gone, and listed with what became of them. */
+  readonly #ended = new Map<string, EndedMachine>();
   readonly #outages: readonly Outage[];
   readonly #refusedAt = new Map<Purchase, Instant>();
   #count = 0;
@@ -111,7 +124,8 @@ export class SimCloud {
   /** A machine with our mark appears that no ledger knows: left over from a ledger that was lost. */
   appear(request: LaunchRequest): void {
     const pool = this.#options.pools.find((entry) => entry.purchase === request.purchase);
-    for (const machine of request.machines) if (pool !== undefined) this.#create(request, machine, pool);
+    for (const machine of request.machines)
+      if (pool !== undefined) this.#create(request, machine, pool, true);
   }
 
   /** Why no machine can be launched for this market now; undefined when one can. */
@@ -169,9 +183,28 @@ export class SimCloud {
   }
 
   #launchAll(request: LaunchRequest): readonly LaunchOutcome[] {
-    const outcomes = request.machines.map((machine) => this.#launchOne(request, machine));
+    const outcomes =
+      this.#options.marks === "launch"
+        ? this.#launchAlike(request)
+        : request.machines.map((machine) => this.#launchOne(request, machine));
     const isRefused = outcomes.some((outcome) => outcome.kind === "refused");
     if (isRefused) this.#refusedAt.set(request.purchase, this.#options.scheduler.now);
+    return outcomes;
+  }
+
+  /** One action for each token: repeated, it answers what it answered, and launches nothing. */
+  #launchAlike(request: LaunchRequest): readonly LaunchOutcome[] {
+    const before = this.#answers.get(request.token);
+    if (before !== undefined) return before;
+    const single = request.machines.map((machine) => this.#tryOne(request, machine));
+    const outcomes = single.flatMap((outcome) => (outcome.kind === "launched" ? [nameless(outcome)] : []));
+    const refusal = single.find((outcome) => outcome.kind === "refused");
+    if (refusal?.kind === "refused") {
+      const { failure, code, message, pools } = refusal;
+      if (pools.length > 0) outcomes.push({ kind: "pools-refused", failure, code, message, pools });
+      outcomes.push({ kind: "refused", failure, code, message, pools: [] });
+    }
+    this.#answers.set(request.token, outcomes);
     return outcomes;
   }
 
@@ -179,6 +212,13 @@ export class SimCloud {
     const key = `${request.token} ${machine.id}`;
     const known = this.#launches.get(key);
     if (known !== undefined) return launched(known);
+    const outcome = this.#tryOne(request, machine);
+    const entry = outcome.kind === "launched" ? this.machines.get(outcome.providerId) : undefined;
+    if (entry !== undefined) this.#launches.set(key, entry);
+    return outcome;
+  }
+
+  #tryOne(request: LaunchRequest, machine: MachineToLaunch): MachineOutcome {
     const now = this.#options.scheduler.now;
     const outage = this.#outage(request.purchase, now);
     if (outage !== undefined) return refused(machine.id, outage.kind, this.#poolsOf(request));
@@ -191,18 +231,19 @@ export class SimCloud {
       return refused(machine.id, "throttle", []);
     const isLeftOut = chance(this.#options.random, this.#options.faults().partialFleetFraction);
     if (pool === undefined || isLeftOut) return refused(machine.id, "capacity", this.#poolsOf(request));
-    const entry = this.#create(request, machine, pool);
-    this.#launches.set(key, entry);
-    return launched(entry);
+    return launched(this.#create(request, machine, pool, false));
   }
 
-  #create(request: LaunchRequest, machine: MachineToLaunch, pool: Pool): CloudMachine {
-    const { scheduler, random, events } = this.#options;
+  #create(request: LaunchRequest, machine: MachineToLaunch, pool: Pool, isStray: boolean): CloudMachine {
+    const { scheduler, random, events, marks } = this.#options;
     const faults = this.#options.faults();
     this.#count += 1;
+    const providerId = `i-${this.#count}`;
     const entry: CloudMachine = {
-      providerId: `i-${this.#count}`,
-      machineId: machine.id,
+      providerId,
+      launchToken: request.token,
+      machineId: marks === "launch" ? providerId : machine.id,
+      isStray,
       fleet: request.fleet,
       spec: request.spec,
       pool,
@@ -232,9 +273,30 @@ export class SimCloud {
       if (ghost.until <= now) this.#ghosts.delete(id);
       else listed.push(ghost.machine);
     }
-    return listed.map(({ providerId, machineId, fleet, spec, launchedAt, pool }) => {
-      return { providerId, machineId, fleet, preset: spec.preset, launchedAt, purchase: pool.purchase };
-    });
+    return [...listed.map((machine) => this.#asListed(machine)), ...this.#listEnded()];
+  }
+
+  #asListed({
+    providerId,
+    launchToken,
+    machineId,
+    fleet,
+    spec,
+    launchedAt,
+    pool,
+  }: CloudMachine): ListedMachine {
+    const mark = this.#options.marks === "launch" ? { launchToken } : { machineId };
+    return { providerId, ...mark, fleet, preset: spec.preset, launchedAt, purchase: pool.purchase };
+  }
+
+  #listEnded(): readonly ListedMachine[] {
+    const { now } = this.#options.scheduler;
+    const listed: ListedMachine[] = [];
+    for (const [id, { machine, ended, from, until }] of this.#ended) {
+      if (until <= now) this.#ended.delete(id);
+      else if (from <= now) listed.push({ ...this.#asListed(machine), ended });
+    }
+    return listed;
   }
 
   #terminate(providerIds: readonly string[]) {
@@ -297,7 +359,17 @@ export class SimCloud {
       this.#used.set(machine.pool, (this.#used.get(machine.pool) ?? 1) - 1);
       const faults = this.#options.faults();
       const lag = random.fraction() * faults.listingLagSeconds * 1_000;
-      if (lag > 0) this.#ghosts.set(machine.providerId, { machine, until: scheduler.now + lag });
+      const from = scheduler.now + lag;
+      if (lag > 0) this.#ghosts.set(machine.providerId, { machine, until: from });
+      if (this.#options.marks === "launch") {
+        const ended = { detail: taken ? "The cloud took it back." : "It was ended.", takenBack: taken };
+        this.#ended.set(machine.providerId, {
+          machine,
+          ended,
+          from,
+          until: from + endedListedSeconds * 1_000,
+        });
+      }
       events.gone(machine);
       if (!chance(random, faults.goneLostFraction)) events.announce(machine, "gone");
     });
@@ -314,7 +386,24 @@ export class SimCloud {
   }
 }
 
-function launched(machine: CloudMachine): LaunchOutcome {
+interface EndedMachine {
+  readonly machine: CloudMachine;
+  readonly ended: NonNullable<ListedMachine["ended"]>;
+  readonly from: Instant;
+  readonly until: Instant;
+}
+
+type MachineOutcome = LaunchOutcome & { readonly kind: "launched" | "refused" };
+
+/** One of a launch, whichever. */
+function nameless({
+  machineId: _,
+  ...outcome
+}: LaunchOutcome & { readonly kind: "launched" }): LaunchOutcome {
+  return outcome;
+}
+
+function launched(machine: CloudMachine): LaunchOutcome & { readonly kind: "launched" } {
   const { machineId, providerId, pool } = machine;
   return {
     kind: "launched",
@@ -326,7 +415,11 @@ function launched(machine: CloudMachine): LaunchOutcome {
   };
 }
 
-function refused(machineId: MachineId, failure: LaunchFailureKind, pools: readonly string[]): LaunchOutcome {
+function refused(
+  machineId: MachineId,
+  failure: LaunchFailureKind,
+  pools: readonly string[],
+): LaunchOutcome & { readonly kind: "refused" } {
   const message = `The cloud gives no machine (${failure}).`;
   return {
     kind: "refused",

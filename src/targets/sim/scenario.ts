@@ -20,6 +20,8 @@ export interface Scenario {
    * box, and answer at once; deliveries are short; nobody looks for secrets in what is printed.
    */
   readonly lean?: true;
+  /** What the cloud's machines bear: their own id, or only the token of their launch. Absent: their own id. */
+  readonly marks?: "machine" | "launch";
   readonly pools: readonly Pool[];
   readonly boot: { readonly medianSeconds: number; readonly spread: number };
   readonly arrivals: Arrivals;
@@ -63,6 +65,7 @@ export function drawScenario(seed: string, hours: number): Scenario {
     rebalanceSeconds: oneOf(random, [60, 60, 60, 120]),
     scaledownSeconds: oneOf(random, [60, 60, 60, 120]),
     changesPerCommit: oneOf(random, [1_000, 1_000, 100, 25]),
+    marks: oneOf(createSeededRandom(`${seed} marks`), ["machine", "launch"]),
     pools: drawPools(random),
     boot: { medianSeconds: between(random, 20, 45), spread: between(random, 0.05, 0.3) },
     arrivals,

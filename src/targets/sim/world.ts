@@ -1,3 +1,4 @@
+import { createAwsIamIdentity } from "../../adapters/identity/aws-iam.ts";
 import { createDerivedTokenIdentity } from "../../adapters/identity/derived-token.ts";
 import { createFixedPrices } from "../../adapters/prices/fixed.ts";
 import { createSeededRandom } from "../../adapters/random/seeded.ts";
@@ -57,6 +58,8 @@ const webhookSecret = "sim-webhook-secret-of-the-app";
 /** A default that somebody might have left in. */
 export const guessedSecret = "development";
 const machineKey = "sim-key-of-all-machine-tokens";
+/** Machines that are given no credential sign with it. */
+const machineRole = "arn:aws:iam::123456789012:role/machine";
 const machineHttpTimeoutSeconds = 30;
 const statusSeconds = 7_200;
 /** A machine that waits claims so often, and is noted so often to have claimed. */
@@ -89,6 +92,7 @@ export class World implements WorldView {
   readonly #trace: Trace;
   readonly #network: Random;
   readonly #agentRandom: Random;
+  readonly #agentsByProviderId = new Map<string, Agent>();
   readonly #runnerNames = new Map<number, MachineId>();
   /** What befell machines that were asked for and did not exist yet. */
   readonly #befallenBefore = new Map<MachineId, string>();
@@ -113,7 +117,10 @@ export class World implements WorldView {
     });
     this.cloud = this.#createCloud();
     this.store = this.#watchedStore(createMemoryStore({ changesPerCommit: scenario.changesPerCommit }));
-    this.#identity = createDerivedTokenIdentity(new Secret(machineKey));
+    this.#identity =
+      scenario.marks === "launch"
+        ? createAwsIamIdentity({ roles: [{ compute: "cloud", arn: machineRole }] })
+        : createDerivedTokenIdentity(new Secret(machineKey));
     this.processes = this.#createProcesses(sabotage, prices ?? createFixedPrices(scenario.policy.presets));
   }
 
@@ -287,11 +294,12 @@ export class World implements WorldView {
   }
 
   #machineRequest(
+    machine: CloudMachine,
     path: "claim" | "report",
-    machineId: MachineId,
     body: string,
     done: (answer: HttpAnswer | undefined) => void,
   ): void {
+    const { machineId } = machine;
     if (path === "report" && chance(this.#network, this.faults.reportLostFraction)) {
       this.scheduler.after(5_000, `${machineId}'s report is lost`, () => done(undefined));
       return;
@@ -300,7 +308,7 @@ export class World implements WorldView {
     this.http(
       path,
       `${machineId} ${path} ${body}`,
-      (ports) => this.#answerMachine(ports, path, machineId, body, () => isWaitedFor),
+      (ports) => this.#answerMachine(ports, machine, path, body, () => isWaitedFor),
       (answer) => {
         isWaitedFor = false;
         done(answer);
@@ -312,7 +320,7 @@ export class World implements WorldView {
       this.http(
         path,
         `${machineId} claims again`,
-        (ports) => this.#answerMachine(ports, path, machineId, body, () => false),
+        (ports) => this.#answerMachine(ports, machine, path, body, () => false),
         () => {},
       );
     this.scheduler.after(this.#network.fraction() ** 3 * 600_000, `${machineId} is repeated`, repeat);
@@ -320,33 +328,47 @@ export class World implements WorldView {
 
   async #answerMachine(
     ports: Ports,
+    machine: CloudMachine,
     path: "claim" | "report",
-    machineId: MachineId,
     body: string,
     isWaitedFor: () => boolean,
   ): Promise<HttpAnswer> {
-    const route = machineRoutes(ports, this.policy).find((entry) => entry.path.endsWith(path));
+    const { pattern, parameters, proof } = this.#nameAndProof(machine);
+    const route = machineRoutes(ports, this.policy).find((entry) => entry.path === `${pattern}/${path}`);
     if (route === undefined) throw new Error(`There is no route for ${path}.`);
-    const before = this.machines.get(machineId);
-    const issued = this.agents.get(machineId)?.machine.credential ?? this.#identity.issue(machineId);
-    const credential = issued?.reveal();
+    const before = this.machines.get(machine.machineId);
     const answer = await route.handle(
       {
         method: "POST",
-        path: `/v1/machines/${machineId}/${path}`,
+        path: "",
         query: "",
-        headers: { authorization: `Bearer ${credential}` },
+        headers: {},
         body: new TextEncoder().encode(body),
         remoteAddress: "",
+        ...proof,
       },
-      { id: machineId },
+      parameters,
     );
+    // The ledger may have given it a name meanwhile.
+    const { machineId } = machine;
     const text = typeof answer.body === "string" ? answer.body : "";
     if (path === "claim") this.#checkClaim(machineId, before, text);
     // The registration that the machine got before may be gone now.
     const isRepeated = path === "claim" && answer.status === 200 && !isWaitedFor();
     if (isRepeated) this.befalls(machineId, "its claim was repeated");
     return { status: answer.status, body: text };
+  }
+
+  /** How a machine calls itself, and how it proves that. */
+  #nameAndProof({ providerId, machineId, credential }: CloudMachine) {
+    if (this.scenario.marks === "launch") {
+      const caller = `arn:aws:sts::123456789012:assumed-role/machine/${providerId}`;
+      const pattern = "/v1/machines/:compute/:providerId";
+      return { pattern, parameters: { compute: "cloud", providerId }, proof: { caller } };
+    }
+    const token = (credential ?? this.#identity.issue(machineId))?.reveal();
+    const headers = { authorization: `Bearer ${token}` };
+    return { pattern: "/v1/machines/:id", parameters: { id: machineId }, proof: { headers } };
   }
 
   #checkClaim(machineId: MachineId, before: Machine | undefined, text: string): void {
@@ -363,6 +385,7 @@ export class World implements WorldView {
     return new SimCloud({
       scheduler,
       random: createSeededRandom(`${scenario.seed} cloud`),
+      marks: scenario.marks ?? "machine",
       pools: scenario.pools,
       faults: () => this.faults,
       hours: scenario.hours,
@@ -388,16 +411,34 @@ export class World implements WorldView {
       faults: () => this.faults,
       model,
       settleModel,
-      request: (path, machineId, body, done) => this.#machineRequest(path, machineId, body, done),
+      request: (path, body, done) => this.#machineRequest(machine, path, body, done),
       powerOff: () => this.cloud.powerOff(machine),
       secondsOf: (jobId) => Number(model.findJob(jobId).planned.environmentVariables.SECONDS ?? 30),
     });
-    if (this.machines.get(machine.machineId)?.state === "ended")
+    if (!this.#isAwaited(machine))
       agent.misfortunes.add("it was launched when nobody waited for it any more");
-    const before = this.#befallenBefore.get(machine.machineId);
-    if (before !== undefined) agent.misfortunes.add(before);
-    this.agents.set(machine.machineId, agent);
     this.everyAgent.push(agent);
+    this.#agentsByProviderId.set(machine.providerId, agent);
+    this.#nameAgent(agent, machine.machineId);
+  }
+
+  /** Whether a machine of the ledger has yet to get the one that has just come to exist. */
+  #isAwaited(machine: CloudMachine): boolean {
+    if (this.scenario.marks !== "launch") return this.machines.get(machine.machineId)?.state !== "ended";
+    let awaiting = 0;
+    for (const { launchToken, providerId } of this.openMachines.values())
+      if (launchToken === machine.launchToken && providerId === undefined) awaiting += 1;
+    for (const other of this.cloud.machines.values())
+      if (other !== machine && other.launchToken === machine.launchToken && isUnnamed(other)) awaiting -= 1;
+    return awaiting > 0;
+  }
+
+  #nameAgent(agent: Agent, machineId: MachineId): void {
+    this.agents.delete(agent.machineId);
+    agent.machine.machineId = machineId;
+    this.agents.set(machineId, agent);
+    const before = this.#befallenBefore.get(machineId);
+    if (before !== undefined) agent.misfortunes.add(before);
   }
 
   #onGone(machine: CloudMachine): void {
@@ -518,6 +559,8 @@ export class World implements WorldView {
 
   #onMachine(machine: Machine, before: Machine | undefined): void {
     this.machines.set(machine.id, machine);
+    const agent = this.#agentsByProviderId.get(machine.providerId ?? "");
+    if (agent !== undefined && isUnnamed(agent.machine)) this.#nameAgent(agent, machine.id);
     if (machine.state === "ended") this.openMachines.delete(machine.id);
     else this.openMachines.set(machine.id, machine);
     this.#noteTold(`${machine.id} ${machine.state}`);
@@ -546,4 +589,9 @@ export class World implements WorldView {
     this.#noteTold(`${job.id} ${job.state}`);
     this.#trace.add(this.now, `ledger job ${job.id} ${job.state}`);
   }
+}
+
+/** Nobody knows yet which machine of its launch it is. */
+function isUnnamed({ machineId, providerId }: CloudMachine): boolean {
+  return machineId === providerId;
 }
