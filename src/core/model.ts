@@ -487,6 +487,8 @@ export type LifecycleEvent =
       readonly providerId: string;
       /** `at-risk`: the provider may take it soon, and has not said that it will. */
       readonly what: "running" | "interruption-notice" | "at-risk" | "gone";
+      /** With `gone`: the provider took it back, whether or not its notice arrived. */
+      readonly takenBack?: true;
       readonly detail?: string;
       readonly at: Instant;
     };

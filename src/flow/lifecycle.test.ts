@@ -413,6 +413,31 @@ describe("events that come together", () => {
     expect(calls).toEqual(["p-4", "load", "commit", "scaleup", "scaleup"]);
   });
 
+  it("of a machine that was taken back say so, though its notice never came: its pool is short", async () => {
+    const { ports, rules, store, fleet } = await fleetOfThree();
+    const { machines, version } = await store.load(fleet);
+    const launched = ["m-1", "m-2"].map((id, index) => ({
+      ...(machines.find((one) => one.id === id) as Machine),
+      ...({ state: "launched", providerId: `task-${index}`, pool: "small/spot", purchase: "spot" } as const),
+    }));
+    await store.commit(
+      fleet,
+      version,
+      launched.map((machine) => ({ put: "machine", machine })),
+    );
+    const gone = { kind: "cloud", compute: "memory", what: "gone", at: start + 5 } as const;
+    await applyEvents(ports, rules, [
+      { ...gone, providerId: "task-0", takenBack: true, detail: "There is no capacity." },
+    ]);
+    expect(await store.findMachine("m-1")).toMatchObject({ reason: "interrupted", interruptedAt: start + 5 });
+    const remembered = async () => (await store.load(fleet)).record?.refusals ?? [];
+    expect(await remembered()).toMatchObject([{ pool: "small/spot", kind: "capacity" }]);
+    // A control: what was not taken back is lost, and says nothing of its pool.
+    await applyEvents(ports, rules, [{ ...gone, providerId: "task-1", detail: "It is gone." }]);
+    expect(await store.findMachine("m-2")).toMatchObject({ reason: "lost" });
+    expect((await remembered()).filter(({ pool }) => pool === "small/spot")).toHaveLength(1);
+  });
+
   it("about what is not in the fleet's ledger are looked up, each by itself", async () => {
     const { ports, rules, calls, store } = await fleetOfThree();
     await applyEvents(ports, rules, [

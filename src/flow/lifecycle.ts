@@ -39,7 +39,7 @@ export async function applyEvents(
   const located: LocatedEvent[] = [];
   for (const event of events) {
     const found = event.kind === "cloud" ? await locate(ports, event) : event;
-    if (found !== undefined) located.push(found);
+    if (found !== undefined) located.push(...withLostNotice(found));
   }
   const byFleet = Map.groupBy(located, (event) => likelyFleet(event, policy));
   const others = [...(byFleet.get(undefined) ?? [])];
@@ -62,6 +62,12 @@ async function locate(ports: Ports, event: CloudEvent): Promise<LocatedEvent | u
   // That it runs is news only of one that was missing.
   if (event.what === "running" && machine.missingSince === undefined) return undefined;
   return { ...event, machine };
+}
+
+/** Its notice may have been lost, or there was none; that it was taken back matters to its job all the same. */
+function withLostNotice(event: LocatedEvent): readonly LocatedEvent[] {
+  if (event.kind !== "cloud" || event.takenBack !== true) return [event];
+  return [{ ...event, what: "interruption-notice" }, event];
 }
 
 /** In whose ledger an event's job or machine is to be expected; undefined when that has to be looked up. */

@@ -1,5 +1,6 @@
 import { Agent, createServer, type IncomingMessage, request, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
+import { createEcsOverMoto } from "./ecs-over-moto.ts";
 
 /*
  * A proxy in front of moto, which makes it more like AWS and makes it fail. What moto (5.2) gets wrong and the proxy
@@ -10,6 +11,7 @@ import type { AddressInfo } from "node:net";
  * - `ClientRequestToken` of `TransactWriteItems` is ignored: here, a repetition gets the first answer, and the same
  *   token with another content is refused.
  * - So is `ClientToken` of `CreateFleet`, and so it is here. (That moto uses the first override only stays so.)
+ * - So is `clientToken` of `RunTask`. What else it gets wrong of ECS is in ecs-over-moto.ts.
  *
  * What it never does and the proxy can be told to do (`inject`): throttle, fail, collide with another transaction,
  * lose requests, lose answers after the effect, answer with errors inside of a 200.
@@ -76,6 +78,7 @@ export async function startAwsFaultProxy(target: string): Promise<AwsFaultProxy>
   const calls: AwsCall[] = [];
   const faults = new Map<string, AwsFault[]>();
   const agent = new Agent({ keepAlive: true });
+  const ecs = createEcsOverMoto();
   const done = new Map<string, { readonly body: string; readonly reply: Promise<Reply> }>();
   let dynamoTurn: Promise<unknown> = Promise.resolve();
 
@@ -104,7 +107,9 @@ export async function startAwsFaultProxy(target: string): Promise<AwsFaultProxy>
     const change = fault?.kind === "rewrite" ? fault.change : (text: string) => text;
     const work = (): Promise<Reply> =>
       once(call, body, async () => {
-        const reply = await ask(target, agent, incoming, sent);
+        const asked = call.service === "ecs" ? ecs.asMoto(call.action, sent) : sent;
+        const answer = await ask(target, agent, incoming, asked);
+        const reply = call.service === "ecs" ? ecs.asEcs(call.action, sent, answer) : answer;
         return { ...reply, body: change(reply.body) };
       });
     const answer = call.service === "dynamodb" ? dynamoTurn.then(work) : work();
@@ -129,16 +134,22 @@ export async function startAwsFaultProxy(target: string): Promise<AwsFaultProxy>
 
 function tokenOf({ action }: AwsCall, body: string): string | undefined {
   if (action === "TransactWriteItems") return JSON.parse(body).ClientRequestToken;
+  if (action === "RunTask") return JSON.parse(body).clientToken;
   if (action === "CreateFleet") return new URLSearchParams(body).get("ClientToken") ?? undefined;
   return undefined;
 }
 
 function mismatchOf({ service }: AwsCall): Reply {
+  if (service === "ecs") return replyOf(jsonRefusal(400, "ConflictException"));
   const code = "IdempotentParameterMismatch";
   const fault =
     service === "ec2"
       ? ec2Refusal(400, code, "Arguments on this idempotent request are inconsistent with earlier ones.")
       : jsonRefusal(400, `${code}Exception`);
+  return replyOf(fault);
+}
+
+function replyOf(fault: AwsFault): Reply {
   if (fault.kind !== "answer") throw new Error("A refusal is an answer.");
   return fault.reply;
 }

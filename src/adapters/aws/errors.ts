@@ -171,6 +171,7 @@ export function awsBrokenAnswerError(purpose: AwsPurpose, problem: string): Mayf
 const serviceNames: Readonly<Record<string, string>> = {
   dynamodb: "DynamoDB",
   ec2: "EC2",
+  ecs: "ECS",
   secretsmanager: "Secrets Manager",
   sqs: "SQS",
   ssm: "Parameter Store",

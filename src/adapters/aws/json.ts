@@ -8,6 +8,7 @@ const protocols = {
   sqs: { version: "1.0", target: "AmazonSQS" },
   secretsmanager: { version: "1.1", target: "secretsmanager" },
   ssm: { version: "1.1", target: "AmazonSSM" },
+  ecs: { version: "1.1", target: "AmazonEC2ContainerServiceV20141113" },
 } as const;
 
 export interface JsonCall extends AwsPurpose {
