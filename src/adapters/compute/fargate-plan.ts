@@ -58,7 +58,7 @@ const diskGib = { included: 20, most: 200 };
 const stopTimeoutSeconds = 120;
 
 /** A pool is a size on a market; in which zone a task lands is Fargate's own choice. */
-export function poolName(type: string, purchase: Purchase): string {
+function poolName(type: string, purchase: Purchase): string {
   return `${type}/${purchase}`;
 }
 
