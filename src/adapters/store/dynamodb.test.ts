@@ -25,8 +25,10 @@ afterEach(async () => {
   await standIn.close();
 });
 
+let clock: ReturnType<typeof createImpatientClock>;
+
 async function storeThatIsTold(...answers: readonly StandInAnswer[]): Promise<Store> {
-  const clock = createImpatientClock(start);
+  clock = createImpatientClock(start);
   standIn = await startAwsStandIn(answers, { service: "dynamodb", region: "eu-west-1", now: clock.now });
   const random = createSeededRandom(1);
   const client = createAwsClient({
@@ -130,6 +132,31 @@ describe("a commit", () => {
     await expect(store.commit("fleet-a", 0, [{ put: "job", job: huge }])).rejects.toMatchObject({
       code: "STORE_ENTRY_TOO_LARGE",
     });
+  });
+
+  it("that loses to others lets them go first, for longer each time, until one of its own has won", async () => {
+    const lost: StandInAnswer = {
+      status: 400,
+      body: {
+        __type: "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+        CancellationReasons: [{ Code: "ConditionalCheckFailed" }, { Code: "None" }],
+      },
+    };
+    const losses = 10;
+    const tries = Array.from({ length: losses }, () => [page(), lost]).flat();
+    const store = await storeThatIsTold(...tries, page(), { body: {} }, lost);
+    const commit = (at: number) => store.commit("fleet-a", at, [{ put: "machine", machine: machine() }]);
+    for (let count = 0; count < losses; count++) expect(await commit(0)).toEqual({ kind: "conflict" });
+    expect(clock.sleeps).toHaveLength(losses);
+    // Drawn from a span that doubles from 20 ms to two seconds: many that lose at once do not meet again.
+    for (const [index, pause] of clock.sleeps.entries()) {
+      expect(pause).toBeLessThanOrEqual(Math.min(20 * 2 ** index, 2_000));
+    }
+    expect(new Set(clock.sleeps).size).toBe(losses);
+    expect(Math.max(...clock.sleeps)).toBeGreaterThan(200);
+    expect(await commit(0)).toEqual({ kind: "committed" });
+    expect(await commit(1)).toEqual({ kind: "conflict" });
+    expect(clock.sleeps.at(-1)).toBeLessThanOrEqual(20);
   });
 
   it("of a version that is known to be old asks nobody", async () => {

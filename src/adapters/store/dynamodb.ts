@@ -1,5 +1,6 @@
 import { MayflyError } from "../../core/errors.ts";
 import type { FleetId, FleetRecord, Instant, Job, Ledger, Machine } from "../../core/model.ts";
+import { backoffSeconds } from "../../core/retry.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type { Random } from "../../ports/random.ts";
 import type { CommitResult, SeenRepository, Store } from "../../ports/store.ts";
@@ -78,6 +79,7 @@ export function createDynamoStore(options: DynamoStoreOptions): Store {
     ...options,
     calls: createDynamoCalls(options),
     fleets: createRecent(fleetsRemembered),
+    conflicts: createRecent(fleetsRemembered),
     records: createRecent(fleetsRemembered),
     repositories: createRecent(repositoriesRemembered),
     repositoryNoteMilliseconds: (options.repositoryNoteSeconds ?? 600) * 1000,
@@ -137,6 +139,8 @@ const repositoriesRemembered = 5_000;
 interface State extends DynamoStoreOptions {
   readonly calls: DynamoCalls;
   readonly fleets: Recent<FleetId, KnownFleet>;
+  /** How many commits to a fleet have lost in a row. */
+  readonly conflicts: Recent<FleetId, number>;
   /** Fleets that have a record, which they never lose. */
   readonly records: Recent<FleetId, true>;
   /** When a job of the repository was received, as far as this process has written it down. */
@@ -302,6 +306,7 @@ async function commit(
   const planned = planCommit(fleet, known, writes, limits, { historySeconds, corrected });
   const failed = await state.calls.transact(planned.writes);
   if (failed.length === 0) {
+    state.conflicts.delete(fleet);
     state.fleets.set(fleet, planned.after);
     if (writes.record !== undefined) state.records.set(fleet, true);
     for (const job of seen) await noteRepository(state, job);
@@ -310,8 +315,21 @@ async function commit(
   state.fleets.delete(fleet);
   const refusals = failed.map((index) => planned.refusals[index] ?? "conflict");
   const full = refusals.find((refusal) => refusal !== "conflict");
-  if (full === undefined || refusals.includes("conflict")) return { kind: "conflict" };
-  return { kind: "over-limit", counter: full.counter };
+  if (full !== undefined && !refusals.includes("conflict"))
+    return { kind: "over-limit", counter: full.counter };
+  await letOthersCommit(state, fleet);
+  return { kind: "conflict" };
+}
+
+/**
+ * The machines of one launch claim within seconds, each in a process of its own, and of those that commit at the same
+ * time one wins. When all others try again at once, a hundred machines make ten thousand calls, and many give up; when
+ * each waits for a while that is drawn anew and grows, two thousand do, and none gives up.
+ */
+async function letOthersCommit({ conflicts, clock, random }: State, fleet: FleetId): Promise<void> {
+  const inARow = (conflicts.get(fleet) ?? 0) + 1;
+  conflicts.set(fleet, inARow);
+  await clock.sleep(random.fraction() * backoffSeconds(inARow, 0.02, 2) * 1000);
 }
 
 /** Undefined: the fleet has another version. */
