@@ -127,6 +127,7 @@ export function policy(overrides: Partial<Policy> = {}): Policy {
     machineTypes: {},
     typesAllowed: ["*"],
     imagesAllowed: [],
+    imagesDenied: [],
     registration: "organization",
     limits: { machines: 200, perRepository: 50 },
     rerunsPerJob: 2,

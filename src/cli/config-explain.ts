@@ -27,6 +27,8 @@ export interface ConfigExplainDocument {
   /** Why the job is refused; null otherwise. */
   readonly because: string | null;
   readonly detail: string | null;
+  /** What jobs cannot do on such a machine; null where there is nothing to say. */
+  readonly limitation: string | null;
   readonly considered: readonly Considered[];
 }
 
@@ -54,6 +56,7 @@ export function explainDocument(labels: readonly string[], route: Route): Config
     machine: routed?.record.spec ?? null,
     because: route.kind === "refused" ? route.because : null,
     detail: route.kind === "routed" ? null : route.detail,
+    limitation: routed?.preset.limitation ?? null,
     considered: route.considered,
   };
 }
@@ -63,6 +66,7 @@ export function renderConfigExplain(document: ConfigExplainDocument, screen: Scr
   const blocks = [`${verdict(document, screen)}\nLabels: ${labels}`];
   const { machine } = document;
   if (machine !== null) blocks.push(machineText(document, machine, screen));
+  if (document.limitation !== null) blocks.push(paint(screen, "doubtful", printable(document.limitation)));
   if (document.considered.length > 0) {
     blocks.push(
       renderTable(

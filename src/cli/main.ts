@@ -30,6 +30,7 @@ function createProgram(terminal: Terminal): Command {
   addReading(program, terminal, run);
   addRunners(program, terminal, run);
   addConfig(program, terminal, run);
+  addClasses(program, terminal, run);
   addAws(program, terminal, run);
   addSetup(program, terminal, run);
   addDeveloping(program, terminal, run);
@@ -131,6 +132,13 @@ function addConfig(program: Command, terminal: Terminal, run: Run): void {
     .action((labels, options) =>
       run(async () => (await import("./config-explain.ts")).configExplainCommand(labels, options, terminal)),
     );
+}
+
+function addClasses(program: Command, terminal: Terminal, run: Run): void {
+  withConfig(program.command("classes"))
+    .description("the sizes that jobs name with class:<name>, and what they cost")
+    .addOption(jsonOption())
+    .action((options) => run(async () => (await import("./classes.ts")).classesCommand(options, terminal)));
 }
 
 function addSetup(program: Command, terminal: Terminal, run: Run): void {

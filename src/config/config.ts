@@ -1,6 +1,7 @@
 import { dirname, resolve } from "node:path";
 import type { LabelMapping, Market, Policy, Preset } from "../core/model.ts";
 import { ec2MachineTypes } from "./ec2-machine-types.ts";
+import { fargateMachineTypes } from "./fargate-sizes.ts";
 import type { ConfigDocument } from "./schema.ts";
 
 /** All that is not `Policy`: what the targets need to wire the adapters. Paths are absolute. */
@@ -52,6 +53,7 @@ interface PresetCompute {
     /** By zone. */
     readonly subnets?: Readonly<Record<string, string>>;
   };
+  readonly fargate: { readonly subnets?: readonly string[]; readonly shell?: boolean };
 }
 
 /** A valid document in the terms of the core and of the targets: units converted, paths made absolute. */
@@ -101,7 +103,7 @@ function configOf(document: ConfigDocument, path: string): Config {
 type PresetDocument = ConfigDocument["presets"][string];
 
 function computeOf(preset: PresetDocument, folder: string): PresetCompute {
-  const { local, docker, ec2 } = preset;
+  const { local, docker, ec2, fargate } = preset;
   return {
     compute: preset.compute,
     local: {
@@ -119,16 +121,23 @@ function computeOf(preset: PresetDocument, folder: string): PresetCompute {
       ...(ec2?.launchTemplate !== undefined && { launchTemplate: ec2.launchTemplate }),
       ...(ec2?.subnets !== undefined && { subnets: ec2.subnets }),
     },
+    fargate: {
+      ...(fargate?.subnets !== undefined && { subnets: fargate.subnets }),
+      ...(fargate?.shell === true && { shell: true }),
+    },
   };
 }
 
 function policyOf(document: ConfigDocument): Policy {
   const { limits, timing } = document;
-  const onEc2 = Object.values(document.presets).some(({ compute }) => compute === "ec2");
+  const has = (name: string) => Object.values(document.presets).some(({ compute }) => compute === name);
   return {
     presets: Object.entries(document.presets).map(([name, preset]) => presetOf(name, preset)),
     labelMappings: document.labels.mappings.map(labelMappingOf),
-    machineTypes: onEc2 ? { ec2: ec2MachineTypes() } : {},
+    machineTypes: {
+      ...(has("ec2") && { ec2: ec2MachineTypes() }),
+      ...(has("fargate") && { fargate: fargateMachineTypes() }),
+    },
     typesAllowed: document.instanceTypes.allow,
     classes: Object.fromEntries(
       Object.entries(document.labels.classes).map(([name, { cpu, memory }]) => [
@@ -137,6 +146,7 @@ function policyOf(document: ConfigDocument): Policy {
       ]),
     ),
     imagesAllowed: document.images.allow,
+    imagesDenied: document.images.deny,
     registration: document.github.scope,
     limits: {
       machines: limits.machines,
@@ -198,6 +208,7 @@ function presetOf(name: string, preset: PresetDocument): Preset {
     ...(preset.ram !== undefined && { memoryGib: preset.ram }),
     ...(preset.diskGib !== undefined && { diskGib: preset.diskGib }),
     ...(image !== undefined && { image }),
+    ...kinds[preset.compute],
     max: preset.max,
     warm: preset.warm,
     runnerGroup: preset.runnerGroup,
@@ -207,6 +218,17 @@ function presetOf(name: string, preset: PresetDocument): Preset {
     pricePerHourUsd: preset.pricePerHourUsd,
   };
 }
+
+const withoutDocker =
+  "Tasks of Fargate have no Docker: steps of a job that use it, `container:` and `services:` fail.";
+
+const kinds: Readonly<Record<PresetDocument["compute"], Pick<Preset, "imageKind" | "limitation">>> = {
+  local: {},
+  docker: { imageKind: "container" },
+  ec2: { imageKind: "machine" },
+  fargate: { imageKind: "container", limitation: withoutDocker },
+  gce: { imageKind: "machine" },
+};
 
 /** One text for all ways to name an image; the compute adapter of a cloud takes it apart again. */
 function imageReference(image: PresetDocument["image"]): string | undefined {

@@ -24,6 +24,7 @@ it("a function reads what was resolved when it was packaged, and nothing of wher
     logLevel: "debug",
     policy: loaded!.policy,
     ec2: { linux: {} },
+    fargate: { linux: {} },
   });
   expect(document.policy.presets).toMatchObject([{ jobTimeoutSeconds: 1800, market: "spot-preferred" }]);
 });

@@ -14,8 +14,9 @@ export interface PolicyDocument {
   readonly github: Pick<Config["github"], "server" | "apiUrl" | "appId">;
   readonly logLevel: Config["server"]["logLevel"];
   readonly policy: Policy;
-  /** What the compute adapter has to know of each preset, by its name. */
+  /** What the compute adapters have to know of each preset, by its name. */
   readonly ec2: Readonly<Record<string, Config["compute"][string]["ec2"]>>;
+  readonly fargate: Readonly<Record<string, Config["compute"][string]["fargate"]>>;
 }
 
 /** Rises when an older reader could not read a document any more. */
@@ -27,8 +28,10 @@ export function policyDocument(
 ): PolicyDocument {
   const { server, apiUrl, appId } = config.github;
   const github = { server, appId, ...(apiUrl !== undefined && { apiUrl }) };
-  const ec2 = Object.fromEntries(Object.entries(config.compute).map(([name, preset]) => [name, preset.ec2]));
-  return { format: policyFormat, version, github, logLevel: config.server.logLevel, policy, ec2 };
+  const entries = Object.entries(config.compute);
+  const ec2 = Object.fromEntries(entries.map(([name, preset]) => [name, preset.ec2]));
+  const fargate = Object.fromEntries(entries.map(([name, preset]) => [name, preset.fargate]));
+  return { format: policyFormat, version, github, logLevel: config.server.logLevel, policy, ec2, fargate };
 }
 
 /** Throws a `MayflyError` of kind `operator` when the text is no document of this format. */

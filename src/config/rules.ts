@@ -1,9 +1,11 @@
 import { isLoopbackHost } from "../core/loopback.ts";
 import { typesThatFit } from "../core/machine-types.ts";
 import { nearest } from "../core/nearest.ts";
+import { imageKindOf } from "../core/route.ts";
 import { mappedTypes, splitListen } from "./config.ts";
 import { ec2MachineTypes } from "./ec2-machine-types.ts";
 import type { Finding } from "./explain.ts";
+import { nearestFargateSize } from "./fargate-sizes.ts";
 import type { ConfigDocument } from "./schema.ts";
 
 export interface Verdict {
@@ -18,6 +20,7 @@ export function checkRules(document: ConfigDocument): Verdict {
     checkSecrets(document),
     checkPresets(document),
     checkMappings(document),
+    checkClasses(document),
     checkTiming(document),
   ];
   return {
@@ -111,7 +114,7 @@ type PresetDocument = ConfigDocument["presets"][string];
 
 function computeProblems(preset: PresetDocument, path: readonly string[]): readonly Finding[] {
   const problems: Finding[] = [];
-  for (const compute of ["local", "docker", "ec2"] as const) {
+  for (const compute of ["local", "docker", "ec2", "fargate"] as const) {
     if (preset[compute] !== undefined && preset.compute !== compute) {
       problems.push({
         path: [...path, compute],
@@ -132,6 +135,7 @@ function computeProblems(preset: PresetDocument, path: readonly string[]): reado
     }
   }
   if (preset.compute === "ec2") problems.push(...ec2Problems(preset, path));
+  if (preset.compute === "fargate") problems.push(...fargateProblems(preset, path));
   return problems;
 }
 
@@ -156,12 +160,55 @@ function ec2Problems(preset: PresetDocument, path: readonly string[]): readonly 
     const sentence = "is more than any known machine type has. Name the types in instanceTypes.";
     if (fitting.length === 0) problems.push({ path: [...path, cpu === undefined ? "ram" : "cpu"], sentence });
   }
-  if (typeof image === "string" && !/^(ami-[0-9a-f]{8,17}$|ssm:|pipeline:|name:)/.test(image)) {
+  if (typeof image === "string" && imageKindOf(image) !== "machine") {
     const sentence =
       "is no image of EC2. One of ami-…, { ssm: … }, { pipeline: … } and { name: … } is expected.";
     problems.push({ path: [...path, "image"], sentence });
   }
   return problems;
+}
+
+function fargateProblems(preset: PresetDocument, path: readonly string[]): readonly Finding[] {
+  const problems: Finding[] = [];
+  const { system, instanceTypes, cpu, ram, image, diskGib } = preset;
+  const find = (key: string, sentence: string) => problems.push({ path: [...path, key], sentence });
+  if (system !== "linux") find("system", "must be linux: tasks of Fargate run nothing else here.");
+  if (instanceTypes.length > 0) {
+    find("instanceTypes", "has no meaning on fargate, which has no types. Set cpu and ram.");
+  }
+  if (cpu === undefined && ram === undefined) {
+    find("cpu", "is missing, and so is ram: a task of Fargate has a size, for example cpu: 1 and ram: 2.");
+  }
+  const valid = nearestFargateSize({ cpu, memoryGib: ram });
+  if (valid !== undefined) {
+    const which = cpu === undefined || ram === undefined ? "" : " together with ram";
+    const sentence = `is no size of a Fargate task${which}. The nearest is cpu: ${valid.cpu}, ram: ${valid.memoryGib}.`;
+    find(cpu === undefined ? "ram" : "cpu", sentence);
+  }
+  if (diskGib !== undefined && (diskGib < 21 || diskGib > 200)) {
+    find("diskGib", "must be from 21 to 200 on fargate. Without it, a task has 20.");
+  }
+  if (image === undefined) {
+    find("image", "is missing: a task needs one, also where jobs may name another with image:<reference>.");
+  } else if (typeof image !== "string" || imageKindOf(image) !== "container") {
+    find("image", "must be a container image reference, a text.");
+  }
+  return problems;
+}
+
+/** Whether a class can be had where it is asked for; every compute but Fargate takes any size. */
+function checkClasses({ labels, presets }: ConfigDocument): Verdict {
+  const isOnFargate = Object.values(presets).some(({ compute }) => compute === "fargate");
+  if (!isOnFargate) return { problems: [], warnings: [] };
+  const problems: Finding[] = [];
+  for (const [name, { cpu, memory }] of Object.entries(labels.classes)) {
+    const valid = nearestFargateSize({ cpu: cpu / 1024, memoryGib: memory / 1024 });
+    if (valid === undefined) continue;
+    const size = `cpu: ${valid.cpu * 1024}, memory: ${valid.memoryGib * 1024}`;
+    const sentence = `is no size of a Fargate task. The nearest is { ${size} }.`;
+    problems.push({ path: ["labels", "classes", name], sentence });
+  }
+  return { problems, warnings: [] };
 }
 
 /** What is wrong with a machine type for machines of this architecture; types that are not known are left to EC2. */

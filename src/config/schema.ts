@@ -44,6 +44,13 @@ const subnets = z.record(
   z.string().regex(/^subnet-[0-9a-f]{8,17}$/),
 );
 
+/** The sizes that other systems start with, so that their workflows are served as they are. */
+const usualClasses = {
+  small: { cpu: 512, memory: 1024 },
+  medium: { cpu: 1024, memory: 2048 },
+  large: { cpu: 2048, memory: 4096 },
+};
+
 const image = z
   .union([
     text,
@@ -194,6 +201,24 @@ const preset = z
         description:
           "Only with `compute: ec2`. Region, role, security groups and user data belong to the infrastructure and its launch templates.",
       }),
+    fargate: z
+      .strictObject({
+        subnets: z
+          .array(z.string().regex(/^subnet-[0-9a-f]{8,17}$/))
+          .min(1)
+          .max(16)
+          .optional()
+          .meta({ description: "Where tasks get their addresses. Default: those of the infrastructure." }),
+        shell: z.boolean().default(false).meta({
+          description:
+            "Whether ECS Exec may open a shell in the task. Who may call it can read what jobs do.",
+        }),
+      })
+      .optional()
+      .meta({
+        description:
+          "Only with `compute: fargate`. Cluster, roles, security groups and logs belong to the infrastructure.",
+      }),
   })
   .meta({ description: "A kind of runner. The first preset that offers all labels of a job is taken." });
 
@@ -234,8 +259,8 @@ const labels = group("Labels that workflows have already, from other systems.", 
         memory: z.int().min(64).max(33_554_432).meta({ description: "Memory, in MiB." }),
       }),
     )
-    .default({})
-    .meta({ description: "Sizes that a job names with `class:<name>`." }),
+    .default(usualClasses)
+    .meta({ description: "Sizes that a job names with `class:<name>`. Naming any replaces all of these." }),
 });
 
 const timing = group("Time limits that hold for every preset.", {
@@ -290,6 +315,9 @@ export const configSchema = z
     images: group("Images that jobs may choose.", {
       allow: z.array(text).default([]).meta({
         description: "Patterns for `image:<reference>`; `*` stands for any characters. Empty: none.",
+      }),
+      deny: z.array(text).default([]).meta({
+        description: "Patterns for those that are refused all the same.",
       }),
     }),
     limits: group("Caps over all presets.", {

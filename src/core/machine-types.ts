@@ -7,7 +7,7 @@ const typesLimit = 20;
 
 /**
  * The smallest types that offer at least so much, by processors and then by memory, and those beside them that have
- * as many processors and up to twice the memory: where one has no capacity, another may. None fits: empty.
+ * as many processors and up to twice the memory: where one has no capacity, another may. Of exact types it is the smallest alone. None fits: empty.
  */
 export function typesThatFit(
   types: readonly MachineType[],
@@ -25,6 +25,7 @@ export function typesThatFit(
   const candidates = fitting.filter((type) => (type.burstable === true) === isSmall);
   const [smallest] = candidates.length > 0 ? candidates : fitting;
   if (smallest === undefined) return [];
+  if (smallest.exact === true) return [smallest.name];
   return (candidates.length > 0 ? candidates : fitting)
     .filter((type) => type.cpu === smallest.cpu && type.memoryGib <= 2 * smallest.memoryGib)
     .slice(0, typesLimit)

@@ -91,6 +91,10 @@ export interface Preset {
   readonly memoryGib?: number;
   readonly diskGib?: number;
   readonly image?: string;
+  /** What its images are, where a job may name another: a job that names one of the other kind goes elsewhere. */
+  readonly imageKind?: ImageKind;
+  /** What its jobs cannot do, for `config explain`. A sentence. */
+  readonly limitation?: string;
   /** Machines of this preset at once. */
   readonly max: number;
   /** Machines that wait unregistered for the next job, per fleet without options. */
@@ -102,6 +106,9 @@ export interface Preset {
   /** What one machine costs when the compute adapter knows no price of its own. */
   readonly pricePerHourUsd: number;
 }
+
+/** Of whole machines, as `ami-…`, or of containers, as `ubuntu:24.04`. */
+export type ImageKind = "machine" | "container";
 
 export interface LabelMapping {
   readonly label: string;
@@ -126,6 +133,8 @@ export interface MachineType {
   readonly architecture: Architecture;
   /** It has its processors only for a part of the time. */
   readonly burstable?: true;
+  /** There are types between it and the next, so that none is taken in its place. */
+  readonly exact?: true;
 }
 
 export interface Policy {
@@ -138,6 +147,8 @@ export interface Policy {
   readonly typesAllowed: readonly string[];
   /** Patterns of the images that a job may ask for with `image:`; `*` stands for any characters. */
   readonly imagesAllowed: readonly string[];
+  /** Patterns of those that it may not, though they match one above. */
+  readonly imagesDenied: readonly string[];
   readonly registration: "organization" | "repository";
   readonly limits: Limits;
   /** How often a job that was lost with its machine is run again. */

@@ -7,6 +7,7 @@ import {
   type FleetRecord,
   type FleetSpec,
   fullName,
+  type ImageKind,
   type Market,
   type OperatingSystem,
   type Policy,
@@ -374,6 +375,11 @@ class LabelReader {
       !this.#policy.imagesAllowed.some((pattern) => matchesPattern(reference, pattern))
     ) {
       this.#fail("image-not-allowed", `The image ${reference} matches no entry of images.allow.`);
+    } else if (
+      !configured &&
+      this.#policy.imagesDenied.some((pattern) => matchesPattern(reference, pattern))
+    ) {
+      this.#fail("image-not-allowed", `The image ${reference} matches an entry of images.deny.`);
     } else {
       this.#set("image", reference, `image:${reference}`);
     }
@@ -461,6 +467,10 @@ function consider(preset: Preset, wish: Wish, policy: Policy): Considered {
       return no("label", `its compute ${preset.compute} has no machine type ${name}`);
     }
   }
+  const { image } = wish.options;
+  if (image !== undefined && preset.imageKind !== undefined && preset.imageKind !== imageKindOf(image)) {
+    return no("label", `its images are of ${preset.imageKind}s, and ${image} is not`);
+  }
   const offered = new Set(preset.labels.map((label) => label.toLowerCase()));
   const missing = wish.plain.filter((label) => !offered.has(label));
   if (missing.length > 0) return no("label", `it does not offer the label ${missing.join(", ")}`);
@@ -482,6 +492,11 @@ function routed(
   }
   const record = { id: fleetIdOf(preset.name, options), options, spec, refusals: [] };
   return { kind: "routed", preset, record, considered };
+}
+
+/** By how it is written: images of machines are named in the ways of the config, everything else is a container's. */
+export function imageKindOf(reference: string): ImageKind {
+  return /^(ami-[0-9a-f]{8,17}$|ssm:|pipeline:|name:)/.test(reference) ? "machine" : "container";
 }
 
 /** What is asked for and is not so anyway: a wish for what the preset is must not make a fleet of its own. */

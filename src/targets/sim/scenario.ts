@@ -98,6 +98,7 @@ function drawPolicy(random: Random, arrivals: Arrivals): Policy {
     machineTypes: {},
     typesAllowed: ["*"],
     imagesAllowed: [],
+    imagesDenied: [],
     registration: oneOf(random, ["organization", "organization", "repository"]),
     limits: {
       machines: tight ? wholeBetween(random, 4, 30) : 400,
