@@ -206,6 +206,15 @@ describe("a stock image", () => {
     expect(instance.calls().at(-1)).toBe("shutdown -h now");
   });
 
+  it("whose packages cannot be installed tries three times, says so, and powers off without a claim", async () => {
+    const { instance, off, requests } = await start({ system: ["amzn", "2023"], broken: ["dnf"] });
+    expect(await off).toBe(1);
+    expect(instance.calls().filter((call) => call.startsWith("dnf "))).toHaveLength(3);
+    expect(instance.console()).toContain("This failed three times: dnf");
+    expect(requests).toEqual([]);
+    expect(instance.calls().at(-1)).toBe("shutdown -h now");
+  });
+
   it("of another system ends, and says which are known", async () => {
     const { instance, off } = await start({ system: ["ubuntu", "22.04"] });
     expect(await off).toBe(1);
