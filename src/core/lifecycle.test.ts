@@ -553,6 +553,13 @@ describe("the end of a runner", () => {
     const finished = machineAfter(busy, events["job-finished"]!, start + 5);
     expect(exit(finished, 0, true)).toStrictEqual({ ...finished, exitCode: 0 });
   });
+
+  it("is told by GitHub which job it had run, after it has said that it is done", () => {
+    const { jobId: _, ...nameless } = busy;
+    const exited = exit(nameless, 0, true);
+    const told = machineAfter(exited, events["job-finished"]!, start + 9);
+    expect(told).toStrictEqual({ ...exited, jobId: 1001 });
+  });
 });
 
 it.each<MachineReport>([

@@ -275,7 +275,9 @@ function afterJobStarted(machine: Machine, jobId: number | undefined, at: Instan
 }
 
 function afterJobFinished(machine: Machine, jobId: number, at: Instant): Machine {
-  if (machine.times.finished !== undefined) return machine;
+  // It has said itself that it is done, and only GitHub knows of what.
+  if (machine.times.finished !== undefined)
+    return machine.jobId === undefined ? { ...machine, jobId } : machine;
   const finished = {
     ...machine,
     jobId,

@@ -38,6 +38,8 @@ const strengths = {
   // The process.
   crashFraction: fraction(0.003),
   restartSeconds: size(1, 600),
+  /** Of the pieces of work that functions do: killed at the time limit, wherever they are. */
+  functionKilledFraction: fraction(0.05),
   clockSkewSeconds: upTo(3),
   slowCallFraction: fraction(0.01),
   slowCallSeconds: size(1, 90),

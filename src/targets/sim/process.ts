@@ -5,6 +5,7 @@ import { MayflyError } from "../../core/errors.ts";
 import type { LifecycleEvent, Poke, Policy } from "../../core/model.ts";
 import type { GithubModel } from "../../emulator/model.ts";
 import { applyEvents } from "../../flow/lifecycle.ts";
+import { pokeEverything } from "../../flow/pokes.ts";
 import { rebalance } from "../../flow/rebalance.ts";
 import { retireMachines, sweep } from "../../flow/scaledown.ts";
 import { scaleUp } from "../../flow/scaleup.ts";
@@ -15,9 +16,10 @@ import type { Queue } from "../../ports/queue.ts";
 import type { Random } from "../../ports/random.ts";
 import type { Store } from "../../ports/store.ts";
 import { startWorker } from "../box/worker.ts";
-import { between, chance } from "./draw.ts";
+import { between, chance, magnitude } from "./draw.ts";
 import type { Faults } from "./faults.ts";
 import type { SimQueue } from "./queue.ts";
+import type { Scenario } from "./scenario.ts";
 import type { Scheduler } from "./scheduler.ts";
 
 /** The parts of the process that call ports, by the stage that they belong to. */
@@ -33,12 +35,14 @@ export interface ProcessOptions {
   readonly model: GithubModel;
   readonly settleModel: () => void;
   readonly store: Store;
-  readonly work: SimQueue<Poke>;
+  /** For a life of the process: a queue that outlives it, or one of its own. */
+  readonly work: () => SimQueue<Poke>;
   readonly lifecycle: SimQueue<LifecycleEvent>;
   readonly compute: Compute;
   readonly fixed: Pick<Ports, "identity" | "secrets" | "prices">;
   /** Calls of the store and of the queues take no time of their own, and no crash falls between two of them. */
   readonly lean?: boolean;
+  readonly runsAs: Scenario["runsAs"];
   readonly rebalanceSeconds: number;
   readonly scaledownSeconds: number;
   readonly statusSeconds: number;
@@ -60,13 +64,23 @@ export interface ProcessEvents {
   dealtWith(event: LifecycleEvent): void;
 }
 
-/** One life of the process: what it had in memory dies with it. */
+/** One life of the process, or of a function within it: what it had in memory dies with it. */
 interface Life {
-  alive: boolean;
+  readonly alive: boolean;
   readonly ports: Readonly<Record<Stage, Ports>>;
+  readonly work: SimQueue<Poke>;
   readonly openRequests: Set<(outcome: undefined) => void>;
+  /** What was missed while nobody listened has been asked for; until then nothing is launched or claimed. */
+  readonly caughtUp: Promise<void>;
+  readonly catchUp: () => void;
   goodListings: number;
+  end(): void;
 }
+
+/** What is left of the time limits of functions, when they have seen to it that they can end in time. */
+const roundSeconds = { rebalance: 45, sweep: 35 };
+const catchUpLimitSeconds = 10;
+const longestBeforeKillSeconds = 30;
 
 const workConcurrency = 8;
 const lifecycleConcurrency = 16;
@@ -98,25 +112,50 @@ export class Process {
   start(): void {
     if (this.#life !== undefined) return;
     this.#lives += 1;
-    const life = this.#createLife();
+    const life = this.#createLife(undefined);
     this.#life = life;
+    if (this.#options.runsAs === "box") this.#beginAsBox(life);
+    else life.catchUp();
     this.#startWorkers(life);
     if (this.#options.runsTimers) this.#startTimers(life);
   }
 
-  #startTimers(life: Life): void {
-    const { rebalanceSeconds, scaledownSeconds, statusSeconds, events, scheduler } = this.#options;
-    const policy = this.#options.policy;
-    if (this.#options.withoutRebalance !== true) {
-      this.#startTimer(life, "rebalance", rebalanceSeconds, () => rebalance(life.ports.rebalance, policy()));
-    }
-    this.#startTimer(life, "sweep", scaledownSeconds, async () => {
-      const startedAt = scheduler.now;
-      const before = life.goodListings;
-      await sweep(life.ports.sweep, policy());
-      if (life.goodListings > before) events.swept(startedAt);
+  #beginAsBox(life: Life): void {
+    const { scheduler, name } = this.#options;
+    scheduler.after(catchUpLimitSeconds * 1_000, `${name} begins`, () => {
+      scheduler.wake();
+      life.catchUp();
     });
-    this.#startTimer(life, "status", statusSeconds, () => this.#options.status(life.ports.status, policy()));
+    scheduler.wake();
+    // Without it, it does not start; whoever watches over it tries again.
+    pokeEverything(life.ports.work).catch(() => this.crash());
+  }
+
+  #startTimers(life: Life): void {
+    const { rebalanceSeconds, scaledownSeconds, statusSeconds, events, scheduler, runsAs } = this.#options;
+    const policy = this.#options.policy;
+    const within = (ports: Ports, seconds: number) =>
+      runsAs === "functions" ? { until: ports.clock.now() + seconds * 1_000 } : {};
+    let isFirst = runsAs !== undefined;
+    const findDemand = async ({ ports }: Life): Promise<void> => {
+      await rebalance(ports.rebalance, policy(), {
+        isFirst,
+        ...within(ports.rebalance, roundSeconds.rebalance),
+      });
+      isFirst = false;
+    };
+    if (this.#options.withoutRebalance !== true) {
+      this.#startTimer(life, "rebalance", rebalanceSeconds, (own) => findDemand(own).finally(life.catchUp));
+    }
+    this.#startTimer(life, "sweep", scaledownSeconds, async (own) => {
+      const startedAt = scheduler.now;
+      const before = own.goodListings;
+      await sweep(own.ports.sweep, policy(), within(own.ports.sweep, roundSeconds.sweep));
+      if (own.goodListings > before) events.swept(startedAt);
+    });
+    this.#startTimer(life, "status", statusSeconds, (own) => {
+      return this.#options.status(own.ports.status, policy());
+    });
   }
 
   /** Dies at once. What is under way at other places goes on there, and nobody hears the answer. */
@@ -124,7 +163,7 @@ export class Process {
     const life = this.#life;
     if (life === undefined) return;
     this.crashes += 1;
-    life.alive = false;
+    life.end();
     this.#life = undefined;
     for (const fail of [...life.openRequests]) fail(undefined);
     const { scheduler, random, faults } = this.#options;
@@ -135,7 +174,7 @@ export class Process {
   /** Deals with one request. `done` gets undefined when the process dies or fails meanwhile. */
   request<Answer>(
     stage: Stage,
-    handle: (ports: Ports) => Promise<Answer>,
+    handle: (ports: Ports, caughtUp: Promise<void>) => Promise<Answer>,
     done: (answer: Answer | undefined) => void,
   ): void {
     const life = this.#life;
@@ -148,24 +187,45 @@ export class Process {
     };
     life.openRequests.add(finish);
     this.#options.scheduler.wake();
-    handle(life.ports[stage]).then(finish, (error: unknown) => {
+    const answer = this.#withMemory(life, (own) => handle(own.ports[stage], life.caughtUp));
+    answer.then(finish, (error: unknown) => {
       if (!life.alive) return;
       life.ports[stage].log.error("A request could not be answered.", { stage: "http", error });
       finish(undefined);
     });
   }
 
+  /** A piece of work: a function has a memory of its own for it, and may be killed before it has an answer. */
+  #withMemory<Answer>(life: Life, work: (own: Life) => Promise<Answer>): Promise<Answer> {
+    const { runsAs, scheduler, random, faults, name } = this.#options;
+    if (runsAs !== "functions") return work(life);
+    const own = this.#createLife(life);
+    if (!chance(random, faults().functionKilledFraction)) return work(own);
+    return new Promise((resolve, reject) => {
+      work(own).then(resolve, reject);
+      const seconds = magnitude(random, 0.005, longestBeforeKillSeconds);
+      scheduler.after(seconds * 1_000, `${name}: a function is killed`, () => {
+        scheduler.wake();
+        own.end();
+        reject(killed());
+      });
+    });
+  }
+
   // ------------------------------------------------------------------------------------- workers, timers
 
   #startWorkers(life: Life): void {
-    const { work, lifecycle, policy } = this.#options;
+    const { lifecycle, policy } = this.#options;
     startWorker<Poke>({
       name: "work",
-      queue: this.#receiver(life, "work", work),
+      queue: this.#receiver(life, "work", life.work),
+      after: life.caughtUp,
       handle: ({ stage, fleet }) =>
-        stage === "scaleup"
-          ? scaleUp(life.ports.work, policy(), fleet)
-          : retireMachines(life.ports.work, policy(), fleet),
+        this.#withMemory(life, ({ ports }) =>
+          stage === "scaleup"
+            ? scaleUp(ports.work, policy(), fleet)
+            : retireMachines(ports.work, policy(), fleet),
+        ),
       concurrency: workConcurrency,
       log: life.ports.work.log,
     });
@@ -173,7 +233,7 @@ export class Process {
       name: "lifecycle",
       queue: this.#receiver(life, "lifecycle", lifecycle),
       handle: async (event) => {
-        await applyEvents(life.ports.lifecycle, policy(), [event]);
+        await this.#withMemory(life, ({ ports }) => applyEvents(ports.lifecycle, policy(), [event]));
         this.#options.events.dealtWith(event);
       },
       concurrency: lifecycleConcurrency,
@@ -196,7 +256,7 @@ export class Process {
     return this.#options.lean === true ? effect() : this.#call(life, label, fast, effect);
   }
 
-  #startTimer(life: Life, name: string, everySeconds: number, work: () => Promise<void>): void {
+  #startTimer(life: Life, name: string, everySeconds: number, work: (own: Life) => Promise<void>): void {
     const { scheduler } = this.#options;
     const label = `${this.#options.name} ${name}`;
     const again = (): void => {
@@ -205,7 +265,7 @@ export class Process {
     const round = (): void => {
       if (!life.alive) return;
       scheduler.wake();
-      work().then(again, (error: unknown) => {
+      this.#withMemory(life, work).then(again, (error: unknown) => {
         life.ports.sweep.log.error("A round failed; the next one comes as planned.", { stage: name, error });
         again();
       });
@@ -215,16 +275,28 @@ export class Process {
 
   // --------------------------------------------------------------------------------------------- ports
 
-  #createLife(): Life {
+  /** `within`: the life of the process in which a function has its own. */
+  #createLife(within: Life | undefined): Life {
     const { name, seed, scheduler, faults, sabotage } = this.#options;
+    if (within !== undefined) this.#lives += 1;
     const skew = Math.round((this.#options.random.fraction() * 2 - 1) * faults().clockSkewSeconds * 1_000);
     const clock = scheduler.clock(skew);
     const ports: { [Key in Stage]?: Ports } = {};
+    const { promise: caughtUp, resolve: catchUp } = Promise.withResolvers<void>();
+    let ended = false;
     const life: Life = {
-      alive: true,
+      get alive() {
+        return !ended && within?.alive !== false;
+      },
       ports: ports as Readonly<Record<Stage, Ports>>,
+      work: within?.work ?? this.#options.work(),
       openRequests: new Set(),
+      caughtUp,
+      catchUp,
       goodListings: 0,
+      end() {
+        ended = true;
+      },
     };
     const github = createMemoryGithub({
       model: this.#options.model,
@@ -234,7 +306,7 @@ export class Process {
     const whole: Ports = {
       ...this.#options.fixed,
       store: this.#gatedStore(life),
-      work: this.#gatedSender(life, "work", this.#options.work),
+      work: this.#gatedSender(life, "work", life.work),
       lifecycle: this.#gatedSender(life, "lifecycle", this.#options.lifecycle),
       compute: new Map([["cloud", this.#gatedCompute(life)]]),
       github: { ...this.#gated(life, "github", slow, this.#watchedGithub(github)), budgets: github.budgets },
@@ -425,4 +497,9 @@ const stages = [
 function busy(): MayflyError {
   const message = "The database is busy, or its answer was lost.";
   return new MayflyError({ kind: "retry", code: "STORE_BUSY", message, suggestion: "Do it again." });
+}
+
+function killed(): MayflyError {
+  const message = "The function was killed at its time limit.";
+  return new MayflyError({ kind: "retry", code: "FUNCTION_KILLED", message, suggestion: "It comes again." });
 }

@@ -10,6 +10,12 @@ export interface Scenario {
   readonly hours: number;
   readonly policy: Policy;
   readonly processes: number;
+  /**
+   * - `box`: one process, whose pokes die with it; it asks GitHub what it has missed before it launches anything.
+   * - `functions`: every piece of work is done by a function with a memory of its own, which may be killed.
+   * Absent: processes that share all queues and forget nothing.
+   */
+  readonly runsAs?: "box" | "functions";
   /** Every process has its own timers, so that rounds overlap; otherwise only the first has them. */
   readonly timersEverywhere: boolean;
   readonly rebalanceSeconds: number;
@@ -56,11 +62,18 @@ export function drawScenario(seed: string, hours: number): Scenario {
   const random = createSeededRandom(`${seed} scenario`);
   const arrivals = drawArrivals(random, hours);
   const policy = drawPolicy(random, arrivals);
+  const runsAs = oneOf<Scenario["runsAs"]>(createSeededRandom(`${seed} runs as`), [
+    "box",
+    "functions",
+    undefined,
+  ]);
+  const processes = oneOf(random, [1, 1, 2, 3]);
   return {
     seed,
     hours,
     policy,
-    processes: oneOf(random, [1, 1, 2, 3]),
+    processes: runsAs === "box" ? 1 : processes,
+    ...(runsAs !== undefined && { runsAs }),
     timersEverywhere: chance(random, 0.15),
     rebalanceSeconds: oneOf(random, [60, 60, 60, 120]),
     scaledownSeconds: oneOf(random, [60, 60, 60, 120]),

@@ -260,7 +260,7 @@ export class World implements WorldView {
   http<Answer>(
     stage: Stage,
     label: string,
-    handle: (ports: Ports) => Promise<Answer>,
+    handle: (ports: Ports, caughtUp: Promise<void>) => Promise<Answer>,
     done: (answer: Answer | undefined) => void,
   ): void {
     const random = this.#network;
@@ -308,7 +308,7 @@ export class World implements WorldView {
     this.http(
       path,
       `${machineId} ${path} ${body}`,
-      (ports) => this.#answerMachine(ports, machine, path, body, () => isWaitedFor),
+      (ports, caughtUp) => this.#answerMachine(ports, caughtUp, machine, path, body, () => isWaitedFor),
       (answer) => {
         isWaitedFor = false;
         done(answer);
@@ -320,7 +320,7 @@ export class World implements WorldView {
       this.http(
         path,
         `${machineId} claims again`,
-        (ports) => this.#answerMachine(ports, machine, path, body, () => false),
+        (ports, caughtUp) => this.#answerMachine(ports, caughtUp, machine, path, body, () => false),
         () => {},
       );
     this.scheduler.after(this.#network.fraction() ** 3 * 600_000, `${machineId} is repeated`, repeat);
@@ -328,13 +328,16 @@ export class World implements WorldView {
 
   async #answerMachine(
     ports: Ports,
+    caughtUp: Promise<void>,
     machine: CloudMachine,
     path: "claim" | "report",
     body: string,
     isWaitedFor: () => boolean,
   ): Promise<HttpAnswer> {
     const { pattern, parameters, proof } = this.#nameAndProof(machine);
-    const route = machineRoutes(ports, this.policy).find((entry) => entry.path === `${pattern}/${path}`);
+    const route = machineRoutes(ports, this.policy, caughtUp).find(
+      (entry) => entry.path === `${pattern}/${path}`,
+    );
     if (route === undefined) throw new Error(`There is no route for ${path}.`);
     const before = this.machines.get(machine.machineId);
     const answer = await route.handle(
@@ -467,7 +470,8 @@ export class World implements WorldView {
     const { seed } = scenario;
     const faults = (): Faults => this.faults;
     const queueRandom = createSeededRandom(`${seed} queues`);
-    const work = new SimQueue<Poke>("work", scheduler, queueRandom, faults);
+    const createWork = (): SimQueue<Poke> => new SimQueue("work", scheduler, queueRandom, faults);
+    const shared = createWork();
     const lifecycle = new SimQueue<LifecycleEvent>("lifecycle", scheduler, queueRandom, faults);
     this.#lifecycleQueue = lifecycle;
     const ports = sabotage?.ports;
@@ -482,7 +486,7 @@ export class World implements WorldView {
         model,
         settleModel,
         store,
-        work,
+        work: scenario.runsAs === "box" ? createWork : () => shared,
         lifecycle,
         compute: this.cloud.compute,
         fixed: {
@@ -491,6 +495,7 @@ export class World implements WorldView {
           prices,
         },
         lean: scenario.lean === true,
+        runsAs: scenario.runsAs,
         rebalanceSeconds: scenario.rebalanceSeconds,
         scaledownSeconds: scenario.scaledownSeconds,
         statusSeconds,
