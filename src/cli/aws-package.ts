@@ -1,14 +1,16 @@
-import { copyFile, mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type LoadedConfig, loadConfig } from "../config/load.ts";
 import { policyDocument } from "../config/policy-document.ts";
 import { MayflyError } from "../core/errors.ts";
 import { functions } from "../targets/aws/functions.ts";
+import { machineTemplates } from "../targets/aws/machine-templates.ts";
 import { configPath } from "./connection.ts";
 import { type ExitCode, exitCodes } from "./failure.ts";
 import { countText } from "./phrases.ts";
 import type { Terminal } from "./terminal.ts";
+import { zipOf } from "./zip.ts";
 
 export interface AwsPackageOptions {
   readonly config?: string;
@@ -20,15 +22,15 @@ export interface AwsPackageOptions {
 /** What `mayfly aws package --json` prints. Fields are only ever added. */
 export interface AwsPackageDocument {
   readonly folder: string;
-  readonly functions: readonly { readonly name: string; readonly folder: string }[];
+  readonly functions: readonly { readonly name: string; readonly folder: string; readonly zip: string }[];
 }
 
 /** The same folder for the sources and for what is built of them: the functions are only ever built. */
 const bundlesFolder = fileURLToPath(new URL("../../dist/aws/", import.meta.url));
 
 /**
- * `mayfly aws package`: one folder for each function, ready to be zipped: its code, and the configuration as it was
- * checked and resolved now.
+ * `mayfly aws package`: for each function a folder and a zip of it, with its code and the configuration as it was checked
+ * and resolved now; and `machines.json`, from which the infrastructure makes the launch templates.
  */
 export async function awsPackageCommand(options: AwsPackageOptions, terminal: Terminal): Promise<ExitCode> {
   const loaded = await loadConfig({ path: configPath(options) });
@@ -36,7 +38,11 @@ export async function awsPackageCommand(options: AwsPackageOptions, terminal: Te
   await writeFunctions(loaded, { bundlesFolder, folder, version: options.version });
   const document: AwsPackageDocument = {
     folder,
-    functions: functions.map(({ name }) => ({ name, folder: join(folder, name) })),
+    functions: functions.map(({ name }) => ({
+      name,
+      folder: join(folder, name),
+      zip: join(folder, `${name}.zip`),
+    })),
   };
   if (options.json === true) terminal.printJson(document);
   else terminal.print(`${countText(functions.length, "function")} written to ${folder}.`);
@@ -53,6 +59,8 @@ export async function writeFunctions(
   for (const { name } of functions) {
     await writeFunction(join(where.bundlesFolder, name), join(where.folder, name), policy);
   }
+  const machines = `${JSON.stringify(machineTemplates(loaded), undefined, 2)}\n`;
+  await writeFile(join(where.folder, "machines.json"), machines);
 }
 
 function refuseOtherComputes(presets: readonly { readonly name: string; readonly compute: string }[]): void {
@@ -67,10 +75,20 @@ function refuseOtherComputes(presets: readonly { readonly name: string; readonly
 }
 
 async function writeFunction(bundle: string, folder: string, policy: string): Promise<void> {
+  const code = await readBundle(bundle);
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
+  const files = [
+    { name: "index.js", content: code },
+    { name: "policy.json", content: Buffer.from(policy) },
+  ];
+  for (const { name, content } of files) await writeFile(join(folder, name), content);
+  await writeFile(`${folder}.zip`, zipOf(files));
+}
+
+async function readBundle(bundle: string): Promise<Buffer> {
   try {
-    await copyFile(join(bundle, "index.js"), join(folder, "index.js"));
+    return await readFile(join(bundle, "index.js"));
   } catch (error) {
     throw new MayflyError({
       kind: "operator",
@@ -80,5 +98,4 @@ async function writeFunction(bundle: string, folder: string, policy: string): Pr
       cause: error,
     });
   }
-  await writeFile(join(folder, "policy.json"), policy);
 }

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { itemsAt, textAt } from "../../src/adapters/compute/ec2-answers.ts";
 import { launchTemplateData, launchTemplateName } from "../../src/adapters/compute/ec2-launch-template.ts";
-import { encodedUserData } from "../../src/targets/aws/user-data.ts";
+import { packedUserData } from "../../src/targets/aws/user-data.ts";
 import { type AwsDeployment, machineRoleName } from "./aws-deployment.ts";
 import { asParameters, callEc2 } from "./ec2-stand-in.ts";
 import { type FakeInstance, startFakeInstance } from "./fake-instance.ts";
@@ -47,7 +47,8 @@ export async function createLaunchTemplates(
       { Name: "architecture", Value: ["x86_64"] },
     ],
   });
-  const userData = encodedUserData({ url, region, bootTimeoutSeconds: 300, jobsMayReadMetadata: false });
+  const start = { url, region, bootTimeoutSeconds: 300, jobsMayReadMetadata: false };
+  const userData = Buffer.from(packedUserData(start)).toString("base64");
   for (const preset of presets) {
     const data = launchTemplateData({
       imageId: textAt(itemsAt(images, "imagesSet")[0] ?? {}, "imageId") ?? "",

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { gunzipSync } from "node:zlib";
+import { gunzipSync, gzipSync } from "node:zlib";
 import type { MetadataService } from "./metadata-service.ts";
 import { programPath } from "./search-path.ts";
 
@@ -84,15 +84,17 @@ export async function startFakeInstance(options: FakeInstanceOptions): Promise<F
 }
 
 function scriptOf(userData: string): string {
-  const bytes = Buffer.from(userData, "base64");
-  const isCompressed = bytes[0] === 0x1f && bytes[1] === 0x8b;
-  return (isCompressed ? gunzipSync(bytes) : bytes).toString("utf8");
+  return Buffer.from(userData, "base64").toString("utf8");
 }
 
+/** With paths of this host; what is packed is packed again. */
 function onDisk(script: string, root: string): string {
-  return script
-    .replaceAll("/opt/mayfly", `${root}/opt/mayfly`)
-    .replaceAll("/etc/os-release", `${root}/os-release`);
+  const here = (text: string): string =>
+    text.replaceAll("/opt/mayfly", `${root}/opt/mayfly`).replaceAll("/etc/os-release", `${root}/os-release`);
+  return here(script).replace(/(printf %s ')([\w+/=]+)'/, (_, before: string, packed: string) => {
+    const rest = gunzipSync(Buffer.from(packed, "base64")).toString("utf8");
+    return `${before}${gzipSync(here(rest)).toString("base64")}'`;
+  });
 }
 
 async function prepareImage(options: FakeInstanceOptions): Promise<void> {

@@ -11,7 +11,7 @@ export interface LaunchTemplateInput {
   readonly diskGib: number;
   readonly instanceProfileArn: string;
   readonly securityGroupIds: readonly string[];
-  /** Base64: `encodedUserData` of src/targets/aws/user-data.ts. */
+  /** Base64 of `packedUserData` of src/targets/aws/user-data.ts. */
   readonly userData: string;
 }
 

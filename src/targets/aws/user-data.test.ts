@@ -1,13 +1,12 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { gunzipSync } from "node:zlib";
 import { afterEach, describe, expect, it } from "vitest";
 import { emulatedGithub } from "../../../test/support/emulated-github.ts";
 import {
@@ -25,7 +24,7 @@ import {
   startStubControlPlane,
 } from "../../../test/support/stub-control-plane.ts";
 import { writeRunnerDirectory } from "../../emulator/runner-directory.ts";
-import { encodedUserData, type MachineStart, userDataLimitBytes, userDataScript } from "./user-data.ts";
+import { type MachineStart, packedUserData, userDataLimitBytes, userDataScript } from "./user-data.ts";
 
 const region = "eu-west-1";
 const somewhere: MachineStart = {
@@ -43,10 +42,23 @@ afterEach(async () => {
 });
 
 describe("user data", () => {
-  it("fits EC2's limit even when it is encoded, and unpacks to the script", () => {
-    const encoded = encodedUserData(somewhere);
-    expect(encoded.length).toBeLessThanOrEqual(userDataLimitBytes);
-    expect(gunzipSync(Buffer.from(encoded, "base64")).toString()).toBe(userDataScript(somewhere));
+  it.each(shells)("fits EC2's limit when it is packed, and unpacks to the script, in %s", (shell) => {
+    const packed = packedUserData(somewhere);
+    expect(packed.length).toBeLessThanOrEqual(userDataLimitBytes);
+    const shown = packed.replace(/^eval .*$/m, 'printf "%s" "$rest"');
+    const rest = execFileSync(shell, { input: shown, encoding: "utf8" });
+    const constants = packed.slice(0, packed.indexOf("rest="));
+    expect(constants + rest).toBe(userDataScript(somewhere));
+  });
+
+  it("ends the machine when it cannot be unpacked", () => {
+    const folder = newFolder();
+    const called = join(folder, "called");
+    writeFileSync(join(folder, "shutdown"), `#!/bin/sh\necho "$@" >${called}\n`, { mode: 0o755 });
+    const damaged = packedUserData(somewhere).replace("printf %s 'H4sI", "printf %s 'AAAA");
+    const environment = { PATH: `${folder}:/usr/bin:/bin` };
+    execFileSync("sh", { input: damaged, env: environment, stdio: ["pipe", "ignore", "ignore"] });
+    expect(readFileSync(called, "utf8")).toBe("-h now\n");
   });
 
   it("refuses a value that would end its quotes", () => {

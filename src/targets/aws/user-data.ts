@@ -16,7 +16,7 @@ export interface MachineStart {
   readonly runnerBaseUrl?: string;
 }
 
-/** EC2's limit, which is for the bytes before the encoding; ours is for what comes out of it. */
+/** EC2's limit, which is for the bytes before they are encoded. */
 export const userDataLimitBytes = 16 * 1024;
 
 /** A machine that has not begun to claim by then, because its start hangs, is powered off. */
@@ -30,6 +30,34 @@ const agentFolder = new URL("../../agent/", import.meta.url);
  * this control plane was tested with.
  */
 export function userDataScript(start: MachineStart): string {
+  return [...constantsOf(start), ...rest()].join("\n");
+}
+
+/**
+ * The same as a launch template gets it: the constants stand open, so that the infrastructure can put the address of
+ * its API into them, and the rest is packed, because EC2's limit is small. What cannot be unpacked ends the machine.
+ */
+export function packedUserData(start: MachineStart): string {
+  const packed = gzipSync(rest().join("\n"), { level: 9 }).toString("base64");
+  const lines = [
+    ...constantsOf(start),
+    `rest=$(printf %s '${packed}' | base64 -d | gzip -dc) || rest=`,
+    `eval "\${rest:-shutdown -h now}"`,
+  ];
+  const script = `${lines.join("\n")}\n`;
+  if (script.length <= userDataLimitBytes - placeholderBytes) return script;
+  throw new MayflyError({
+    kind: "operator",
+    code: "USER_DATA_TOO_LARGE",
+    message: `The user data has ${script.length} bytes; EC2 takes ${userDataLimitBytes}.`,
+    suggestion: "Shorten the addresses in it.",
+  });
+}
+
+/** What an address may be longer than the word that stands for it. */
+const placeholderBytes = 256;
+
+function constantsOf(start: MachineStart): readonly string[] {
   const release = JSON.parse(read("runner-release.json")) as RunnerRelease;
   const constants = {
     MAYFLY_URL: start.url,
@@ -42,26 +70,12 @@ export function userDataScript(start: MachineStart): string {
     MAYFLY_RUNNER_SHA256_ARM64: release.sha256.arm64,
     MAYFLY_RUNNER_BASE_URL: start.runnerBaseUrl ?? "",
   };
-  return [
-    "#!/bin/sh",
-    ...Object.entries(constants).map(([name, value]) => `${name}=${quoted(name, value)}`),
-    "write_files() {",
-    ...["install.sh", "agent.sh"].flatMap(embedded),
-    "}",
-    withoutComments(read("start.sh")),
-  ].join("\n");
+  return ["#!/bin/sh", ...Object.entries(constants).map(([name, value]) => `${name}=${quoted(name, value)}`)];
 }
 
-/** As `UserData` of a launch template takes it: cloud-init unpacks what is compressed. */
-export function encodedUserData(start: MachineStart): string {
-  const encoded = gzipSync(userDataScript(start), { level: 9 }).toString("base64");
-  if (encoded.length <= userDataLimitBytes) return encoded;
-  throw new MayflyError({
-    kind: "operator",
-    code: "USER_DATA_TOO_LARGE",
-    message: `The user data has ${encoded.length} bytes; EC2 takes ${userDataLimitBytes}.`,
-    suggestion: "Shorten the addresses in it.",
-  });
+function rest(): readonly string[] {
+  const files = ["install.sh", "agent.sh"].flatMap(embedded);
+  return ["write_files() {", ...files, "}", withoutComments(read("start.sh"))];
 }
 
 interface RunnerRelease {
