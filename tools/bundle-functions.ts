@@ -38,7 +38,7 @@ async function bundleFunction(name: FunctionName, folder: string): Promise<Bundl
     outfile: file,
     bundle: true,
     platform: "node",
-    target: "node24",
+    target: "node22",
     format: "cjs",
     minify: true,
     sourcemap: "external",

@@ -14,8 +14,9 @@ export type AwsResource =
   | `queue/${QueueName}`
   | `secret/${SecretName}`
   | "image-parameters"
-  /** What a launch uses and does not make: images, subnets, launch templates and the like. */
+  /** What a launch uses: images, subnets and the like. */
   | "launch-parts"
+  | "launch-templates"
   /** What a launch makes: instances and their volumes. */
   | "machines"
   | "instances"
@@ -64,10 +65,12 @@ function readSecret(name: SecretName): AwsPermission {
 /** CreateFleet of type `instant` launches, tags and passes the role in the name of its caller. */
 const launch: readonly AwsPermission[] = [
   { actions: ["ec2:CreateFleet", "ec2:RunInstances"], on: "launch-parts" },
+  { actions: ["ec2:CreateFleet", "ec2:RunInstances"], on: "launch-templates", only: "bears-our-tag" },
   { actions: ["ec2:CreateFleet", "ec2:RunInstances"], on: "machines", only: "gets-our-tag" },
   { actions: ["ec2:CreateTags"], on: "machines", only: "tagged-by-its-launch" },
   { actions: ["iam:PassRole"], on: "machine-roles", only: "passed-to-ec2" },
-  { actions: ["ssm:GetParameter"], on: "image-parameters" },
+  // The second is EC2's, in the name of the caller, where a launch template has `resolve:ssm:…` for its image.
+  { actions: ["ssm:GetParameter", "ssm:GetParameters"], on: "image-parameters" },
   { actions: ["ec2:DescribeLaunchTemplateVersions"], on: "everything" },
   { actions: ["ec2:DescribeImages"], on: "everything" },
   // What became of a launch whose answer was lost.
@@ -185,8 +188,8 @@ export function policyOf(granted: readonly AwsPermission[], place: PolicyPlace):
 
 /** What launches are made of, as IAM names its kinds. */
 const launchParts = [
-  ...["fleet", "image", "key-pair", "launch-template", "network-interface", "placement-group"],
-  ...["security-group", "snapshot", "spot-instances-request", "subnet"],
+  ...["fleet", "image", "key-pair", "network-interface", "placement-group", "security-group"],
+  ...["snapshot", "spot-instances-request", "subnet"],
 ];
 
 function arnsOf(resource: AwsResource, place: PolicyPlace): readonly string[] {
@@ -201,6 +204,8 @@ function arnsOf(resource: AwsResource, place: PolicyPlace): readonly string[] {
     case "launch-parts":
       // Images and snapshots have no account, or that of whoever shares them.
       return ec2("*", launchParts);
+    case "launch-templates":
+      return ec2(account, ["launch-template"]);
     case "machines":
       return ec2(account, ["instance", "volume"]);
     case "instances":

@@ -1,0 +1,40 @@
+import type { FunctionName } from "../../../../src/targets/aws/functions.ts";
+import type { MachineTemplate } from "../../../../src/targets/aws/machine-templates.ts";
+
+/** What a deployment is made from. Texts may be tokens: references to other stacks, or parameters of a template. */
+export interface MayflyProps {
+  /**
+   * What everything is called by, and what machines are tagged with. Two deployments in one account need different
+   * names, also in different regions: roles are the account's.
+   */
+  readonly deployment: string;
+  /** Where the zip of each function is, as `mayfly aws package` writes them. */
+  readonly code: (name: FunctionName) => { readonly bucket: string; readonly key: string };
+  /** The presets, as `mayfly aws package` writes them to `machines.json`: one launch template for each. */
+  readonly machines: readonly MachineTemplate[];
+  /** ARNs of secrets of Secrets Manager. */
+  readonly secrets: {
+    readonly webhookSecret: string;
+    readonly appPrivateKey: string;
+  };
+  /** JSON: one subnet for each availability zone, by the zone's name. */
+  readonly subnets: string;
+  /** Of the machines. Nothing needs to come in. */
+  readonly securityGroupId: string;
+  /** The images of presets that name none: `ami-…` or `resolve:ssm:<parameter>`. */
+  readonly images: Readonly<Record<"x86_64" | "arm64", string>>;
+  /** The device of those images' root volume. */
+  readonly rootDeviceName: string;
+  /** JSON: tags of instances and volumes beside our own. */
+  readonly machineTags: string;
+  readonly logRetentionDays: number;
+  /** Whether the table refuses to be deleted. */
+  readonly deletionProtection: boolean | Resolvable;
+  /** ARNs of what is told of alarms, such as a topic of SNS. */
+  readonly alarmActions: readonly string[] | Resolvable;
+  /** How many executions of the functions that can be flooded, or must not run twice, are set apart. */
+  readonly reservedConcurrency: Readonly<Record<"webhook" | "rebalancer", number>> | undefined;
+}
+
+/** A token that stands for something else than a text. */
+export type Resolvable = import("aws-cdk-lib").IResolvable;

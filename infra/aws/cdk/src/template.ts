@@ -1,0 +1,41 @@
+import { fileURLToPath } from "node:url";
+import { App, DefaultStackSynthesizer } from "aws-cdk-lib";
+import { stringify } from "yaml";
+import { loadConfig } from "../../../../src/config/load.ts";
+import { machineTemplates } from "../../../../src/targets/aws/machine-templates.ts";
+import { TemplateStack } from "./template-stack.ts";
+
+/** The configuration whose presets the committed template has. */
+export const exampleConfig = fileURLToPath(new URL("../../../../examples/aws.yaml", import.meta.url));
+
+/** The CloudFormation template for the presets of a configuration: needs neither bootstrap nor assets. */
+export async function cloudFormationTemplate(configPath: string): Promise<object> {
+  const machines = machineTemplates(await loadConfig({ path: configPath, environment: {} }));
+  const app = new App({ analyticsReporting: false });
+  const synthesizer = new DefaultStackSynthesizer({ generateBootstrapVersionRule: false });
+  const stack = new TemplateStack(app, "Mayfly", { machines, synthesizer });
+  const { template } = app.synth().getStackByName(stack.stackName);
+  return withSubstitutions(template) as object;
+}
+
+/** As it is committed. */
+export function templateText(template: object): string {
+  return `# Made from infra/aws/cdk by \`npm run template\`. Do not edit it.\n${stringify(template, { lineWidth: 0, aliasDuplicateObjects: false })}`;
+}
+
+/** `{ "Fn::Sub": "${Deployment}-webhook" }` reads better than the join that the CDK writes. */
+function withSubstitutions(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withSubstitutions);
+  if (typeof value !== "object" || value === null) return value;
+  const [separator, parts] = (value as { "Fn::Join"?: [string, unknown[]] })["Fn::Join"] ?? [];
+  if (separator === "" && Array.isArray(parts)) return { "Fn::Sub": parts.map(substitution).join("") };
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, withSubstitutions(inner)]));
+}
+
+function substitution(part: unknown): string {
+  if (typeof part === "string") return part.replaceAll("${", "${!");
+  const { Ref, "Fn::GetAtt": attribute } = part as { Ref?: string; "Fn::GetAtt"?: string[] };
+  const name = Ref ?? attribute?.join(".");
+  if (name === undefined) throw new Error(`This cannot stand in a text: ${JSON.stringify(part)}`);
+  return `\${${name}}`;
+}

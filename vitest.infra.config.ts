@@ -1,0 +1,11 @@
+import { defineConfig } from "vitest/config";
+
+/** Tests of infra/aws: `npm run test:infra`, which says what is missing for some of them. */
+export default defineConfig({
+  test: {
+    include: ["infra/**/*.test.ts"],
+    globalSetup: ["test/aws/global-setup.ts"],
+    testTimeout: 240_000,
+    hookTimeout: 240_000,
+  },
+});
