@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from "node:crypto";
+import { hash, timingSafeEqual } from "node:crypto";
 
 const inspect = Symbol.for("nodejs.util.inspect.custom");
 
@@ -41,5 +41,5 @@ export function equalInConstantTime(left: Uint8Array | string, right: Uint8Array
 }
 
 function digest(value: Uint8Array | string): Buffer {
-  return createHash("sha256").update(value).digest();
+  return hash("sha256", value, "buffer");
 }

@@ -31,9 +31,13 @@ export function encodeJitConfig(runner: Runner, serverUrl: string): string {
 
 function keyParameters(seed: string): Readonly<Record<string, string>> {
   const sizes = { d: 256, dp: 128, dq: 128, exponent: 3, inverseQ: 128, modulus: 256, p: 128, q: 128 };
+  const outputLength = Object.values(sizes).reduce((sum, bytes) => sum + bytes, 0);
+  const all = createHash("shake256", { outputLength }).update(seed).digest();
+  let start = 0;
   const entries = Object.entries(sizes).map(([name, bytes]) => {
-    const text = createHash("shake256", { outputLength: bytes }).update(`${seed} ${name}`).digest("base64");
-    return [name, text];
+    const number = all.subarray(start, start + bytes);
+    start += bytes;
+    return [name, number.toString("base64")];
   });
   return Object.fromEntries(entries);
 }

@@ -506,12 +506,13 @@ function deliveryRequests(asker: Asker): Pick<Github, "listDeliveries" | "redeli
           act: (now) => model.listDeliveries(now, { perPage: 100, ...(cursor !== undefined && { cursor }) }),
         });
         for (const { id, guid, deliveredAt = 0, statusCode, event } of page.deliveries) {
+          if (deliveredAt < since) continue;
           const succeeded = statusCode >= 200 && statusCode <= 299;
           deliveries.push({ id, guid, deliveredAt, succeeded, event: event.name });
         }
-        cursor = page.nextCursor;
-      } while (cursor !== undefined && (deliveries.at(-1)?.deliveredAt ?? since) >= since);
-      return deliveries.filter((delivery) => delivery.deliveredAt >= since);
+        cursor = (page.deliveries.at(-1)?.deliveredAt ?? since) < since ? undefined : page.nextCursor;
+      } while (cursor !== undefined);
+      return deliveries;
     },
 
     async redeliver(deliveryId) {

@@ -94,7 +94,8 @@ function nextDueAt(state: State): number | undefined {
 function take<Message>(state: State, limit: number, visibilitySeconds: number): Received<Message>[] {
   buryExpired(state);
   const now = state.clock.now();
-  const due = [...state.entries.values()].filter((entry) => entry.due <= now);
+  const due: Entry[] = [];
+  for (const entry of state.entries.values()) if (entry.due <= now) due.push(entry);
   // The sort is stable: what is due at the same instant stays in the order in which it was sent.
   due.sort((left, right) => left.due - right.due);
   return due.slice(0, limit).map((entry) => {

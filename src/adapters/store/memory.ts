@@ -192,5 +192,5 @@ function purge(state: State, before: Instant): number {
 }
 
 function providerKey(compute: string, providerId: string): string {
-  return JSON.stringify([compute, providerId]);
+  return `${compute} ${providerId}`;
 }

@@ -12,24 +12,19 @@ export interface SignedDelivery {
 
 const addresses = { api: "https://api.github.com", web: "https://github.com" };
 
-/** A delivery as GitHub sends it. */
-export function fullDelivery(state: ModelState, delivery: Delivery, secret: string): SignedDelivery {
-  const source = { state, addresses };
-  const body = Buffer.from(JSON.stringify(webhookPayload(source, delivery)));
-  return { headers: webhookHeaders(source, delivery, body, secret), body };
-}
-
 /**
- * The same without what nobody here reads of it: most of a delivery describes the repository. What is left is signed,
- * verified and parsed as ever, in a third of the time.
+ * A delivery as GitHub sends it, without what nobody here reads of a job's: most of it describes the repository. What is
+ * left is signed, verified and parsed as ever, in a third of the time.
  */
-export function shortDelivery(state: ModelState, delivery: Delivery, secret: string): SignedDelivery {
+export function signedDelivery(state: ModelState, delivery: Delivery, secret: string): SignedDelivery {
   const { event } = delivery;
   const source: DocumentSource = { state, addresses };
   const job = event.name === "workflow_job" ? event.job : undefined;
   const repository = job === undefined ? undefined : state.repositories.get(job.repositoryId);
-  if (event.name !== "workflow_job" || job === undefined || repository === undefined)
-    return fullDelivery(state, delivery, secret);
+  if (event.name !== "workflow_job" || job === undefined || repository === undefined) {
+    const body = Buffer.from(JSON.stringify(webhookPayload(source, delivery)));
+    return { headers: webhookHeaders(source, delivery, body, secret), body };
+  }
   const body = Buffer.from(
     JSON.stringify({
       action: event.action,

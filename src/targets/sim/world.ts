@@ -19,7 +19,7 @@ import { machineRoutes } from "../routes/machine-routes.ts";
 import { Agent, type HttpAnswer } from "./agent.ts";
 import { type CheckMemory, createCheckMemory, type Facts, lookAt, type WorldView } from "./checks.ts";
 import { type CloudMachine, SimCloud } from "./cloud.ts";
-import { fullDelivery, shortDelivery } from "./delivery.ts";
+import { signedDelivery } from "./delivery.ts";
 import { between, chance } from "./draw.ts";
 import { type Faults, quiet } from "./faults.ts";
 import { decodeJitRunnerId } from "./jit-runner.ts";
@@ -249,8 +249,7 @@ export class World implements WorldView {
     secret: string,
     done: (answer: DeliveryAnswer | undefined) => void,
   ): void {
-    const write = this.scenario.lean === true ? shortDelivery : fullDelivery;
-    const { headers, body } = write(this.model.state, delivery, secret);
+    const { headers, body } = signedDelivery(this.model.state, delivery, secret);
     this.http("webhook", label, (ports) => receiveDelivery(ports, this.policy, { headers, body }), done);
   }
 
