@@ -30,13 +30,14 @@ export function demandOf(ledger: Ledger): Demand {
   const queued = ledger.jobs
     .filter((job) => job.state === "queued" && !isPresumedRunning(job))
     .sort((left, right) => left.times.created - right.times.created || left.id - right.id);
-  const unclaimed: Machine[] = [];
+  // Most machines of a busy fleet run a job: the others alone are sorted.
+  const unclaimed = ledger.machines.filter(isUnclaimed).sort(byClaim);
+  const keyOf = labelKeys();
   const offers = new Map<string, Offer>();
-  for (const machine of [...ledger.machines].sort(byClaim)) {
-    if (isUnclaimed(machine)) unclaimed.push(machine);
-    else if (isOffered(machine)) offer(offers, machine.binding, machine);
+  for (const machine of ledger.machines.filter(isOffered).sort(byClaim)) {
+    offer(offers, machine.binding, machine, keyOf);
   }
-  const unserved = takeOffers(queued, offers);
+  const unserved = takeOffers(queued, offers, keyOf);
   const surplus = [...offers.values()].flatMap((entry) => entry.machines.slice(entry.taken));
   surplus.sort(byClaim).reverse();
   return { unserved, surplus, unclaimed };
@@ -93,13 +94,28 @@ interface Offer {
  * Gives every queued job an offered machine that GitHub could give it, exact labels first, and returns the jobs
  * that got none. A job looks only at offers of its own repository and organisation: there may be many others.
  */
-function takeOffers(queued: readonly Job[], offers: ReadonlyMap<string, Offer>): readonly Job[] {
-  if (offers.size === 0) return queued;
-  const left = queued.filter((job) => !jobKeys(job).some((key) => take(offers.get(key))));
+function takeOffers(
+  queued: readonly Job[],
+  offers: ReadonlyMap<string, Offer>,
+  keyOf: LabelKeys,
+): readonly Job[] {
+  let free = 0;
+  for (const { machines } of offers.values()) free += machines.length;
+  /** The jobs that get none. When nothing is left to give, the rest of the line is not looked at. */
+  const without = (jobs: readonly Job[], takes: (job: Job) => boolean): readonly Job[] =>
+    jobs.filter((job) => {
+      if (free === 0 || !takes(job)) return true;
+      free -= 1;
+      return false;
+    });
+  const left = without(queued, (job) => {
+    const labels = keyOf(job.labels);
+    return scopesOfJob(job).some((scope) => take(offers.get(`${scope} ${labels}`)));
+  });
   const byScope = Map.groupBy(offers.values(), (offer) => offer.scope);
-  return left.filter((job) => {
+  return without(left, (job) => {
     const labels = job.labels.map((label) => label.toLowerCase());
-    return !scopesOfJob(job)
+    return scopesOfJob(job)
       .flatMap((scope) => byScope.get(scope) ?? [])
       .some((offer) => labels.every((label) => offer.labels.has(label)) && take(offer));
   });
@@ -125,22 +141,28 @@ function scopesOfJob(job: Job): readonly string[] {
   return [fullName(job.repository).toLowerCase(), job.repository.owner.toLowerCase()];
 }
 
-/** The keys under which a machine made for exactly such a job would be offered: by repository, by organisation. */
-function jobKeys(job: Job): readonly string[] {
-  const labels = labelKey(job.labels);
-  return scopesOfJob(job).map((scope) => `${scope} ${labels}`);
+/** Labels as a key, whatever their order and case. */
+type LabelKeys = (labels: readonly string[]) => string;
+
+/** Most jobs of a fleet have the same labels, so each list is brought into its form once. */
+function labelKeys(): LabelKeys {
+  const known = new Map<string, string>();
+  return (labels) => {
+    const text = labels.join("\n");
+    const before = known.get(text);
+    if (before !== undefined) return before;
+    const key = labels
+      .map((label) => label.toLowerCase())
+      .sort()
+      .join("\n");
+    known.set(text, key);
+    return key;
+  };
 }
 
-function labelKey(labels: readonly string[]): string {
-  return labels
-    .map((label) => label.toLowerCase())
-    .sort()
-    .join("\n");
-}
-
-function offer(offers: Map<string, Offer>, binding: Binding, machine: Machine): void {
+function offer(offers: Map<string, Offer>, binding: Binding, machine: Machine, keyOf: LabelKeys): void {
   const scope = scopeName(binding.scope).toLowerCase();
-  const key = `${scope} ${labelKey(binding.labels)}`;
+  const key = `${scope} ${keyOf(binding.labels)}`;
   const known = offers.get(key);
   if (known !== undefined) {
     known.machines.push(machine);

@@ -81,7 +81,7 @@ export function plan(ledger: Ledger, policy: Policy, context: PlanContext, now: 
     commands,
     planned: due.filter((job) => job.times.planned === undefined),
     blocked,
-    recheckAt: earliest(nextChanges(ledger, policy, demand, blocked, now)),
+    recheckAt: nextChange(ledger, policy, demand, blocked, now),
   };
 }
 
@@ -317,28 +317,26 @@ function idleSince(machine: Machine): Instant {
 /** Whoever is held back by a cap is told when a place becomes free; this is for when nobody was. */
 const heldBackSeconds = 30;
 
-function nextChanges(
+/** The first instant after `now` at which time alone changes the plan. */
+function nextChange(
   ledger: Ledger,
   policy: Policy,
   demand: Demand,
   blocked: Blocked | undefined,
   now: Instant,
-): readonly Instant[] {
+): Instant | undefined {
+  let first = Number.POSITIVE_INFINITY;
+  const note = (instant: Instant): void => {
+    if (instant > now && instant < first) first = instant;
+  };
+  if (blocked !== undefined) note(blocked.nextAttemptAt ?? now + heldBackSeconds * 1000);
+  for (const job of ledger.jobs) if (job.state === "queued") note(deadlineOf(job, policy));
+  for (const machine of ledger.machines) if (machine.state === "requested") note(relaunchAt(machine, policy));
   const graceMilliseconds = policy.timing.idleGraceSeconds * 1000;
-  return [
-    blocked?.nextAttemptAt ?? (blocked === undefined ? now : now + heldBackSeconds * 1000),
-    ...ledger.jobs.filter((job) => job.state === "queued").map((job) => deadlineOf(job, policy)),
-    ...ledger.machines
-      .filter((machine) => machine.state === "requested")
-      .map((machine) => relaunchAt(machine, policy)),
-    ...demand.surplus
-      .filter((machine) => machine.state === "registered")
-      .map((machine) => idleSince(machine) + graceMilliseconds),
-  ].filter((instant) => instant > now);
-}
-
-function earliest(instants: readonly Instant[]): Instant | undefined {
-  return instants.reduce<Instant | undefined>((first, next) => Math.min(first ?? next, next), undefined);
+  for (const machine of demand.surplus) {
+    if (machine.state === "registered") note(idleSince(machine) + graceMilliseconds);
+  }
+  return first === Number.POSITIVE_INFINITY ? undefined : first;
 }
 
 function startOfNextDay(now: Instant): Instant {

@@ -23,8 +23,8 @@ export function ledgerOf(fleet: ActiveFleet): Ledger {
     fleet: fleet.id,
     version: fleet.version,
     record: fleet.record,
-    jobs: Object.freeze([...fleet.jobs.values()]),
-    machines: Object.freeze([...fleet.machines.values()]),
+    jobs: [...fleet.jobs.values()],
+    machines: [...fleet.machines.values()],
   };
   return fleet.ledger;
 }
