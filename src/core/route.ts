@@ -51,6 +51,29 @@ export interface Considered {
 
 /** Presets are tried in the order of the config; the first that offers all that the job asks for is taken. */
 export function routeJob(labels: readonly string[], policy: Policy): Route {
+  const known = routesOf(policy);
+  const key = JSON.stringify(labels);
+  const before = known.get(key);
+  if (before !== undefined) return before;
+  const route = findRoute(labels, policy);
+  known.set(key, route);
+  return route;
+}
+
+/** Most jobs have the same labels as a job before, and a policy does not change: what was found is kept. */
+const routes = new WeakMap<Policy, Map<string, Route>>();
+/** Labels are written by strangers, who may write others each time. */
+const routesKept = 1_000;
+
+function routesOf(policy: Policy): Map<string, Route> {
+  const known = routes.get(policy);
+  if (known !== undefined && known.size < routesKept) return known;
+  const fresh = new Map<string, Route>();
+  routes.set(policy, fresh);
+  return fresh;
+}
+
+function findRoute(labels: readonly string[], policy: Policy): Route {
   if (labels.length === 0) {
     return refused(
       "no-labels",

@@ -274,7 +274,7 @@ function groupId(model: GithubModel, scope: Scope, name: string): number {
 
 function jobRequests(asker: Asker): Pick<Github, "getJob" | "listQueuedJobs" | "reportGivenUp"> {
   const { model, clock } = asker;
-  const eventOf = eventsOf(asker);
+  const shown = shownJobs(asker);
 
   return {
     async getJob(repository, id) {
@@ -284,7 +284,7 @@ function jobRequests(asker: Asker): Pick<Github, "getJob" | "listQueuedJobs" | "
         accept: [404],
         act(now) {
           model.advance(now);
-          return eventOf(jobIn(model, repository, id), repository);
+          return shown.event(jobIn(model, repository, id), repository);
         },
       });
       if (!job.accepted) return undefined;
@@ -298,12 +298,16 @@ function jobRequests(asker: Asker): Pick<Github, "getJob" | "listQueuedJobs" | "
       for (const run of runs) {
         const jobs = await asker.ask({
           ...repositoryRequest(repository, `list the jobs of the run ${run}`, "/actions/runs/{run_id}/jobs"),
-          conditional: { key: `jobs ${run}`, versionOf: (jobs) => jobs.map(versionOfJob).join("\n") },
+          conditional: {
+            key: `jobs ${run}`,
+            versionOf: (jobs) =>
+              String(jobs.reduce((newest, job) => Math.max(newest, shown.version(job)), 0)),
+          },
           act: () => model.jobsOf(model.findRun(run), "latest"),
         });
         for (const job of jobs) {
           const event =
-            job.status === "queued" || job.status === "waiting" ? eventOf(job, repository) : undefined;
+            job.status === "queued" || job.status === "waiting" ? shown.event(job, repository) : undefined;
           if (event !== undefined) found.push(event);
         }
       }
@@ -350,7 +354,7 @@ function jobRequests(asker: Asker): Pick<Github, "getJob" | "listQueuedJobs" | "
 
 function runRequests(asker: Asker): Pick<Github, "getRun" | "listRunJobs" | "rerun"> {
   const { model, clock } = asker;
-  const eventOf = eventsOf(asker);
+  const shown = shownJobs(asker);
 
   return {
     async getRun(repository, runId) {
@@ -375,7 +379,7 @@ function runRequests(asker: Asker): Pick<Github, "getRun" | "listRunJobs" | "rer
           return model.jobsOf(runIn(model, repository, runId), "latest");
         },
       });
-      return jobs.map((job) => eventOf(job, repository)).filter((event) => event !== undefined);
+      return jobs.map((job) => shown.event(job, repository)).filter((event) => event !== undefined);
     },
 
     async rerun(repository, runId, which) {
@@ -402,30 +406,73 @@ function runRequests(asker: Asker): Pick<Github, "getRun" | "listRunJobs" | "rer
   };
 }
 
-function eventsOf({
-  model,
-  clock,
-}: Asker): (job: Job, repository: RepositoryAddress) => JobEvent | undefined {
-  const source = {
-    state: model.state,
-    addresses: { api: "https://api.github.com", web: "https://github.com" },
-  };
-  const known = new WeakMap<Job, { readonly version: string; readonly event: JobEvent | undefined }>();
-  // Jobs wait for hours, are listed every minute and look the same each time.
-  return (job, repository) => {
-    const version = `${versionOfJob(job)} ${repository.owner}/${repository.name} ${repository.installationId}`;
+/** What GitHub shows of a job and may change, as it was when somebody last looked. */
+interface ShownJob extends Pick<Job, "status" | "conclusion" | "runnerName" | "startedAt" | "completedAt"> {
+  /** Higher than that of every job that was seen to change before. */
+  readonly version: number;
+  event: JobEvent | undefined;
+  /** For which the event was made. */
+  repository: RepositoryAddress | undefined;
+}
+
+/** Jobs wait for hours, are listed every minute and look the same each time. */
+function shownJobs({ model, clock }: Asker): {
+  version(job: Job): number;
+  event(job: Job, repository: RepositoryAddress): JobEvent | undefined;
+} {
+  const { state } = model;
+  const source = { state, addresses: { api: "https://api.github.com", web: "https://github.com" } };
+  const known = new WeakMap<Job, ShownJob>();
+  let versions = 0;
+  const look = (job: Job): ShownJob => {
     const before = known.get(job);
-    if (before?.version === version) return before.event && { ...before.event, receivedAt: clock.now() };
-    const event = jobEventOf(jobDocument(source, job), repository, clock.now());
-    known.set(job, { version, event });
-    return event;
+    if (before !== undefined && looksTheSame(before, job)) return before;
+    versions += 1;
+    const { status, conclusion, runnerName, startedAt, completedAt } = job;
+    const repository = undefined;
+    const shown = {
+      status,
+      conclusion,
+      runnerName,
+      startedAt,
+      completedAt,
+      version: versions,
+      event: undefined,
+      repository,
+    };
+    known.set(job, shown);
+    return shown;
+  };
+  return {
+    version: (job) => look(job).version,
+    event(job, repository) {
+      const shown = look(job);
+      if (shown.repository === undefined || !isSameAddress(shown.repository, repository)) {
+        shown.repository = repository;
+        shown.event = jobEventOf(jobDocument(source, job), repository, clock.now());
+      }
+      return shown.event && { ...shown.event, receivedAt: clock.now() };
+    },
   };
 }
 
-/** What GitHub shows of a job and may change. */
-function versionOfJob(job: Job): string {
-  const { id, status, conclusion, runnerName, startedAt, completedAt } = job;
-  return `${id} ${status} ${conclusion} ${runnerName} ${startedAt} ${completedAt}`;
+function looksTheSame(shown: ShownJob, job: Job): boolean {
+  return (
+    shown.status === job.status &&
+    shown.conclusion === job.conclusion &&
+    shown.runnerName === job.runnerName &&
+    shown.startedAt === job.startedAt &&
+    shown.completedAt === job.completedAt
+  );
+}
+
+function isSameAddress(one: RepositoryAddress, other: RepositoryAddress): boolean {
+  return (
+    one.owner === other.owner &&
+    one.name === other.name &&
+    one.private === other.private &&
+    one.installationId === other.installationId
+  );
 }
 
 async function listOpenRuns(asker: Asker, repository: RepositoryAddress): Promise<readonly number[]> {

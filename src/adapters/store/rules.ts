@@ -87,34 +87,45 @@ export function usageOf(
   machines: readonly Machine[],
   since: Instant,
 ): readonly FleetUsage[] {
-  const ofJobs = jobs.flatMap((job) => {
-    const { fleet, times } = job;
-    if (times.started === undefined) return [];
-    const seconds = ((jobEndedAt(job) ?? 0) - times.started) / 1000;
-    return [{ fleet, hostedMinutes: hostedMinutes(seconds), machineSeconds: 0, costUsd: 0 }];
-  });
-  const ofMachines = machines.flatMap((machine) => {
-    const { fleet, times } = machine;
-    if (times.launched === undefined) return [];
+  const sums = new Map<FleetId, Sum>();
+  for (const job of jobs) {
+    const { started } = job.times;
+    if (started === undefined) continue;
+    sumOf(sums, job.fleet).hostedMinutes += hostedMinutes(((jobEndedAt(job) ?? 0) - started) / 1000);
+  }
+  for (const machine of machines) {
+    if (machine.times.launched === undefined) continue;
     const end = machineEndedAt(machine) ?? 0;
-    const costUsd = machineCostUsd(machine, since, end);
-    return [{ fleet, hostedMinutes: 0, machineSeconds: machineSeconds(machine, since, end), costUsd }];
-  });
-  return sumByFleet([...ofJobs, ...ofMachines]);
+    const sum = sumOf(sums, machine.fleet);
+    sum.machineSeconds += machineSeconds(machine, since, end);
+    sum.costUsd += machineCostUsd(machine, since, end);
+  }
+  return inOrderOfFleets(sums);
 }
 
 /** One entry for each fleet, in the order of the fleets. */
 export function sumByFleet(usages: readonly FleetUsage[]): readonly FleetUsage[] {
-  const sums = new Map<FleetId, FleetUsage>();
-  for (const { fleet, ...usage } of usages) {
-    const sum = sums.get(fleet) ?? { hostedMinutes: 0, machineSeconds: 0, costUsd: 0 };
-    sums.set(fleet, {
-      fleet,
-      hostedMinutes: sum.hostedMinutes + usage.hostedMinutes,
-      machineSeconds: sum.machineSeconds + usage.machineSeconds,
-      costUsd: sum.costUsd + usage.costUsd,
-    });
+  const sums = new Map<FleetId, Sum>();
+  for (const usage of usages) {
+    const sum = sumOf(sums, usage.fleet);
+    sum.hostedMinutes += usage.hostedMinutes;
+    sum.machineSeconds += usage.machineSeconds;
+    sum.costUsd += usage.costUsd;
   }
+  return inOrderOfFleets(sums);
+}
+
+type Sum = { -readonly [Key in keyof FleetUsage]: FleetUsage[Key] };
+
+function sumOf(sums: Map<FleetId, Sum>, fleet: FleetId): Sum {
+  const known = sums.get(fleet);
+  if (known !== undefined) return known;
+  const sum = { fleet, hostedMinutes: 0, machineSeconds: 0, costUsd: 0 };
+  sums.set(fleet, sum);
+  return sum;
+}
+
+function inOrderOfFleets(sums: ReadonlyMap<FleetId, Sum>): readonly FleetUsage[] {
   return [...sums.values()].sort((left, right) => inOrder(left.fleet, right.fleet));
 }
 

@@ -372,14 +372,10 @@ export class Agent {
 }
 
 function formOf(report: MachineReport): string {
-  const form = new URLSearchParams({ step: report.step });
-  if ("detail" in report) form.set("detail", report.detail);
-  if (report.step === "exited") {
-    form.set("exit-code", String(report.exitCode));
-    form.set("ran-job", String(report.ranJob));
-    if (!report.ranJob) form.set("log", "The listener ended without a job.");
-  }
-  return form.toString();
+  if ("detail" in report) return `step=${report.step}&detail=${encodeURIComponent(report.detail)}`;
+  if (report.step !== "exited") return `step=${report.step}`;
+  const log = report.ranJob ? "" : "&log=The+listener+ended+without+a+job.";
+  return `step=exited&exit-code=${report.exitCode}&ran-job=${report.ranJob}${log}`;
 }
 
 function splitAt(text: string, separator: string): readonly [string, string] {

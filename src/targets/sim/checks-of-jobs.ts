@@ -87,9 +87,10 @@ export const hopelessMinutes = 20;
 export function nobodyWaitsInVain(world: WorldView): Found {
   const { hopeless } = world.memory;
   const coming = comingMachines(world);
+  const launchable = launchableNow(world);
   for (const job of world.openJobs.values()) {
     const isAlone = isWithoutRunner(world, job) && !hasHope(coming, job) && isOurs(world, job);
-    const purchase = isAlone ? couldBeLaunched(world, job) : undefined;
+    const purchase = isAlone ? launchable(job) : undefined;
     if (purchase === undefined) {
       hopeless.delete(job.id);
       continue;
@@ -136,6 +137,16 @@ function hasHope(coming: ReadonlyMap<FleetId, readonly Machine[]>, job: Job): bo
   return machines.some((machine) => machine.binding === undefined || canServe(machine, job));
 }
 
+/** `couldBeLaunched` at this instant, asked once for all jobs of a fleet and a repository. */
+function launchableNow(world: WorldView): (job: Job) => Purchase | undefined {
+  const known = new Map<string, Purchase | undefined>();
+  return (job) => {
+    const key = `${job.fleet} ${fullName(job.repository)} ${job.labels.join()}`;
+    if (!known.has(key)) known.set(key, couldBeLaunched(world, job));
+    return known.get(key);
+  };
+}
+
 /** As what a machine could be had for the job now, within the caps and the budget; undefined when it could not. */
 function couldBeLaunched(world: WorldView, job: Job): Purchase | undefined {
   const route = routeJob(job.labels, world.policy);
@@ -165,9 +176,9 @@ function isServed(world: WorldView, repositoryId: number, labels: readonly strin
 }
 
 export function isCovered(world: WorldView, repositoryId: number): boolean {
-  return [...world.model.state.installations.values()].some(
-    ({ repositories }) => repositories === "all" || repositories.has(repositoryId),
-  );
+  for (const { repositories } of world.model.state.installations.values())
+    if (repositories === "all" || repositories.has(repositoryId)) return true;
+  return false;
 }
 
 function isHeardOf(world: WorldView, repositoryId: number): boolean {

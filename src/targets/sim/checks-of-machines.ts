@@ -182,10 +182,11 @@ function isNotice(event: LifecycleEvent): boolean {
   return event.kind === "cloud" && event.what === "interruption-notice";
 }
 
-function machineOf({ machines }: WorldView, event: LifecycleEvent): Machine | undefined {
+function machineOf({ machines, machineOfProvider }: WorldView, event: LifecycleEvent): Machine | undefined {
   if (event.kind === "machine") return machines.get(event.machineId);
   if (event.kind !== "cloud") return undefined;
-  return [...machines.values()].find(({ providerId }) => providerId === event.providerId);
+  const machineId = machineOfProvider.get(event.providerId);
+  return machineId === undefined ? undefined : machines.get(machineId);
 }
 
 // ----------------------------------------------------------------------------------------- every write
@@ -221,8 +222,13 @@ export function capsHold(world: WorldView, { change, before }: Facts["committed"
 
 /** Whether a cap keeps this fleet from one more machine for a job of this repository, as far as the ledger knows. */
 export function isFull(world: WorldView, preset: string, repository: string): boolean {
-  const places = ["the installation", `the preset ${preset}`, `the repository ${repository}`];
-  return places.some((place) => (world.memory.counters.get(place) ?? 0) >= limitOf(world.policy, place));
+  const { counters } = world.memory;
+  const isFullAt = (place: string): boolean => (counters.get(place) ?? 0) >= limitOf(world.policy, place);
+  return (
+    isFullAt("the installation") ||
+    isFullAt(`the preset ${preset}`) ||
+    isFullAt(`the repository ${repository}`)
+  );
 }
 
 function placesOf(machine: Machine): readonly string[] {

@@ -150,12 +150,22 @@ export function lookAt<Moment extends keyof Facts>(
   moment: Moment,
   fact: Facts[Moment],
 ): { readonly check: CheckName; readonly found: string } | undefined {
-  for (const { name, looks } of checks) {
+  for (const { name, looks } of checksAt[moment]) {
     const found = looks[moment]?.(world, fact);
     if (found !== undefined) return { check: name, found };
   }
   return undefined;
 }
+
+const checksAt: { readonly [Moment in keyof Facts]: readonly Check[] } = {
+  terminating: checks.filter(({ looks }) => looks.terminating),
+  committed: checks.filter(({ looks }) => looks.committed),
+  swept: checks.filter(({ looks }) => looks.swept),
+  claimAnswered: checks.filter(({ looks }) => looks.claimAnswered),
+  dealtWith: checks.filter(({ looks }) => looks.dealtWith),
+  printed: checks.filter(({ looks }) => looks.printed),
+  ended: checks.filter(({ looks }) => looks.ended),
+};
 
 /** The moments at which something can be found, and what is known at each. */
 export interface Facts {
@@ -196,6 +206,8 @@ export interface WorldView {
   /** The ledger: all entries that were ever written, and those that are not over. */
   readonly jobs: ReadonlyMap<number, Job>;
   readonly machines: ReadonlyMap<MachineId, Machine>;
+  /** The first of them that had this provider id. */
+  readonly machineOfProvider: ReadonlyMap<string, MachineId>;
   readonly openJobs: ReadonlyMap<number, Job>;
   readonly openMachines: ReadonlyMap<MachineId, Machine>;
   /** When the ledger first knew of a job or a machine in this state: `<id> <state>`. */

@@ -253,7 +253,9 @@ export class Process {
   }
 
   #queueCall(life: Life, label: string, effect: () => Promise<void>): Promise<void> {
-    return this.#options.lean === true ? effect() : this.#call(life, label, fast, effect);
+    return this.#options.lean === true
+      ? effect()
+      : this.#call(life, `${this.#options.name} ${label}`, fast, effect);
   }
 
   #startTimer(life: Life, name: string, everySeconds: number, work: (own: Life) => Promise<void>): void {
@@ -324,7 +326,7 @@ export class Process {
     for (const [key, member] of Object.entries(port)) {
       if (typeof member !== "function") gated[key] = member;
       else {
-        const label = `${name}.${key}`;
+        const label = `${this.#options.name} ${name}.${key}`;
         const call = member as (...values: unknown[]) => Promise<unknown>;
         gated[key] = (...values: unknown[]) => this.#call(life, label, latency, () => call(...values));
       }
@@ -444,7 +446,7 @@ export class Process {
     let milliseconds = between(random, latency.lowMilliseconds, latency.highMilliseconds);
     if (chance(random, slowCallFraction)) milliseconds += random.fraction() * slowCallSeconds * 1_000;
     return new Promise((resolve, reject) => {
-      scheduler.after(milliseconds, `${this.#options.name} ${label}`, () => {
+      scheduler.after(milliseconds, label, () => {
         this.#pass(life, effect, resolve, reject);
       });
     });

@@ -22,6 +22,9 @@ export async function simulateInThreads(
   await Promise.all(threads);
 }
 
+/** Most of what a seed makes is garbage at once. The more of it is thrown away together, the less there is to be kept. */
+const maxYoungGenerationSizeMb = 128;
+
 interface Task {
   readonly seed: SeedOptions;
   readonly place: number;
@@ -35,7 +38,7 @@ async function simulateNext(
 ): Promise<void> {
   let task = next();
   if (task === undefined) return;
-  const worker = new Worker(threadFile());
+  const worker = new Worker(threadFile(), { resourceLimits: { maxYoungGenerationSizeMb } });
   const end = (): void => void worker.terminate();
   signal?.addEventListener("abort", end);
   try {

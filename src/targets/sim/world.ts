@@ -75,6 +75,7 @@ export class World implements WorldView {
   readonly everyAgent: Agent[] = [];
   readonly jobs = new Map<number, Job>();
   readonly machines = new Map<MachineId, Machine>();
+  readonly machineOfProvider = new Map<string, MachineId>();
   readonly memory: CheckMemory = createCheckMemory();
   readonly secrets: SecretFinder;
   readonly processes: readonly Process[];
@@ -164,12 +165,18 @@ export class World implements WorldView {
 
   /** Looks at whether everything is over. */
   lookForRest(): boolean {
-    const open = [...this.model.state.jobs.values()].some(
-      (job) => job.status !== "completed" && this.jobs.get(job.id)?.state !== "done" && this.jobs.has(job.id),
-    );
     const entries = this.openJobs.size + this.openMachines.size;
-    this.isQuiet = !open && entries === 0 && this.cloud.machines.size === 0;
+    this.isQuiet = entries === 0 && this.cloud.machines.size === 0 && !this.#isAnyJobOpen();
     return this.isQuiet;
+  }
+
+  #isAnyJobOpen(): boolean {
+    for (const { id, status } of this.model.state.jobs.values()) {
+      if (status === "completed") continue;
+      const entry = this.jobs.get(id);
+      if (entry !== undefined && entry.state !== "done") return true;
+    }
+    return false;
   }
 
   checkEnd(): void {
@@ -565,6 +572,9 @@ export class World implements WorldView {
     this.machines.set(machine.id, machine);
     const agent = this.#agentsByProviderId.get(machine.providerId ?? "");
     if (agent !== undefined && isUnnamed(agent.machine)) this.#nameAgent(agent, machine.id);
+    const { providerId } = machine;
+    if (providerId !== undefined && !this.machineOfProvider.has(providerId))
+      this.machineOfProvider.set(providerId, machine.id);
     if (machine.state === "ended") this.openMachines.delete(machine.id);
     else this.openMachines.set(machine.id, machine);
     this.#noteTold(`${machine.id} ${machine.state}`);
