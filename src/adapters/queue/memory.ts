@@ -25,6 +25,8 @@ export function createMemoryQueue<Message>(
     clock,
     attemptsLimit: options.attemptsLimit ?? defaultAttemptsLimit,
     entries: new Map(),
+    byKey: new Map(),
+    exhausted: 0,
     lastId: 0,
     dead: [],
   };
@@ -40,13 +42,13 @@ export function createMemoryQueue<Message>(
       if (sendOptions.key !== undefined && isExpected(state, sendOptions.key, due)) return;
       state.lastId += 1;
       const { key } = sendOptions;
-      state.entries.set(state.lastId, { id: state.lastId, key, document, due, attempts: 0, inFlight: false });
+      add(state, { id: state.lastId, key, document, due, attempts: 0, inFlight: false });
       room.wake();
     },
     receive: (receiveOptions) => room.receive(source, receiveOptions),
     async delete(receipt) {
       const entry = find(state, receipt);
-      if (entry !== undefined) state.entries.delete(entry.id);
+      if (entry !== undefined) remove(state, entry);
     },
     async release(receipt, delaySeconds) {
       const entry = find(state, receipt);
@@ -81,6 +83,10 @@ interface State {
   readonly attemptsLimit: number;
   /** In the order in which they were sent. */
   readonly entries: Map<number, Entry>;
+  /** Those that were sent with a key. */
+  readonly byKey: Map<string, Set<Entry>>;
+  /** How many were received as often as they may be. */
+  exhausted: number;
   lastId: number;
   readonly dead: Entry[];
 }
@@ -101,6 +107,7 @@ function take<Message>(state: State, limit: number, visibilitySeconds: number): 
   return due.slice(0, limit).map((entry) => {
     entry.due = after(now, visibilitySeconds);
     entry.attempts += 1;
+    if (entry.attempts === state.attemptsLimit) state.exhausted += 1;
     entry.inFlight = true;
     const receipt = receiptOf({ id: entry.id, attempt: entry.attempts });
     return { message: JSON.parse(entry.document) as Message, receipt, attempt: entry.attempts };
@@ -110,8 +117,8 @@ function take<Message>(state: State, limit: number, visibilitySeconds: number): 
 /** Whether a message of this key still waits, and will be received by then. */
 function isExpected(state: State, key: string, by: number): boolean {
   buryExpired(state);
-  for (const entry of state.entries.values()) {
-    if (entry.key === key && entry.due <= by && !isInFlight(state, entry)) return true;
+  for (const entry of state.byKey.get(key) ?? []) {
+    if (entry.due <= by && !isInFlight(state, entry)) return true;
   }
   return false;
 }
@@ -129,6 +136,7 @@ function isInFlight(state: State, entry: Entry): boolean {
 }
 
 function buryExpired(state: State): void {
+  if (state.exhausted === 0) return;
   const now = state.clock.now();
   for (const entry of state.entries.values()) {
     if (entry.attempts >= state.attemptsLimit && entry.due <= now) bury(state, entry);
@@ -136,6 +144,23 @@ function buryExpired(state: State): void {
 }
 
 function bury(state: State, entry: Entry): void {
-  state.entries.delete(entry.id);
+  remove(state, entry);
   state.dead.push(entry);
+}
+
+function add(state: State, entry: Entry): void {
+  state.entries.set(entry.id, entry);
+  if (entry.key === undefined) return;
+  const alike = state.byKey.get(entry.key);
+  if (alike === undefined) state.byKey.set(entry.key, new Set([entry]));
+  else alike.add(entry);
+}
+
+function remove(state: State, entry: Entry): void {
+  state.entries.delete(entry.id);
+  if (entry.attempts >= state.attemptsLimit) state.exhausted -= 1;
+  if (entry.key === undefined) return;
+  const alike = state.byKey.get(entry.key);
+  alike?.delete(entry);
+  if (alike?.size === 0) state.byKey.delete(entry.key);
 }

@@ -57,7 +57,10 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): Store {
         .filter((fleet) => !isEmpty(fleet))
         .map((fleet) => fleet.id)
         .sort(inOrder),
-    counters: async () => Object.fromEntries(state.counters),
+    counters: async () => {
+      state.countersNow ??= Object.fromEntries(state.counters);
+      return state.countersNow;
+    },
     history: async (since, limit, before) => ({
       jobs: state.endedJobs.newest(since, limit, before),
       machines: state.endedMachines.newest(since, limit, before),
@@ -92,6 +95,8 @@ interface State {
   readonly endedMachines: EndedList<Machine>;
   /** Those that are not zero. */
   readonly counters: Map<string, number>;
+  /** The same as they were asked for, while it is still true. */
+  countersNow: Readonly<Record<string, number>> | undefined;
   readonly repositories: Map<string, SeenRepository>;
 }
 
@@ -104,6 +109,7 @@ function createState(): State {
     endedJobs: createEndedList(jobEndedAt),
     endedMachines: createEndedList(machineEndedAt),
     counters: new Map(),
+    countersNow: undefined,
     repositories: new Map(),
   };
 }
@@ -128,6 +134,7 @@ function refuse(
 
 function write(state: State, id: FleetId, writes: Writes): void {
   for (const [counter, change] of counterChanges(writes.machines, (machine) => state.machines.get(machine))) {
+    state.countersNow = undefined;
     const sum = (state.counters.get(counter) ?? 0) + change;
     if (sum === 0) state.counters.delete(counter);
     else state.counters.set(counter, sum);
