@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
+import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { checkConfig } from "../src/config/load.ts";
 import { policyDocument } from "../src/config/policy-document.ts";
@@ -14,8 +14,20 @@ import { type Measure, median, number, type Table } from "./measure.ts";
 const rounds = 21;
 
 /**
+ * The same of the bundles of terraform-aws-github-runner 7.11.0, built with its own tool and measured on a quiet machine of
+ * this kind with Node 20, where a bare Node took 41.1 ms.
+ */
+const peers: readonly FunctionResult[] = [
+  { name: "its webhook", kilobytes: 2236, zippedKilobytes: 413, importing: 62.2, ready: 101.5 / 41.1 },
+  { name: "its control plane", kilobytes: 5107, zippedKilobytes: 839, importing: 158.3, ready: 198.5 / 41.1 },
+];
+
+/**
  * How long a function on AWS takes from nothing until it is ready, and until its first request to AWS or GitHub leaves.
  * The stand-in for both answers nothing, as nothing after the request is measured, and speaks plain HTTP.
+ *
+ * Each start is compared with those of a Node that does nothing, right before and after it: what else the machine does then
+ * slows both.
  */
 export const functionStarts: Measure = {
   name: "functions",
@@ -26,25 +38,29 @@ export const functionStarts: Measure = {
     const bundles = await bundleFunctions(folder);
     await writeBare(folder);
     const environment = await prepare(folder, silent.url);
-    const took = new Map<string, Start[]>();
+    const measured: Compared[] = [];
+    let before = await startOnce("bare", folder, environment, silent);
     for (let round = 0; round < rounds; round++) {
-      for (const name of ["bare", ...bundles.map((bundle) => bundle.name)]) {
+      for (const { name } of bundles) {
         const start = await startOnce(name, folder, environment, silent);
-        took.set(name, [...(took.get(name) ?? []), start]);
+        const after = await startOnce("bare", folder, environment, silent);
+        measured.push({ name, start, bare: meanOf(before, after) });
+        before = after;
       }
       if (round % 5 === 0) progress(`round ${round}/${rounds}`);
     }
     silent.server.closeAllConnections();
     silent.server.close();
     await rm(folder, { recursive: true });
-    const results = bundles.map((bundle) => resultOf(bundle, took));
-    const bareMilliseconds = median((took.get("bare") ?? []).map(({ ready }) => ready));
+    const results = bundles.map((bundle) => resultOf(bundle, measured));
+    const bareMilliseconds = median(measured.map(({ bare }) => bare.ready));
+    const load = loadavg()[0] ?? 0;
     return {
-      tables: [tableOf(results)],
+      tables: [tableOf([...results, ...peers])],
       notes: [
-        `Medians of ${rounds} starts in turn, ${pinning}; all times are beyond those of a Node that does nothing (${number(bareMilliseconds)} ms). Processor time is of the process, until it is ready. Without TLS.`,
+        `Medians of ${rounds} starts, ${pinning}, without TLS; the load of the machine was ${number(load)}. A Node that does nothing took ${number(bareMilliseconds)} ms; "of bare" is the ratio to those beside it.`,
       ],
-      values: { rounds, bareMilliseconds, results },
+      values: { rounds, load, bareMilliseconds, results },
     };
   },
 };
@@ -53,40 +69,71 @@ interface Start {
   /** Milliseconds from the spawn. */
   readonly ready: number;
   readonly firstRequest: number;
+  /** Milliseconds within the process. */
+  readonly importing: number;
+  /** Milliseconds of a processor, until it is ready. */
   readonly processor: number;
 }
 
-interface FunctionResult extends Start {
+interface Compared {
+  readonly name: string;
+  readonly start: Start;
+  readonly bare: Start;
+}
+
+interface FunctionResult {
   readonly name: string;
   readonly kilobytes: number;
   readonly zippedKilobytes: number;
+  readonly importing: number;
+  /** These are ratios. */
+  readonly ready: number;
+  readonly firstRequest?: number;
+  readonly processor?: number;
+  /** Milliseconds beyond a bare Node. */
+  readonly beyond?: number;
 }
 
-function resultOf(bundle: BundledFunction, took: ReadonlyMap<string, readonly Start[]>): FunctionResult {
-  const beyond = (value: (start: Start) => number): number =>
-    median((took.get(bundle.name) ?? []).map(value)) - median((took.get("bare") ?? []).map(value));
+function meanOf(one: Start, other: Start): Start {
+  return {
+    ready: (one.ready + other.ready) / 2,
+    firstRequest: (one.firstRequest + other.firstRequest) / 2,
+    importing: (one.importing + other.importing) / 2,
+    processor: (one.processor + other.processor) / 2,
+  };
+}
+
+function resultOf(bundle: BundledFunction, measured: readonly Compared[]): FunctionResult {
+  const own = measured.filter(({ name }) => name === bundle.name);
+  const middle = (value: (compared: Compared) => number): number => median(own.map(value));
   return {
     name: bundle.name,
     kilobytes: bundle.bytes / 1000,
     zippedKilobytes: bundle.zippedBytes / 1000,
-    ready: beyond(({ ready }) => ready),
-    firstRequest:
-      median((took.get(bundle.name) ?? []).map((start) => start.firstRequest)) -
-      median((took.get("bare") ?? []).map((start) => start.ready)),
-    processor: beyond(({ processor }) => processor),
+    importing: middle(({ start }) => start.importing),
+    beyond: middle(({ start, bare }) => start.ready - bare.ready),
+    ready: middle(({ start, bare }) => start.ready / bare.ready),
+    firstRequest: middle(({ start, bare }) => start.firstRequest / bare.ready),
+    processor: middle(({ start, bare }) => start.processor / bare.processor),
   };
 }
 
 function tableOf(results: readonly FunctionResult[]): Table {
+  const optional = (value: number | undefined): string => (value === undefined ? "" : number(value));
   return {
-    columns: ["function", "ready, ms", "processor, ms", "first request, ms", "kB", "kB zipped"],
+    columns: [
+      ...["function", "kB", "kB zipped", "import, ms", "ready, ms beyond bare"],
+      ...["ready, of bare", "processor, of bare", "first request, of bare"],
+    ],
     rows: results.map((one) => [
       one.name,
-      number(one.ready),
-      number(one.processor),
-      number(one.firstRequest),
       number(one.kilobytes),
       number(one.zippedKilobytes),
+      number(one.importing),
+      optional(one.beyond),
+      number(one.ready),
+      optional(one.processor),
+      optional(one.firstRequest),
     ]),
   };
 }
@@ -94,9 +141,11 @@ function tableOf(results: readonly FunctionResult[]): Table {
 // ------------------------------------------------------------------------------------------ one start
 
 const runner = `
+  const begun = performance.now();
   const { handler } = require(process.argv[1]);
+  const importing = performance.now() - begun;
   const { userCPUTime, systemCPUTime } = process.resourceUsage();
-  require("node:fs").writeSync(1, JSON.stringify({ processor: (userCPUTime + systemCPUTime) / 1000 }) + "\\n");
+  require("node:fs").writeSync(1, JSON.stringify({ importing, processor: (userCPUTime + systemCPUTime) / 1000 }) + "\\n");
   const context = { getRemainingTimeInMillis: () => 60000 };
   handler(JSON.parse(process.argv[2]), context).catch(() => {});
 `;
@@ -126,8 +175,8 @@ async function startOnce(
   const firstRequest = name === "bare" ? ready : (await arrived) - begun;
   child.kill("SIGKILL");
   await ended;
-  const { processor } = JSON.parse(line.split("\n")[0] ?? "{}") as { readonly processor: number };
-  return { ready, firstRequest, processor };
+  const inside = JSON.parse(line.split("\n")[0] ?? "{}") as Pick<Start, "importing" | "processor">;
+  return { ready, firstRequest, ...inside };
 }
 
 interface SilentServer {
