@@ -327,6 +327,8 @@ export interface Binding {
 export interface Registration {
   readonly runnerId: number;
   readonly scope: Scope;
+  /** How long its job may take, as its machine was told; the configuration may say something else by now. */
+  readonly jobTimeoutSeconds?: number;
 }
 
 /**

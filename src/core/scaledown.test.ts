@@ -54,6 +54,12 @@ describe("a machine is overdue", () => {
       { because: "job-timeout", forced: true, detail: says(/longer than the 3600 s/) },
     ],
     [
+      "when its job runs longer than its machine was told, whatever the preset says by now",
+      { ...busy, registration: { ...claimed.registration, jobTimeoutSeconds: 7_200 } },
+      7_260,
+      { because: "job-timeout", forced: true, detail: says(/longer than the 7200 s/) },
+    ],
+    [
       "when it asks no more, and GitHub gives its runner no job",
       machine({ ...claimed, state: "registered", contactedAt: at(100), times: { registered: start } }),
       400,

@@ -108,11 +108,12 @@ function overdueEvent(
       if (machine.forced === true || times.finished !== undefined) return undefined;
       // A retiring machine whose fence was refused, or never answered, may run a job; when it started is unknown,
       // but a runner that is given no job in time ends.
-      const longest = limits.jobTimeoutSeconds + jobTimeoutMarginSeconds;
+      const jobTimeoutSeconds = machine.registration?.jobTimeoutSeconds ?? limits.jobTimeoutSeconds;
+      const longest = jobTimeoutSeconds + jobTimeoutMarginSeconds;
       const late = passed(times.started, longest);
       const lateAtLast = passed(times.retiring, limits.idleTimeoutSeconds + longest);
       if (times.started === undefined ? !lateAtLast : !late) return undefined;
-      const detail = `Its job ran longer than the ${limits.jobTimeoutSeconds} s that its preset allows.`;
+      const detail = `Its job ran longer than the ${jobTimeoutSeconds} s that its preset allows.`;
       return { kind: "retire", because: "job-timeout", detail, forced: true };
     }
     case "ended":

@@ -185,7 +185,8 @@ async function register(ports: Ports, bound: Bound, ledger: Ledger): Promise<Cla
   if (minted.kind === "name-taken") return { kind: "wait", afterSeconds: retrySeconds };
   if (minted.kind === "refused") return await noteMintRefusal(ports, bound, minted);
 
-  const registration = { runnerId: minted.runnerId, scope: binding.scope };
+  const { jobTimeoutSeconds } = record.spec;
+  const registration = { runnerId: minted.runnerId, scope: binding.scope, jobTimeoutSeconds };
   if (!(await noteRegistration(ports, bound, registration, ledger))) {
     await ports.github.deleteRunner(binding.scope, minted.runnerId);
     return { kind: "wait", afterSeconds: retrySeconds };
@@ -199,7 +200,7 @@ async function register(ports: Ports, bound: Bound, ledger: Ledger): Promise<Cla
   return {
     kind: "run",
     jitConfig: minted.jitConfig,
-    jobTimeoutSeconds: record.spec.jobTimeoutSeconds,
+    jobTimeoutSeconds,
     idleTimeoutSeconds: record.spec.idleTimeoutSeconds,
   };
 }

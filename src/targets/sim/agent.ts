@@ -77,19 +77,20 @@ export class Agent {
   removedAt: number | undefined;
   /** What went wrong with this machine that is no fault of the control plane. */
   readonly misfortunes = new Set<string>();
+  /** As its launch said, and then the answer to its claim. */
+  jobTimeoutSeconds: number;
   readonly #options: AgentOptions;
   readonly #reports: MachineReport[] = [];
   #tries = 0;
   #claimTries = 0;
   #claimUntil = 0;
-  #jobTimeoutSeconds: number;
   #sending = false;
   #noticed = false;
 
   constructor(options: AgentOptions) {
     this.#options = options;
     this.machine = options.machine;
-    this.#jobTimeoutSeconds = options.machine.jobTimeoutSeconds;
+    this.jobTimeoutSeconds = options.machine.jobTimeoutSeconds;
     this.since = options.scheduler.now;
     this.#boot();
   }
@@ -195,7 +196,7 @@ export class Agent {
     const action = answer?.status === 200 ? fields.get("action") : undefined;
     if (action !== undefined) this.unansweredSince = undefined;
     if (action === "run") {
-      this.#jobTimeoutSeconds = Number(fields.get("job-timeout-seconds") ?? this.#jobTimeoutSeconds);
+      this.jobTimeoutSeconds = Number(fields.get("job-timeout-seconds") ?? this.jobTimeoutSeconds);
       this.#startListener(fields.get("jit-config") ?? "", Number(fields.get("idle-timeout-seconds") ?? 0));
     } else if (action === "wait") {
       this.#claimTries = 0;
@@ -268,8 +269,8 @@ export class Agent {
         this.#disconnect();
       });
     }
-    const limited = seconds > this.#jobTimeoutSeconds;
-    this.#later(Math.min(seconds, this.#jobTimeoutSeconds), () => {
+    const limited = seconds > this.jobTimeoutSeconds;
+    this.#later(Math.min(seconds, this.jobTimeoutSeconds), () => {
       this.#finishJob(limited ? "cancelled" : chance(random, 0.1) ? "failure" : "success");
     });
   }

@@ -71,10 +71,12 @@ function firstAtOrAfter(sorted: readonly Instant[], from: Instant): Instant | un
 
 function explanationsOf(world: WorldView): readonly Explanation[] {
   const explanations: Explanation[] = [];
-  for (const preset of world.scenario.policy.presets) {
-    for (let machine = 1; machine <= preset.warm; machine++) {
-      const what = "machines that are kept warm";
-      explanations.push({ what, fleet: preset.name, from: 0, until: world.healedAt ?? world.now });
+  const what = "machines that are kept warm";
+  for (const { policy, from, until } of world.everyPolicy) {
+    for (const preset of policy.presets) {
+      const end = Math.min(until, world.healedAt ?? world.now);
+      const one: Explanation = { what, fleet: preset.name, from, until: end };
+      explanations.push(...Array.from({ length: preset.warm }, () => one));
     }
   }
   for (const job of world.model.state.jobs.values()) explanations.push(...explanationsOfJob(world, job));

@@ -11,8 +11,7 @@ export function noRunningJobIsTerminated(world: WorldView, { machineId }: CloudM
   const ranSeconds = (world.now - (agent.jobStartedAt ?? world.now)) / 1_000;
   const skewSeconds = 2 * world.scenario.faults.clockSkewSeconds;
   if (machine?.forced === true && machine.reason === "operator") return undefined;
-  if (machine?.forced === true && ranSeconds + skewSeconds >= agent.machine.jobTimeoutSeconds)
-    return undefined;
+  if (machine?.forced === true && ranSeconds + skewSeconds >= agent.jobTimeoutSeconds) return undefined;
   return `machine ${machineId} is terminated while job ${agent.jobId} has run on it for ${Math.round(ranSeconds)} s`;
 }
 
@@ -67,7 +66,7 @@ function isNeeded(world: WorldView, machine: CloudMachine, startedAt: number): F
   const agent = world.agents.get(machine.machineId);
   const known = world.machines.get(machine.machineId);
   const own = agent === undefined ? machine.launchedAt : usefulUntil(world, agent);
-  const until = known?.nameless === true ? Math.max(own, limitOfNameless(machine, known)) : own;
+  const until = known?.nameless === true ? Math.max(own, limitOfNameless(world, machine, known)) : own;
   if (Math.max(until, world.hinderedUntil) > startedAt) {
     needless.delete(machine.providerId);
     return undefined;
@@ -83,8 +82,9 @@ function isNeeded(world: WorldView, machine: CloudMachine, startedAt: number): F
 }
 
 /** What may run a job under a name that was lost is left to the time limits of its kind. */
-function limitOfNameless({ spec }: CloudMachine, { times }: Machine): number {
-  const limitSeconds = spec.idleTimeoutSeconds + spec.jobTimeoutSeconds + 60;
+function limitOfNameless(world: WorldView, machine: CloudMachine, { times }: Machine): number {
+  const idleSeconds = longest(world, machine, "idleTimeoutSeconds");
+  const limitSeconds = idleSeconds + longest(world, machine, "jobTimeoutSeconds") + 60;
   return (times.retiring ?? 0) + limitSeconds * 1_000;
 }
 
@@ -93,8 +93,8 @@ export function usefulUntil(world: WorldView, agent: Agent): number {
   const { timing } = world.policy;
   const { machine } = agent;
   const known = world.machines.get(agent.machineId);
-  const bootMilliseconds = machine.bootTimeoutSeconds * 1_000;
-  const idleMilliseconds = machine.spec.idleTimeoutSeconds * 1_000;
+  const bootMilliseconds = longest(world, machine, "bootTimeoutSeconds") * 1_000;
+  const idleMilliseconds = longest(world, machine, "idleTimeoutSeconds") * 1_000;
   const jobMilliseconds = (machine.jobTimeoutSeconds + 60) * 1_000;
   const heardAt = Math.max(known?.contactedAt ?? 0, known?.times.launched ?? 0, agent.toldToWaitAt ?? 0);
   switch (agent.state) {
@@ -117,6 +117,17 @@ export function usefulUntil(world: WorldView, agent: Agent): number {
       return agent.since + lockMilliseconds + 2 * timing.jobCheckSeconds * 1_000 + 120_000;
     }
   }
+}
+
+/** By any configuration: the newest says what is allowed, and the machine may have been told by an older one. */
+function longest(
+  { everyPolicy }: WorldView,
+  { spec }: CloudMachine,
+  limit: "bootTimeoutSeconds" | "idleTimeoutSeconds" | "jobTimeoutSeconds",
+): number {
+  const presets = everyPolicy.flatMap(({ policy }) => policy.presets);
+  const limits = presets.filter(({ name }) => name === spec.preset).map((preset) => preset[limit]);
+  return Math.max(spec[limit], ...limits);
 }
 
 export function nothingIsLeft(world: WorldView): Found {
@@ -212,7 +223,7 @@ export function capsHold(world: WorldView, { change, before }: Facts["committed"
     if (left.includes(place)) continue;
     const value = (counters.get(place) ?? 0) + 1;
     counters.set(place, value);
-    const limit = limitOf(world.policy, place);
+    const limit = Math.max(...world.policiesInForce.map((policy) => limitOf(policy, place)));
     // An orphan is entered to be ended: it existed before anybody could count it.
     if (value > limit && change.machine.reason !== "orphan")
       return `${place} has ${value} machines of ${limit}`;

@@ -1,4 +1,4 @@
-import type { Change, Job, LifecycleEvent, Machine, MachineId, Policy } from "../../core/model.ts";
+import type { Change, Instant, Job, LifecycleEvent, Machine, MachineId, Policy } from "../../core/model.ts";
 import type { GithubModel } from "../../emulator/model.ts";
 import type { Agent } from "./agent.ts";
 import {
@@ -196,7 +196,12 @@ export interface AnsweredClaim {
 export interface WorldView {
   readonly now: number;
   readonly scenario: Scenario;
+  /** The newest. */
   readonly policy: Policy;
+  /** Those by which something may be planned or written now. */
+  readonly policiesInForce: readonly Policy[];
+  /** All that there ever were, the oldest first. */
+  readonly everyPolicy: readonly PolicyInForce[];
   readonly model: GithubModel;
   readonly cloud: SimCloud;
   /** The newest of each machine id. */
@@ -222,6 +227,12 @@ export interface WorldView {
   readonly hinderedUntil: number;
   /** Whether everything has ended; false when the time ran out before. */
   readonly isQuiet: boolean;
+}
+
+export interface PolicyInForce {
+  readonly policy: Policy;
+  readonly from: Instant;
+  until: Instant;
 }
 
 export interface Secrets {

@@ -30,6 +30,9 @@ const strengths = {
   cancelFraction: fraction(0.3),
   rerunFraction: fraction(0.3),
   forgedDeliveries: perDay(10),
+  /** The configuration is changed, and for a while some go by the old one and some by the new one. */
+  deployments: perDay(12),
+  deploymentSeconds: size(1, 1_800),
   // GitHub as a whole: its API does not answer, its deliveries do not come, somebody else has used the App's requests.
   githubOutages: perDay(8),
   deliveryOutages: perDay(8),

@@ -174,7 +174,7 @@ export class Process {
   /** Deals with one request. `done` gets undefined when the process dies or fails meanwhile. */
   request<Answer>(
     stage: Stage,
-    handle: (ports: Ports, caughtUp: Promise<void>) => Promise<Answer>,
+    handle: (ports: Ports, policy: Policy, caughtUp: Promise<void>) => Promise<Answer>,
     done: (answer: Answer | undefined) => void,
   ): void {
     const life = this.#life;
@@ -187,7 +187,9 @@ export class Process {
     };
     life.openRequests.add(finish);
     this.#options.scheduler.wake();
-    const answer = this.#withMemory(life, (own) => handle(own.ports[stage], life.caughtUp));
+    const answer = this.#withMemory(life, (own) =>
+      handle(own.ports[stage], this.#options.policy(), life.caughtUp),
+    );
     answer.then(finish, (error: unknown) => {
       if (!life.alive) return;
       life.ports[stage].log.error("A request could not be answered.", { stage: "http", error });

@@ -1,4 +1,5 @@
 import { checks } from "./checks.ts";
+import { longestJobSeconds } from "./deployments.ts";
 import { withJobs } from "./many-jobs.ts";
 import { drawScenario, type Scenario } from "./scenario.ts";
 import { Trace } from "./trace.ts";
@@ -65,7 +66,8 @@ export async function simulateSeed(options: SeedOptions): Promise<SeedResult> {
     world.scheduler.after(discoveryMilliseconds, "is all over?", () => lookForRest(world));
   });
   const { jobDeadlineSeconds } = scenario.policy.timing;
-  const longestJob = Math.max(...scenario.policy.presets.map((preset) => preset.jobTimeoutSeconds));
+  const presetLimits = scenario.policy.presets.map((preset) => preset.jobTimeoutSeconds);
+  const longestJob = Math.max(scenario.faults.deployments > 0 ? longestJobSeconds : 0, ...presetLimits);
   // What becomes of a lost job is decided when its run has ended, and GitHub lets jobs that nobody serves wait for a day.
   const longestWait = Math.max(jobDeadlineSeconds, world.model.state.limits.queueLimitSeconds);
   const end = healAt + (longestWait + 2 * longestJob + 7_200) * 1_000;

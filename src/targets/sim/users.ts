@@ -191,6 +191,7 @@ function planTrouble(
   sometime("a machine of nobody appears", faults.strayMachines, () => appear(world, random));
   sometime("somebody forges a delivery", faults.forgedDeliveries, () => forge(world, random));
   sometime("an operator ends a machine", faults.operatorActions, () => terminate(world, random));
+  sometime("the configuration is changed", faults.deployments, () => world.deploy(faults.deploymentSeconds));
   const { restErrorFraction, deliveryLostFraction } = faults.github;
   sometime("GitHub's API is down", faults.githubOutages, () => {
     world.hinder(world.now + world.faults.outageSeconds * 1_000);

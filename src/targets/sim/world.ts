@@ -17,9 +17,17 @@ import type { Random } from "../../ports/random.ts";
 import type { Store } from "../../ports/store.ts";
 import { machineRoutes } from "../routes/machine-routes.ts";
 import { Agent, type HttpAnswer } from "./agent.ts";
-import { type CheckMemory, createCheckMemory, type Facts, lookAt, type WorldView } from "./checks.ts";
+import {
+  type CheckMemory,
+  createCheckMemory,
+  type Facts,
+  lookAt,
+  type PolicyInForce,
+  type WorldView,
+} from "./checks.ts";
 import { type CloudMachine, SimCloud } from "./cloud.ts";
 import { signedDelivery } from "./delivery.ts";
+import { changedPolicy } from "./deployments.ts";
 import { between, chance } from "./draw.ts";
 import { type Faults, quiet } from "./faults.ts";
 import { decodeJitRunnerId } from "./jit-runner.ts";
@@ -80,7 +88,12 @@ export class World implements WorldView {
   readonly secrets: SecretFinder;
   readonly processes: readonly Process[];
   readonly store: Store;
+  /** The newest. */
   policy: Policy;
+  /** By which each process goes, and every one that was ever in force. */
+  readonly #policies: Policy[];
+  readonly everyPolicy: PolicyInForce[];
+  readonly #deployRandom: Random;
   faults: Faults;
   healedAt: number | undefined;
   isQuiet = false;
@@ -105,6 +118,9 @@ export class World implements WorldView {
     const { seed } = scenario;
     this.scenario = scenario;
     this.policy = scenario.policy;
+    this.#policies = Array.from({ length: scenario.processes }, () => scenario.policy);
+    this.everyPolicy = [{ policy: scenario.policy, from: simulationStart, until: Number.POSITIVE_INFINITY }];
+    this.#deployRandom = createSeededRandom(`${seed} deployments`);
     this.faults = scenario.faults;
     this.#trace = trace;
     this.scheduler = new Scheduler(simulationStart, trace);
@@ -138,8 +154,45 @@ export class World implements WorldView {
     this.healedAt = this.now;
     this.faults = { ...quiet, clockSkewSeconds: this.faults.clockSkewSeconds };
     this.model.setFaults(noFaults);
-    this.policy = { ...this.policy, presets: this.policy.presets.map((preset) => ({ ...preset, warm: 0 })) };
+    const presets = this.policy.presets.map((preset) => ({ ...preset, warm: 0 }));
+    this.#comesInForce({ ...this.policy, presets }, 0);
+    this.#policies.fill(this.policy);
     for (const process of this.processes) process.start();
+  }
+
+  /** A changed configuration: each process goes by it some time within so many seconds, and begins anew for that. */
+  deploy(seconds: number): void {
+    if (this.healedAt !== undefined) return;
+    this.#comesInForce(changedPolicy(this.#deployRandom, this.policy, this.scenario.policy), seconds);
+    this.hinder(this.now + (seconds + 120) * 1_000);
+    const { policy } = this;
+    for (const [index, process] of this.processes.entries()) {
+      const at = this.#deployRandom.fraction() * seconds * 1_000;
+      this.scheduler.after(at, `p${index + 1} is deployed`, () => {
+        if (this.policy !== policy) return;
+        this.#policies[index] = policy;
+        if (this.scenario.runsAs !== "functions") process.crash();
+      });
+    }
+  }
+
+  #comesInForce(policy: Policy, seconds: number): void {
+    const last = this.everyPolicy.at(-1);
+    // What was planned by the old one may be written some minutes later.
+    if (last !== undefined) last.until = this.now + (seconds + 600) * 1_000;
+    this.everyPolicy.push({ policy, from: this.now, until: Number.POSITIVE_INFINITY });
+    this.policy = policy;
+  }
+
+  /** While functions are replaced, any of them may be the old one or the new one. */
+  #policyOf(index: number): Policy {
+    const own = this.#policies[index] ?? this.policy;
+    if (own === this.policy || this.scenario.runsAs !== "functions") return own;
+    return chance(this.#deployRandom, 0.5) ? own : this.policy;
+  }
+
+  get policiesInForce(): readonly Policy[] {
+    return this.everyPolicy.filter(({ until }) => until > this.now).map(({ policy }) => policy);
   }
 
   /** GitHub does not do what it is asked, until then. */
@@ -257,7 +310,7 @@ export class World implements WorldView {
     done: (answer: DeliveryAnswer | undefined) => void,
   ): void {
     const { headers, body } = signedDelivery(this.model.state, delivery, secret);
-    this.http("webhook", label, (ports) => receiveDelivery(ports, this.policy, { headers, body }), done);
+    this.http("webhook", label, (ports, policy) => receiveDelivery(ports, policy, { headers, body }), done);
   }
 
   // ------------------------------------------------------------------------------------------------ http
@@ -266,7 +319,7 @@ export class World implements WorldView {
   http<Answer>(
     stage: Stage,
     label: string,
-    handle: (ports: Ports, caughtUp: Promise<void>) => Promise<Answer>,
+    handle: (ports: Ports, policy: Policy, caughtUp: Promise<void>) => Promise<Answer>,
     done: (answer: Answer | undefined) => void,
   ): void {
     const random = this.#network;
@@ -314,7 +367,7 @@ export class World implements WorldView {
     this.http(
       path,
       `${machineId} ${path} ${body}`,
-      (ports, caughtUp) => this.#answerMachine(ports, caughtUp, machine, path, body, () => isWaitedFor),
+      (...told) => this.#answerMachine(told, machine, path, body, () => isWaitedFor),
       (answer) => {
         isWaitedFor = false;
         done(answer);
@@ -326,24 +379,21 @@ export class World implements WorldView {
       this.http(
         path,
         `${machineId} claims again`,
-        (ports, caughtUp) => this.#answerMachine(ports, caughtUp, machine, path, body, () => false),
+        (...told) => this.#answerMachine(told, machine, path, body, () => false),
         () => {},
       );
     this.scheduler.after(this.#network.fraction() ** 3 * 600_000, `${machineId} is repeated`, repeat);
   }
 
   async #answerMachine(
-    ports: Ports,
-    caughtUp: Promise<void>,
+    told: Parameters<typeof machineRoutes>,
     machine: CloudMachine,
     path: "claim" | "report",
     body: string,
     isWaitedFor: () => boolean,
   ): Promise<HttpAnswer> {
     const { pattern, parameters, proof } = this.#nameAndProof(machine);
-    const route = machineRoutes(ports, this.policy, caughtUp).find(
-      (entry) => entry.path === `${pattern}/${path}`,
-    );
+    const route = machineRoutes(...told).find((entry) => entry.path === `${pattern}/${path}`);
     if (route === undefined) throw new Error(`There is no route for ${path}.`);
     const before = this.machines.get(machine.machineId);
     const answer = await route.handle(
@@ -488,7 +538,7 @@ export class World implements WorldView {
         scheduler,
         random: createSeededRandom(`${seed} process ${index + 1}`),
         faults,
-        policy: () => this.policy,
+        policy: () => this.#policyOf(index),
         model,
         settleModel,
         store,
@@ -579,8 +629,17 @@ export class World implements WorldView {
     else this.openMachines.set(machine.id, machine);
     this.#noteTold(`${machine.id} ${machine.state}`);
     if (machine.state !== before?.state) this.#checkText("the ledger", machine);
+    if (machine.reason === "surplus" && this.#isDisputed(machine)) {
+      this.agents.get(machine.id)?.misfortunes.add("one configuration wanted it, and another did not");
+    }
     if (machine.reason === "boot-timeout" && before?.state === "launched") this.#noteSilence(machine.id);
     this.#trace.add(this.now, `ledger ${machine.id} ${machine.state} ${machine.reason ?? ""}`);
+  }
+
+  /** As many machines are kept warm as the one or the other configuration says. */
+  #isDisputed({ preset }: Machine): boolean {
+    const warm = this.policiesInForce.map(({ presets }) => presets.find(({ name }) => name === preset)?.warm);
+    return new Set(warm).size > 1;
   }
 
   /** Whoever was not answered for all of its boot limit was right to be there, and it is right that it ends. */
