@@ -16,7 +16,7 @@ export default {
   tempDirName: ".stryker/sandboxes",
   // Not in the copy that is mutated. Stryker would rewrite tsconfig.json with an API that TypeScript 7 no longer has.
   ignorePatterns: [".stryker", "bench", "coverage", "dist", "docs", "examples", "infra", "tsconfig*.json"],
-  reporters: ["clear-text", "json"],
+  reporters: ["progress-append-only", "clear-text", "json"],
   jsonReporter: { fileName: ".stryker/report.json" },
   clearTextReporter: { reportTests: false, allowColor: false },
   thresholds: { high: 95, low: 90, break: 85 },

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { machine, policy, preset } from "../../test/builders.ts";
-import { gaveFreeWhatWasScarce } from "./counters.ts";
+import { countersOf, gaveFreeWhatWasScarce } from "./counters.ts";
 
 const rules = policy({
   presets: [preset({ max: 60 }), preset({ name: "windows", max: 1_000 })],
@@ -24,4 +24,10 @@ it.each([
   ["those of a preset that is gone", [machine({ preset: "gone" })], { "preset:gone": 9_999 }, false],
 ] as const)("places were scarce: %s", (_what, machines, counters, expected) => {
   expect(gaveFreeWhatWasScarce(machines, rules, counters)).toBe(expected);
+});
+
+it("a machine has a place in each of its counters until it has ended", () => {
+  expect(countersOf(machine())).toEqual(["machines", "preset:linux-x64"]);
+  expect(countersOf(machine({ binding }))).toEqual(["machines", "preset:linux-x64", "repository:acme/app"]);
+  expect(countersOf(ended)).toEqual([]);
 });

@@ -33,6 +33,7 @@ describe("the types that fit", () => {
     ["have the memory too", 4, 16, ["m.xlarge", "r.xlarge"]],
     ["have more processors where the memory asks for no more", 3, 8, ["c.xlarge", "c2.xlarge", "m.xlarge"]],
     ["have few processors where only memory is asked for", undefined, 12, ["r.large"]],
+    ["are none that burst, from two processors on", 2, undefined, ["c.large", "m.large"]],
     ["are what is smallest where nothing is asked for", undefined, undefined, ["c.large", "m.large"]],
     ["burst below two processors", 0.5, 1, ["t.micro", "t.small"]],
     ["burst below two processors, as large as the memory asks", 1, 2, ["t.small"]],
@@ -40,6 +41,9 @@ describe("the types that fit", () => {
     ["are none where nothing has the memory", 2, 64, []],
   ])("%s", (_what, cpu, memoryGib, names) => {
     expect(fitting(cpu, memoryGib)).toEqual(names);
+    // The catalogue may be in any order.
+    const reversed = typesThatFit(types.toReversed(), { architecture: "x86_64", cpu, memoryGib });
+    expect(reversed.toSorted()).toEqual(names);
   });
 
   it("are of the architecture", () => {

@@ -22,11 +22,12 @@ export function typesThatFit(
   const fitting = types
     .filter((type) => type.architecture === architecture && type.cpu >= cpu && type.memoryGib >= memoryGib)
     .sort((left, right) => left.cpu - right.cpu || left.memoryGib - right.memoryGib);
-  const candidates = fitting.filter((type) => (type.burstable === true) === isSmall);
-  const [smallest] = candidates.length > 0 ? candidates : fitting;
+  const usual = fitting.filter((type) => (type.burstable === true) === isSmall);
+  const candidates = usual.length > 0 ? usual : fitting;
+  const [smallest] = candidates;
   if (smallest === undefined) return [];
   if (smallest.exact === true) return [smallest.name];
-  return (candidates.length > 0 ? candidates : fitting)
+  return candidates
     .filter((type) => type.cpu === smallest.cpu && type.memoryGib <= 2 * smallest.memoryGib)
     .slice(0, typesLimit)
     .map((type) => type.name);

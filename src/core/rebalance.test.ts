@@ -7,6 +7,7 @@ import {
   deliveriesToRedeliver,
   jobChecked,
   jobsToCheck,
+  machinesToCheck,
   missingJobs,
 } from "./rebalance.ts";
 
@@ -96,6 +97,11 @@ describe("jobs that GitHub is asked about", () => {
     expect(asked).toEqual([running.id, 2, 3, 4]);
   });
 
+  it("are none that have ended and are kept only until it is known whether they were lost", () => {
+    const loss = { kind: "undecided", since: start, lookAt: start } as const;
+    expect(checked([{ ...job({ id: 1, state: "done" }), loss }], [], start + 400_000)).toEqual([]);
+  });
+
   it("are not those that GitHub has just listed as waiting, unless they run as far as we know", () => {
     const presumed = { ...job({ id: 4 }), presumedAt: start + 50_000 };
     const jobs = [running, job({ id: 2 }), job({ id: 3 }), presumed];
@@ -130,4 +136,30 @@ it("a job is missing when GitHub's list of its repository lacks it", () => {
 
 it("a job that was asked about is as it was, but for when", () => {
   expect(jobChecked(job(), now)).toStrictEqual({ ...job(), checkedAt: now });
+});
+
+it("a machine is looked for at GitHub when it runs for long, and no job that the ledger knows to be running", () => {
+  const busy = (id: string, facts: Partial<Machine> = {}) =>
+    machine({ id, state: "busy", ...facts, times: { started: start } });
+  const jobs = [job({ id: 1, state: "running" }), job({ id: 2 })];
+  const machines = [
+    busy("with its job", { jobId: 1 }),
+    busy("with a job that does not run", { jobId: 2 }),
+    busy("with a job of nobody", { jobId: 3 }),
+    busy("without a name for its job"),
+    { ...busy("retiring"), state: "retiring" as const },
+    machine({ id: "without a start", state: "busy" }),
+  ];
+  const due = (at: number) =>
+    machinesToCheck(
+      { fleet: "fleet-a", version: 1, record: fleetRecord(), jobs, machines },
+      policy(),
+      start + at,
+    ).map(({ id }) => id);
+  expect(due(299_999)).toEqual([]);
+  expect(due(300_000)).toEqual([
+    "with a job that does not run",
+    "with a job of nobody",
+    "without a name for its job",
+  ]);
 });

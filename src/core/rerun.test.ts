@@ -36,6 +36,7 @@ describe("whether a job was lost with its machine", () => {
     ["failed by itself after a notice", false, ended(), spot({ ...noticed, exitCode: 0 })],
     ["ended well after a notice", false, ended({}, "success"), spot(noticed)],
     ["was cancelled after a notice", false, ended({}, "cancelled"), spot(noticed)],
+    ["failed at the instant of the notice", true, ended(), spot({ interruptedAt: start + 10 * minute })],
     ["had failed before the notice", false, ended(), spot({ interruptedAt: start + 11 * minute })],
     [
       "was stopped, and the notice was heard of late",
@@ -55,6 +56,8 @@ describe("whether a job was lost with its machine", () => {
     const kept = keptIfLost(ended(), spot({ state: "busy" }), start);
     expect(kept.loss).toEqual({ kind: "undecided", since: start, lookAt: start });
     expect(isSettled(kept)).toBe(false);
+    const noticed = spot({ purchase: "on-demand", interruptedAt: start });
+    expect(keptIfLost(ended(), noticed, start).loss).toBeDefined();
     for (const [of, its] of [
       [ended({}, "success"), spot()],
       [ended(), spot({ exitCode: 0 })],
@@ -106,9 +109,12 @@ describe("what becomes of the lost jobs of a run that has ended", () => {
 
   it("those that were run again often enough are left, with the number", () => {
     expect(decide([one], { times: 1 }).start?.jobs).toEqual([one]);
-    expect(decide([one], { times: 2 }).settled[0]?.loss).toMatchObject({ kind: "left", detail: /2 times/ });
+    expect(decide([one], { times: 2 }).settled[0]?.loss).toMatchObject({
+      kind: "left",
+      detail: expect.stringMatching(/2 times/),
+    });
     expect(decide([one], { rerunsPerJob: 0 }).settled[0]?.loss).toMatchObject({
-      detail: /rerunsPerJob is 0/,
+      detail: expect.stringMatching(/rerunsPerJob is 0/),
     });
   });
 
@@ -116,21 +122,40 @@ describe("what becomes of the lost jobs of a run that has ended", () => {
     const newest = [listed({ ...one, id: 11 }, { action: "queued", runAttempt: 3 })];
     const { start: started, settled } = decide([one], { newest });
     expect(started).toBeUndefined();
-    expect(settled).toMatchObject([{ loss: { kind: "replaced", attempt: 3 } }]);
+    expect(settled).toMatchObject([
+      { loss: { kind: "replaced", attempt: 3, detail: expect.stringMatching(/as attempt 3\.$/) } },
+    ]);
   });
 
   it("one that a later attempt only shows again is run again by its new id", () => {
     const shown = listed({ ...one, id: 11 }, { runAttempt: 2, startedAt: start });
     expect(decide([one], { newest: [shown] }).start?.which).toBe(11);
+    const short = listed({ ...one, id: 11 }, { runAttempt: 2, startedAt: start + 10 * minute });
+    expect(decide([one], { newest: [short] }).start?.which).toBe(11);
     const ran = listed({ ...one, id: 11 }, { runAttempt: 2, startedAt: start + 20 * minute });
     expect(decide([one], { newest: [ran] }).settled).toMatchObject([{ loss: { kind: "replaced" } }]);
+  });
+
+  it("one is found in the list by its id, or by its name among other names, or not at all", () => {
+    const namesake = listed({ ...one, id: 5 }, { action: "queued", runAttempt: 3 });
+    expect(decide([one], { newest: [namesake, listed(one)] }).start?.which).toBe(1);
+    const other = listed({ ...two, id: 12 }, { action: "queued", runAttempt: 2 });
+    const its = listed({ ...one, id: 11 }, { action: "queued", runAttempt: 3 });
+    expect(decide([one], { newest: [other, its] }).settled).toMatchObject([{ loss: { attempt: 3 } }]);
+    expect(decide([one], { newest: [listed(two)] }).start?.which).toBe(1);
+  });
+
+  it("one that the list shows as running still, because it lags behind, was not run again", () => {
+    const lags = listed(one, { action: "in_progress" });
+    expect(decide([one], { newest: [lags] }).settled).toEqual([]);
   });
 });
 
 it("looks again after growing pauses of at most a quarter of an hour, and not for ever", () => {
   const after = (waited: number): number => ((nextLook(start, start + waited) ?? 0) - start - waited) / 1000;
   expect([0, minute, 4 * minute, 600 * minute].map(after)).toEqual([0, 60, 240, 900]);
-  expect(nextLook(start, start + 73 * 60 * minute)).toBeUndefined();
+  expect(nextLook(start, start + 72 * 60 * minute)).toBeDefined();
+  expect(nextLook(start, start + 72 * 60 * minute + 1)).toBeUndefined();
 });
 
 describe("what a fleet remembers of them", () => {
@@ -142,8 +167,10 @@ describe("what a fleet remembers of them", () => {
     expect(rememberRerun(once, lost, start + minute)).toBe(once);
     expect(timesRerun(once, lost)).toBe(1);
     expect(standsFor(once, again)).toBe(1);
+    expect(timesRerun(fleetRecord(), lost)).toBe(0);
     const twice = rememberRerun(once, ended(again), start + minute);
     expect(timesRerun(twice, lost)).toBe(2);
+    expect(standsFor(twice, again)).toBeUndefined();
     expect(twice.reruns).toHaveLength(1);
     expect(standsFor(twice, { ...again, id: 21, runAttempt: 3 })).toBe(11);
   });
@@ -161,8 +188,9 @@ describe("what a fleet remembers of them", () => {
     for (let run = 1; run <= 250; run++) record = rememberRerun(record, { ...lost, runId: run }, start + run);
     expect(record.reruns).toHaveLength(200);
     expect(record.reruns?.at(-1)?.runId).toBe(250);
-    const later = rememberRerun(record, { ...lost, runId: 999 }, start + 8 * 24 * 60 * minute);
-    expect(later.reruns?.map((entry) => entry.runId)).toEqual([999]);
+    const week = 7 * 24 * 60 * minute;
+    const later = rememberRerun(record, { ...lost, runId: 999 }, start + 248 + week);
+    expect(later.reruns?.map((entry) => entry.runId)).toEqual([249, 250, 999]);
   });
 
   it("buys them machines on demand, as many as have none on its way", () => {
@@ -174,5 +202,6 @@ describe("what a fleet remembers of them", () => {
     expect(onDemandForReruns(record, waiting, [], 0)).toBe(0);
     const onlySpot = { ...record, spec: fleetSpec({ market: "spot-only" }) };
     expect(onDemandForReruns(onlySpot, waiting, [], 2)).toBe(0);
+    expect(onDemandForReruns(undefined, waiting, [], 2)).toBe(0);
   });
 });

@@ -94,7 +94,7 @@ export function decideRerun(
 
 /** A later attempt in which the job was run again; not one that only shows what came of the job before. */
 function ranSince(current: JobEvent, job: Job): boolean {
-  if (current.id === job.id || current.runAttempt <= job.runAttempt) return false;
+  if (current.runAttempt <= job.runAttempt) return false;
   return current.action !== "completed" || (current.startedAt ?? 0) > (job.times.completed ?? 0);
 }
 

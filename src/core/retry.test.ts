@@ -60,8 +60,12 @@ describe("the memory of refusals", () => {
 
   it("counts refusals of the same moment once, and in a row doubles the wait", () => {
     let memory = rememberRefusal([], refusal, start, timing);
-    memory = rememberRefusal(memory, refusal, start + 1, timing);
-    expect(memory.map((entry) => entry.inARow)).toEqual([1, 1, 1]);
+    memory = rememberRefusal(memory, { ...refusal, code: "AGAIN" }, start + 1, timing);
+    expect(memory.map(({ code, inARow }) => [code, inARow])).toEqual([
+      ["NO", 1],
+      ["NO", 1],
+      ["NO", 1],
+    ]);
     memory = rememberRefusal(memory, refusal, start + 60_000, timing);
     expect(marketRefusal(memory, "spot", start + 60_000)).toMatchObject({
       inARow: 2,
@@ -80,15 +84,57 @@ describe("the memory of refusals", () => {
     ]);
   });
 
-  it("does not let an answer that was lost hide that a market is full", () => {
-    const lost = { ...refusal, kind: "transient", code: "LOST", pools: [] } as const;
-    const memory = rememberRefusal([], lost, start, timing);
-    const full = rememberRefusal(memory, refusal, start + 1, timing);
-    expect(marketRefusal(full, "spot", start + 1)).toMatchObject({ kind: "capacity", code: "NO", inARow: 1 });
-    expect(marketRefusal(rememberRefusal(full, lost, start + 2, timing), "spot", start + 2)).toMatchObject({
+  const waits = (pool: string, seconds: number, facts: Partial<PoolRefusal> = {}): PoolRefusal => {
+    const until = start + seconds * 1_000;
+    return {
+      pool,
+      purchase: "spot",
       kind: "capacity",
-    });
+      code: "",
+      message: "",
+      at: 0,
+      until,
+      inARow: 1,
+      ...facts,
+    };
+  };
+  it.each<[string, Partial<LaunchRefusal>, PoolRefusal[], number]>([
+    ["as long as it says itself", {}, [], 120],
+    ["until its first pool may be asked", {}, [waits("a", 90), waits("b", 30), waits("c", 60)], 30],
+    ["as long as it says itself, though its pools wait longer", {}, [waits("a", 500)], 120],
+    ["whatever the pools of another", {}, [waits("a", 30, { purchase: "on-demand" })], 120],
+    ["whatever pools may be asked already", {}, [waits("a", 0)], 120],
+    ["whatever is said of machines that end early", {}, [waits("early-ends", 30)], 120],
+    ["whatever its pools, where it is not full", { kind: "quota" }, [waits("a", 30)], 120],
+  ])("a market waits %s", (_how, facts, pools, seconds) => {
+    const others = [...pools, waits(everyPool, 100, { purchase: "on-demand" })];
+    const memory = rememberRefusal(
+      [waits(everyPool, 0), ...others],
+      { ...refusal, pools: [], ...facts },
+      start,
+      timing,
+    );
+    const [market, ...rest] = memory;
+    expect(market).toMatchObject({ pool: everyPool, inARow: 2, until: start + seconds * 1_000 });
+    expect(rest).toEqual(others);
   });
+
+  it.each(["transient", "throttle"] as const)(
+    "does not let an answer that was lost hide that a market is full: %s",
+    (kind) => {
+      const lost = { ...refusal, kind, code: "LOST", pools: [] } as const;
+      const memory = rememberRefusal([], lost, start, timing);
+      const full = rememberRefusal(memory, refusal, start + 1, timing);
+      expect(marketRefusal(full, "spot", start + 1)).toMatchObject({
+        kind: "capacity",
+        code: "NO",
+        inARow: 1,
+      });
+      expect(marketRefusal(rememberRefusal(full, lost, start + 2, timing), "spot", start + 2)).toMatchObject({
+        kind: "capacity",
+      });
+    },
+  );
 
   it("forgets what is long past, and what has worked since", () => {
     const memory = rememberRefusal([], refusal, start, timing);

@@ -46,8 +46,7 @@ function triedWithItsPools(
   now: Instant,
 ): readonly PoolRefusal[] {
   const waiting = refusals.filter((entry) => entry.purchase === purchase && entry.until > now);
-  const pools = waiting.filter(({ pool }) => pool !== everyPool && pool !== earlyEnds);
-  const first = Math.min(...pools.map((entry) => entry.until));
+  const first = Math.min(...waiting.filter(({ pool }) => pool !== earlyEnds).map(({ until }) => until));
   return refusals.map((entry) => {
     const isMarket = entry.pool === everyPool && entry.purchase === purchase && entry.until > first;
     return isMarket ? { ...entry, until: first } : entry;

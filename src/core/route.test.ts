@@ -234,7 +234,7 @@ describe("labels that cannot be served are refused with a reason", () => {
       fc.constantFrom("linux", "x64", "self-hosted", "large", "class:small"),
     );
     fc.assert(
-      fc.property(fc.array(word, { maxLength: 20 }), (labels) => {
+      fc.property(fc.array(word, { maxLength: 6 }), (labels) => {
         const route = routeJob(labels, all);
         expect(["routed", "refused", "ignored"]).toContain(route.kind);
         if (route.kind === "routed") expect(route.record.id).toMatch(/^[a-z0-9-]+(\/[\w.:/@=,+-]+)?$/);
@@ -412,6 +412,15 @@ describe("patterns", () => {
       }),
       { numRuns: 1_000 },
     );
+    // Of so few letters, a pattern often matches.
+    const few = fc.string({ unit: fc.constantFrom("a", "b"), maxLength: 5 });
+    const fewWithStars = fc.string({ unit: fc.constantFrom("a", "b", "*"), maxLength: 5 });
+    fc.assert(
+      fc.property(few, fewWithStars, (some, rule) => {
+        expect(matchesPattern(some, rule)).toBe(matchesSlowly(some, rule));
+      }),
+      { numRuns: 1_000 },
+    );
   });
 
   it("take no time that grows out of bounds with the number of stars", () => {
@@ -480,7 +489,10 @@ describe("machine types", () => {
   it("are what a preset's own label is not, though it has the name of one", () => {
     const named = policy({
       ...rules,
-      presets: [preset({ name: "named", compute: "box", labels: ["c.large"] })],
+      presets: [
+        preset({ name: "other", compute: "box", labels: ["linux"] }),
+        preset({ name: "named", compute: "box", labels: ["linux", "c.large"] }),
+      ],
     });
     expect(fleetOf(["c.large"], named)).toBe("named");
   });
@@ -513,6 +525,12 @@ describe("machine types", () => {
     ],
     ["of another processor, mapped", ["mayfly/x64", "graviton"], "wrong-system", /g\.xlarge/],
     [
+      "of another processor, with both",
+      ["mayfly/x64", "g.xlarge"],
+      "wrong-system",
+      /^No preset offers arm64 g\.xlarge\.$/,
+    ],
+    [
       "of another compute",
       ["mayfly/box", "c.xlarge"],
       "no-preset",
@@ -521,6 +539,26 @@ describe("machine types", () => {
   ])("%s are refused", (_what, labels, because, detail) => {
     expect(fleetOf(labels, rules)).toBe(`refused: ${because}`);
     expect(detailOf(labels, rules)).toMatch(detail);
+  });
+
+  it("may be limited to some, in whatever way they are named", () => {
+    const limited = policy({ ...rules, typesAllowed: ["m.*", "c.large"] });
+    expect(fleetOf(["mayfly/x64/type=m.xlarge+c.large"], limited)).toBe("x64/instanceTypes=c.large+m.xlarge");
+    for (const label of ["mayfly/x64/type=m.xlarge+c.xlarge", "c.xlarge"]) {
+      expect(fleetOf(["self-hosted", label], limited)).toBe("refused: type-not-allowed");
+      expect(detailOf(["self-hosted", label], limited)).toMatch(
+        / c\.xlarge matches no entry of instanceTypes/,
+      );
+    }
+  });
+
+  it("of another processor are said to be, of each preset", () => {
+    const { considered } = routeJob(["self-hosted", "graviton"], rules);
+    expect(considered.map(({ lacks, because }) => [lacks, because])).toEqual([
+      [undefined, "it offers every label of the job"],
+      ["system", "g.xlarge is arm64, the preset is x86_64"],
+      [undefined, "it offers every label of the job"],
+    ]);
   });
 
   it("peer: a label that is no type is not taken for one", () => {

@@ -7,7 +7,16 @@ import { jobAfter, machineAfter } from "./lifecycle.ts";
 import type { Binding, Job, Ledger, Machine, MachineState, Policy, PoolRefusal } from "./model.ts";
 import { rememberRerun } from "./rerun.ts";
 import { everyPool } from "./retry.ts";
-import { type Command, deadlineOf, needsLook, type Plan, plan } from "./scaleup.ts";
+import {
+  type Command,
+  deadlineOf,
+  deservesLook,
+  isSameBlocked,
+  needsLook,
+  type Plan,
+  plan,
+  withSpecOfToday,
+} from "./scaleup.ts";
 
 const scope = { kind: "organization", installationId: 7, owner: "acme" } as const;
 const labels = ["self-hosted", "linux", "x64"];
@@ -219,6 +228,19 @@ describe("markets", () => {
       ["on-demand", 1, 1],
       ["spot", 2, 2],
     ]);
+  });
+
+  it("buys spot for jobs that were lost before while nothing else can be had", () => {
+    const spec = fleetSpec({ market: "spot-preferred" });
+    const refusals = [refusal("on-demand", "capacity")];
+    const record = rememberRerun(
+      fleetRecord({ spec, refusals }),
+      job({ id: 1, runId: 77, name: "lost" }),
+      start,
+    );
+    const again = job({ id: 9, runId: 77, name: "lost", runAttempt: 2 });
+    const { purchase, jobs: served } = launchOf(planned(ledger([again], [], record)));
+    expect([purchase, served]).toEqual(["spot", [again]]);
   });
 
   const refusal = (
@@ -641,10 +663,11 @@ it("plans 10,000 jobs and 10,000 machines", () => {
   expect(launches(planned(ledger(many, machines), rules, start + 1_000))).toBe(5_000);
 });
 
+const now = start + 60_000;
+
 describe("a look at a fleet", () => {
   const needed = (before: Ledger, rules: Policy, now: number): boolean =>
     needsLook(before, rules, { counters: countersOfAll(before.machines), spentTodayUsd: 0 }, now);
-  const now = start + 60_000;
   const known = job({ times: { planned: start } });
 
   it("is needed while a job has no machine that it could have", () => {
@@ -664,4 +687,60 @@ describe("a look at a fleet", () => {
     expect(needed(noted, policy(), now)).toBe(true);
     expect(needed(noted, full, now + full.timing.jobDeadlineSeconds * 1_000)).toBe(true);
   });
+
+  it("is needed to count a job for the first time, though a machine is on its way", () => {
+    const launched = machine({ id: "m-1", state: "launched" });
+    expect(needed(ledger([job()], [launched]), policy(), now)).toBe(true);
+  });
+
+  it("is not needed for a fleet of which nothing is known and to which nothing belongs", () => {
+    expect(needed({ ...ledger([]), record: undefined }, policy(), now)).toBe(false);
+  });
+
+  it("is made with what its preset says today, as far as there is one", () => {
+    const before = ledger([], [], fleetRecord({ options: { cpu: 8 } }));
+    const presets = [preset({ name: "other", compute: "other" }), preset({ compute: "docker", cpu: 2 })];
+    expect(withSpecOfToday(before, policy({ presets })).record).toEqual({
+      ...before.record,
+      spec: { ...before.record?.spec, compute: "docker", cpu: 8 },
+    });
+    expect(withSpecOfToday(before, policy({ presets: [] }))).toBe(before);
+    const unknown = { ...before, record: undefined };
+    expect(withSpecOfToday(unknown, policy({ presets }))).toBe(unknown);
+  });
+
+  describe("after a change", () => {
+    const deserved = (before: Ledger, after: Ledger, at = now): boolean =>
+      deservesLook(before, after, policy(), at);
+    const idle = (since: number) => registered("m-1", known, since);
+
+    it("is deserved when there is something to do", () => {
+      expect(deserved(ledger([]), ledger([known]))).toBe(true);
+      expect(deserved(ledger([]), ledger([job()], [machine({ state: "launched" })]))).toBe(true);
+      expect(deserved(ledger([known]), ledger([]))).toBe(false);
+    });
+
+    it("is deserved when there will be something to do, and no look before has arranged for it", () => {
+      expect(deserved(ledger([]), ledger([], [idle(now - 1)]))).toBe(true);
+      expect(deserved(ledger([], [idle(now - 1)]), ledger([], [idle(now - 2)]))).toBe(true);
+      expect(deserved(ledger([], [idle(now - 1)]), ledger([], [idle(now - 1)]))).toBe(false);
+      expect(deserved(ledger([], [idle(now - 2)]), ledger([], [idle(now - 1)]))).toBe(false);
+    });
+  });
+});
+
+it("a reason for waiting is the same while all of it is", () => {
+  const blocked = { because: "no-capacity", detail: "Full.", since: start, nextAttemptAt: now } as const;
+  expect(isSameBlocked(blocked, { ...blocked })).toBe(true);
+  expect(isSameBlocked(undefined, undefined)).toBe(true);
+  for (const other of [
+    undefined,
+    { ...blocked, because: "budget" } as const,
+    { ...blocked, detail: "" },
+    { ...blocked, since: now },
+    { ...blocked, nextAttemptAt: start },
+  ]) {
+    expect(isSameBlocked(blocked, other)).toBe(false);
+    expect(isSameBlocked(other, blocked)).toBe(false);
+  }
 });

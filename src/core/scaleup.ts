@@ -245,7 +245,6 @@ function blockedOf(ledger: Ledger, blocking: Blocking | undefined, now: Instant)
 
 // -------------------------------------------------------------------------------------------- commands
 
-/** `unmet`: the jobs for which no machine was asked yet, the first in line first. */
 /** Machines for the first in line. For jobs that were lost before, some that nobody takes back, where that may be. */
 function launches(
   { count, purchase }: Offer,

@@ -245,6 +245,9 @@ test("a job that was lost with its machine says what took its place, and that on
     what: "If its machine was lost under it, it is run again when its run has ended.",
     at: new Date(start + 90_000).toISOString(),
   });
+  expect(open.job.waitsFor).toMatch(/^It failed\. If its machine was lost under it, it is run again/);
+  expect(open.summary).toBe("The job ran and ended: failure.");
+  expect(open.steps.at(-1)?.what).toBe("the job ended: failure");
   const detail = "Machine m-1 was lost under it; it is run again, as attempt 2.";
   const replaced = why({ ...lost, loss: { kind: "replaced", at: start + 65_000, attempt: 2, detail } });
   expect(replaced.summary).toBe(`The job was lost with its machine. ${detail}`);
