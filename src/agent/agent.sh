@@ -21,7 +21,10 @@ main() {
   trap 'finish' EXIT
   trap 'on_signal' TERM INT HUP
   read_settings
-  [ "$identity" != ec2 ] || become_instance
+  case $identity in
+    ec2) become_instance ;;
+    fargate) become_task ;;
+  esac
   prepare_directory
   claim
   prepare_hook
@@ -84,7 +87,7 @@ read_settings() {
     *) die "MAYFLY_URL is not an http or https address." ;;
   esac
   case $identity:$machine in
-    ec2:*) ;;
+    ec2:* | fargate:*) ;;
     *: | *:*[!a-z0-9-]*) die "MAYFLY_MACHINE_ID is missing or holds more than small letters, digits and dashes." ;;
   esac
   case $runner_user in
@@ -100,7 +103,7 @@ read_settings() {
     die "MAYFLY_RUNNER_DIRECTORY ($runner_directory) holds neither bin/Runner.Listener nor run.sh."
   fi
   case $identity in
-    ec2) ;;
+    ec2 | fargate) ;;
     token) proof >/dev/null || die "MAYFLY_IDENTITY is token, and its proof is missing." ;;
     *) die "MAYFLY_IDENTITY ($identity) is unknown." ;;
   esac
@@ -130,9 +133,7 @@ is_number() {
 
 # An instance is called what EC2 calls it, and its role proves that: nothing of its own was given to it.
 become_instance() {
-  case $region in
-    '' | *[!a-z0-9-]*) die "MAYFLY_REGION is missing or is not the name of a region." ;;
-  esac
+  require_region
   require_signing_curl
   attempt=0
   until metadata instance-id && role_is_known; do
@@ -140,6 +141,12 @@ become_instance() {
     back_off
   done
   spot_notice=${spot_notice:-metadata}
+}
+
+require_region() {
+  case $region in
+    '' | *[!a-z0-9-]*) die "MAYFLY_REGION is missing or is not the name of a region." ;;
+  esac
 }
 
 # Sets `machine` and `role`.
@@ -216,6 +223,36 @@ metadata_request() {
     "$@" "$address" 2>/dev/null | head -c 65536
 }
 
+# ---------------------------------------------------------------------------------------- tasks of Fargate
+
+# A task is called what ECS calls it, and its role proves that. `credential` is the path at which ECS hands out the
+# role's credentials to whoever knows it, so it is kept as a secret.
+become_task() {
+  require_region
+  require_signing_curl
+  case $credential in
+    /?*) is_plain "$credential" || die "The path of the task's credentials holds a character that none needs." ;;
+    *) die "The path of the task's credentials is missing: the task has no role." ;;
+  esac
+  attempt=0
+  until task_is_known; do
+    [ "$attempt" -lt 8 ] || die "ECS does not tell which task this is."
+    back_off
+  done
+}
+
+# Sets `machine`.
+task_is_known() {
+  metadata=$(curl -q --silent --noproxy '*' --connect-timeout 2 --max-time 5 \
+    "${ECS_CONTAINER_METADATA_URI_V4:-}/task" 2>/dev/null | head -c 65536)
+  task=$(text_of TaskARN)
+  task=${task##*/}
+  case $task in
+    '' | *[!a-z0-9-]*) return 1 ;;
+  esac
+  machine=fargate/$task
+}
+
 # Prints a text of the JSON object in `metadata`.
 # text_of <name>
 text_of() {
@@ -239,18 +276,31 @@ EOF
     ec2)
       # Asked for each time: a role's credentials are replaced while a job runs.
       metadata "iam/security-credentials/$role" || return 1
-      access_key=$(text_of AccessKeyId)
-      secret_key=$(text_of SecretAccessKey)
-      session_token=$(text_of Token)
-      is_plain "$access_key" && is_plain "$secret_key" && is_plain "$session_token" || return 1
-      cat <<EOF
+      signature
+      ;;
+    fargate)
+      metadata=$(
+        curl -q --config - --silent --fail --noproxy '*' --connect-timeout 2 --max-time 5 <<EOF
+url = "http://169.254.170.2$credential"
+EOF
+      ) || return 1
+      signature
+      ;;
+    *) return 1 ;;
+  esac
+}
+
+# By the role's credentials in `metadata`.
+signature() {
+  access_key=$(text_of AccessKeyId)
+  secret_key=$(text_of SecretAccessKey)
+  session_token=$(text_of Token)
+  is_plain "$access_key" && is_plain "$secret_key" && is_plain "$session_token" || return 1
+  cat <<EOF
 aws-sigv4 = "aws:amz:$region:execute-api"
 user = "$access_key:$secret_key"
 header = "x-amz-security-token: $session_token"
 EOF
-      ;;
-    *) return 1 ;;
-  esac
 }
 
 # Anything else could end the quoted text of a config file and add options.
@@ -321,10 +371,12 @@ claim() {
 # What the control plane says itself is final. A gateway in front of it that verifies signatures answers with 403, also
 # to those of a role that is too young, or while the clock of a machine that boots is not right yet.
 refused() {
-  [ "$identity:$status" != ec2:403 ] || {
-    say "The signature of the claim was refused (status 403); asking again."
-    return 0
-  }
+  case $identity:$status in
+    ec2:403 | fargate:403)
+      say "The signature of the claim was refused (status 403); asking again."
+      return 0
+      ;;
+  esac
   die "The control plane refuses the claim with status $status."
 }
 
@@ -424,7 +476,8 @@ start_listener() {
     # The machine's id and folder stay: they are how leftovers of a job are found.
     unset MAYFLY_URL MAYFLY_IDENTITY MAYFLY_REGION MAYFLY_POWER_OFF MAYFLY_RUNNER_USER MAYFLY_SPOT_NOTICE \
       MAYFLY_LOG MAYFLY_SHELL MAYFLY_SECOND_MILLISECONDS MAYFLY_BOOT_TIMEOUT_SECONDS MAYFLY_JOB_TIMEOUT_SECONDS \
-      MAYFLY_STOP_GRACE_SECONDS MAYFLY_NOTICE_GRACE_SECONDS
+      MAYFLY_STOP_GRACE_SECONDS MAYFLY_NOTICE_GRACE_SECONDS ECS_CONTAINER_METADATA_URI_V4 \
+      ECS_CONTAINER_METADATA_URI ECS_AGENT_URI AWS_CONTAINER_CREDENTIALS_RELATIVE_URI
     if [ -x bin/Runner.Listener ]; then
       set -- ./bin/Runner.Listener run --startuptype service
     else
@@ -578,6 +631,10 @@ notice_progress() {
 }
 
 notice_interruption() {
+  if [ -e "$directory/end-notice" ] && [ -z "$noticed_at" ]; then
+    noticed_at=$now
+    [ -e "$directory/job/started" ] || request_stop "ECS stops the task."
+  fi
   ticks=$((ticks + 1))
   # The metadata service is asked every five seconds, as its maker recommends.
   [ "$((ticks % 5))" -eq 1 ] || [ "$spot_notice" != metadata ] || return 0
@@ -787,6 +844,12 @@ on_signal() {
   signalled=yes
   # Before the listener runs, and after it has ended, there is nothing to wait for.
   [ -n "${listener:-}" ] || exit 143
+  # The signal is all that a task hears before it is taken; ECS itself tells the control plane why. A running job may
+  # still end in time.
+  if [ "$identity" = fargate ]; then
+    : >"$directory/end-notice"
+    return 0
+  fi
   request_stop "The agent was told to end."
 }
 

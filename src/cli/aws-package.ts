@@ -6,6 +6,7 @@ import { policyDocument } from "../config/policy-document.ts";
 import { MayflyError } from "../core/errors.ts";
 import { functions } from "../targets/aws/functions.ts";
 import { machineTemplates } from "../targets/aws/machine-templates.ts";
+import { taskScript } from "../targets/aws/task-script.ts";
 import { configPath } from "./connection.ts";
 import { type ExitCode, exitCodes } from "./failure.ts";
 import { countText } from "./phrases.ts";
@@ -55,7 +56,9 @@ export async function writeFunctions(
   where: { readonly bundlesFolder: string; readonly folder: string; readonly version: string },
 ): Promise<void> {
   refuseOtherComputes(loaded.policy.presets);
-  const policy = `${JSON.stringify(policyDocument(loaded, where.version))}\n`;
+  const onFargate = loaded.policy.presets.some(({ compute }) => compute === "fargate");
+  const document = policyDocument(loaded, where.version, onFargate ? taskScript() : undefined);
+  const policy = `${JSON.stringify(document)}\n`;
   for (const { name } of functions) {
     await writeFunction(join(where.bundlesFolder, name), join(where.folder, name), policy);
   }
@@ -64,13 +67,13 @@ export async function writeFunctions(
 }
 
 function refuseOtherComputes(presets: readonly { readonly name: string; readonly compute: string }[]): void {
-  const other = presets.find(({ compute }) => compute !== "ec2");
+  const other = presets.find(({ compute }) => compute !== "ec2" && compute !== "fargate");
   if (other === undefined) return;
   throw new MayflyError({
     kind: "operator",
     code: "COMPUTE_NOT_ON_AWS",
     message: `The preset ${other.name} has compute ${other.compute}, which functions on AWS cannot launch.`,
-    suggestion: "Use compute ec2, or run a box with `mayfly serve`.",
+    suggestion: "Use compute ec2 or fargate, or run a box with `mayfly serve`.",
   });
 }
 

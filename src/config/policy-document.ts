@@ -17,6 +17,8 @@ export interface PolicyDocument {
   /** What the compute adapters have to know of each preset, by its name. */
   readonly ec2: Readonly<Record<string, Config["compute"][string]["ec2"]>>;
   readonly fargate: Readonly<Record<string, Config["compute"][string]["fargate"]>>;
+  /** What tasks of Fargate run; absent where no preset is there. */
+  readonly taskScript?: string;
 }
 
 /** Rises when an older reader could not read a document any more. */
@@ -25,13 +27,23 @@ const policyFormat = 1;
 export function policyDocument(
   { config, policy }: { readonly config: Config; readonly policy: Policy },
   version: string,
+  taskScript?: string,
 ): PolicyDocument {
   const { server, apiUrl, appId } = config.github;
   const github = { server, appId, ...(apiUrl !== undefined && { apiUrl }) };
   const entries = Object.entries(config.compute);
   const ec2 = Object.fromEntries(entries.map(([name, preset]) => [name, preset.ec2]));
   const fargate = Object.fromEntries(entries.map(([name, preset]) => [name, preset.fargate]));
-  return { format: policyFormat, version, github, logLevel: config.server.logLevel, policy, ec2, fargate };
+  return {
+    format: policyFormat,
+    version,
+    github,
+    logLevel: config.server.logLevel,
+    policy,
+    ec2,
+    fargate,
+    ...(taskScript !== undefined && { taskScript }),
+  };
 }
 
 /** Throws a `MayflyError` of kind `operator` when the text is no document of this format. */

@@ -35,5 +35,6 @@ export async function prepareEcs(client: AwsClient, deployment: string): Promise
     executionRoleArn: "arn:aws:iam::123456789012:role/mayfly-execution",
     logGroup: "/mayfly/tasks",
     script: "exit 0",
+    environment: {},
   };
 }

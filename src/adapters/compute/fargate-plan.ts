@@ -23,6 +23,8 @@ export interface TaskShape {
   readonly logGroup: string;
   /** The shell script that a task runs, as root. Nothing in it is secret: everybody who may describe tasks sees it. */
   readonly script: string;
+  /** The environment of that script; no more secret than it. */
+  readonly environment: Readonly<Record<string, string>>;
   /** Tags of tasks beside our own, for example for the allocation of costs. */
   readonly tags?: Readonly<Record<string, string>>;
   /** What is different for tasks of a preset, by its name. */
@@ -154,10 +156,11 @@ function definitionOf(shape: TaskShape, spec: FleetSpec, size: TaskSize): TaskDe
         user: "0",
         entryPoint: ["/bin/sh", "-c"],
         command: [shape.script],
-        environment: [{ name: "MAYFLY_BOOT_TIMEOUT_SECONDS", value: String(bootTimeoutSeconds) }],
+        environment: Object.entries({
+          ...shape.environment,
+          MAYFLY_BOOT_TIMEOUT_SECONDS: String(bootTimeoutSeconds),
+        }).map(([name, value]) => ({ name, value })),
         stopTimeout: stopTimeoutSeconds,
-        // What jobs leave behind would have no parent that reaps it.
-        linuxParameters: { initProcessEnabled: true },
         logConfiguration: {
           logDriver: "awslogs",
           options: {

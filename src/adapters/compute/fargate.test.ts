@@ -53,6 +53,7 @@ function place(script: Readonly<Record<string, readonly Answer[]>> = {}, tags: R
     executionRoleArn: "arn:aws:iam::123456789012:role/execution",
     logGroup: "/mayfly",
     script: "exec agent",
+    environment: { MAYFLY_URL: "https://api.example.com" },
     presets: { exec: { shell: true } },
   });
   const inputsOf = (action: string) =>
@@ -187,8 +188,14 @@ describe("the task definition", () => {
       runtimePlatform: { cpuArchitecture: "X86_64", operatingSystemFamily: "LINUX" },
     });
     expect(definition).not.toHaveProperty("ephemeralStorage");
+    // An init process would keep in its environment where the role's credentials are.
+    expect(definition.containerDefinitions[0]).not.toHaveProperty("linuxParameters");
     expect(definition.containerDefinitions[0]).toMatchObject({
       ...{ image: "ubuntu:24.04", user: "0", stopTimeout: 120, command: ["exec agent"] },
+      environment: [
+        { name: "MAYFLY_URL", value: "https://api.example.com" },
+        { name: "MAYFLY_BOOT_TIMEOUT_SECONDS", value: "300" },
+      ],
     });
   });
 

@@ -28,7 +28,9 @@ export function machineTemplates({
   readonly policy: Policy;
 }): readonly MachineTemplate[] {
   return policy.presets
-    .filter(({ name }) => config.compute[name]?.ec2.launchTemplate === undefined)
+    .filter(
+      ({ name, compute }) => compute === "ec2" && config.compute[name]?.ec2.launchTemplate === undefined,
+    )
     .map(({ name, architecture, diskGib, bootTimeoutSeconds }) => ({
       preset: name,
       architecture,

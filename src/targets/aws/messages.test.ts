@@ -26,6 +26,20 @@ test.each<LifecycleEvent>([
   expect(readLifecycleEvent(JSON.stringify(event))).toEqual(event);
 });
 
+test("what EventBridge sends itself of tasks is translated", () => {
+  const body = JSON.stringify({
+    "detail-type": "ECS Task State Change",
+    source: "aws.ecs",
+    time: "2026-11-21T08:00:00Z",
+    detail: {
+      taskArn: "arn:aws:ecs:eu-west-1:1:task/mayfly/t-1",
+      lastStatus: "STOPPED",
+      stopCode: "UserInitiated",
+    },
+  });
+  expect(readLifecycleEvent(body)).toMatchObject({ compute: "fargate", providerId: "t-1", what: "gone" });
+});
+
 test("what EventBridge sends itself is translated, or tells nothing", () => {
   const sent = (state: string) =>
     JSON.stringify({

@@ -1,4 +1,5 @@
 import { ec2EventOf } from "../../adapters/compute/ec2-events.ts";
+import { fargateEventOf } from "../../adapters/compute/fargate-events.ts";
 import { MayflyError } from "../../core/errors.ts";
 import { fullName, type LifecycleEvent, type Poke } from "../../core/model.ts";
 
@@ -12,11 +13,13 @@ export function readPoke(body: string, stage: Poke["stage"]): Poke {
 
 /**
  * The event in the body of a message: one of ours, or one that EventBridge has sent itself. Undefined: it is about an
- * instance, and tells nothing that changes anything. Throws a `MayflyError` when it is neither.
+ * instance or a task, and tells nothing that changes anything. Throws a `MayflyError` when it is neither.
  */
 export function readLifecycleEvent(body: string): LifecycleEvent | undefined {
   const message = parse(body);
-  if ("detail-type" in message) return ec2EventOf(message);
+  if ("detail-type" in message) {
+    return message.source === "aws.ecs" ? fargateEventOf(message) : ec2EventOf(message);
+  }
   const { kind, job, machineId, report, providerId } = message;
   const isEvent =
     (kind === "job" && typeof job === "object" && job !== null) ||

@@ -21,6 +21,9 @@ export type AwsResource =
   | "machines"
   | "instances"
   | "machine-roles"
+  | "task-definitions"
+  | "tasks"
+  | "task-roles"
   /** AWS knows no single resources for what only describes. */
   | "everything";
 
@@ -32,7 +35,14 @@ export interface AwsPermission {
 }
 
 /** Under which condition; `conditions` says what it is for IAM. */
-type AwsCondition = "bears-our-tag" | "gets-our-tag" | "tagged-by-its-launch" | "passed-to-ec2";
+type AwsCondition =
+  | "bears-our-tag"
+  | "gets-our-tag"
+  | "tagged-by-its-launch"
+  | "passed-to-ec2"
+  | "in-our-cluster"
+  | "tagged-as-it-is-made"
+  | "passed-to-tasks";
 
 const readLedger: AwsPermission = { actions: ["dynamodb:GetItem", "dynamodb:Query"], on: "table" };
 /** A transaction is allowed by what it writes. Which writes a commit has depends on what happened. */
@@ -146,6 +156,25 @@ export const permissions: Readonly<Record<FunctionName, readonly AwsPermission[]
   ],
 };
 
+/** What is added where a preset is on Fargate. */
+export const fargatePermissions: Readonly<Partial<Record<FunctionName, readonly AwsPermission[]>>> = {
+  scaleup: [
+    { actions: ["ecs:DescribeTaskDefinition"], on: "everything" },
+    { actions: ["ecs:RegisterTaskDefinition"], on: "task-definitions", only: "gets-our-tag" },
+    { actions: ["ecs:RunTask"], on: "task-definitions", only: "in-our-cluster" },
+    { actions: ["ecs:TagResource"], on: "task-definitions", only: "tagged-as-it-is-made" },
+    { actions: ["ecs:TagResource"], on: "tasks", only: "tagged-as-it-is-made" },
+    { actions: ["iam:PassRole"], on: "task-roles", only: "passed-to-tasks" },
+    // What became of a launch whose answer was lost.
+    { actions: ["ecs:ListTasks"], on: "everything", only: "in-our-cluster" },
+  ],
+  scaledown: [
+    { actions: ["ecs:ListTasks"], on: "everything", only: "in-our-cluster" },
+    { actions: ["ecs:DescribeTasks"], on: "tasks" },
+    { actions: ["ecs:StopTask"], on: "tasks", only: "bears-our-tag" },
+  ],
+};
+
 /** Where a deployment is. ARNs may be references of a template, such as `${Table.Arn}`. */
 export interface PolicyPlace {
   /** For example `aws`. */
@@ -159,6 +188,14 @@ export interface PolicyPlace {
   readonly secretArns: Readonly<Record<SecretName, string>>;
   /** The roles of the launch templates' instance profiles. */
   readonly machineRoleArns: readonly string[];
+  /** Absent where no preset is on Fargate. */
+  readonly fargate?: {
+    /** `arn:…:cluster/<name>` */
+    readonly clusterArn: string;
+    readonly clusterName: string;
+    /** The role that tasks prove themselves with, and the one with which ECS starts them. */
+    readonly roleArns: readonly string[];
+  };
   /** Parameters that an image may be named by (`ssm:…`). Empty: none, and the permission is left out. */
   readonly imageParameterArns: readonly string[];
 }
@@ -212,6 +249,14 @@ function arnsOf(resource: AwsResource, place: PolicyPlace): readonly string[] {
       return ec2(account, ["instance"]);
     case "machine-roles":
       return place.machineRoleArns;
+    case "task-definitions":
+      return [`arn:${partition}:ecs:${region}:${account}:task-definition/mayfly-${place.deployment}-*:*`];
+    case "tasks":
+      return place.fargate === undefined
+        ? []
+        : [`arn:${partition}:ecs:${region}:${account}:task/${place.fargate.clusterName}/*`];
+    case "task-roles":
+      return place.fargate?.roleArns ?? [];
     case "everything":
       return ["*"];
     default: {
@@ -225,12 +270,16 @@ function arnsOf(resource: AwsResource, place: PolicyPlace): readonly string[] {
 
 function conditions({
   deployment,
+  fargate,
 }: PolicyPlace): Readonly<Record<AwsCondition, Readonly<Record<string, string | readonly string[]>>>> {
   return {
     "bears-our-tag": { "aws:ResourceTag/mayfly:deployment": deployment },
     "gets-our-tag": { "aws:RequestTag/mayfly:deployment": deployment },
     "tagged-by-its-launch": { "ec2:CreateAction": ["CreateFleet", "RunInstances"] },
     // The second in China.
+    "in-our-cluster": { "ecs:cluster": fargate?.clusterArn ?? "none" },
+    "tagged-as-it-is-made": { "ecs:CreateAction": ["RegisterTaskDefinition", "RunTask"] },
+    "passed-to-tasks": { "iam:PassedToService": "ecs-tasks.amazonaws.com" },
     "passed-to-ec2": { "iam:PassedToService": ["ec2.amazonaws.com", "ec2.amazonaws.com.cn"] },
   };
 }

@@ -5,7 +5,7 @@ import type { LambdaContext } from "./lambda-context.ts";
 import { readPoke } from "./messages.ts";
 import { once } from "./once.ts";
 import { openBasics, openPokes, openStore, openWork } from "./wiring.ts";
-import { openComputes, openPrices } from "./wiring-ec2.ts";
+import { openComputes, openPrices } from "./wiring-compute.ts";
 import { openGithub } from "./wiring-github.ts";
 
 const open = once(() => {

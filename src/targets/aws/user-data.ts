@@ -58,7 +58,7 @@ export function packedUserData(start: MachineStart): string {
 const placeholderBytes = 256;
 
 function constantsOf(start: MachineStart): readonly string[] {
-  const release = JSON.parse(read("runner-release.json")) as RunnerRelease;
+  const release = JSON.parse(readAgentFile("runner-release.json")) as RunnerRelease;
   const constants = {
     MAYFLY_URL: start.url,
     MAYFLY_REGION: start.region,
@@ -75,35 +75,38 @@ function constantsOf(start: MachineStart): readonly string[] {
 
 function rest(): readonly string[] {
   const files = ["install.sh", "agent.sh"].flatMap(embedded);
-  return ["write_files() {", ...files, "}", withoutComments(read("start.sh"))];
+  return ["write_files() {", ...files, "}", withoutComments(readAgentFile("start.sh"))];
 }
 
-interface RunnerRelease {
+/** GitHub's runner that this version was tested with. */
+export interface RunnerRelease {
   readonly version: string;
   readonly sha256: { readonly x86_64: string; readonly arm64: string };
 }
 
-function embedded(file: string): readonly string[] {
+/** Shell that writes this file of the agent into `$home`. */
+export function embedded(file: string): readonly string[] {
   return [
     `cat >"$home/${file}" <<'END_OF_${file}' || return 1`,
-    withoutComments(read(file)),
+    withoutComments(readAgentFile(file)),
     `END_OF_${file}`,
   ];
 }
 
-function read(file: string): string {
+/** A file of the agent as it is in this version. */
+export function readAgentFile(file: string): string {
   return readFileSync(new URL(file, agentFolder), "utf8").trimEnd();
 }
 
 /** Whole lines only; the first, which names the shell, is none. The place is scarce. */
-function withoutComments(script: string): string {
+export function withoutComments(script: string): string {
   const [first = "", ...rest] = script.split("\n");
   const lines = rest.filter((line) => !/^\s*(#.*)?$/.test(line));
   return [...(first.startsWith("#!") ? [first] : []), ...lines].join("\n");
 }
 
 /** In single quotes nothing has a meaning but the quote itself, which no such value needs. */
-function quoted(name: string, value: string): string {
+export function quoted(name: string, value: string): string {
   if (/^[\w:/.~%@[\]+=-]*$/.test(value)) return `'${value}'`;
   throw new MayflyError({
     kind: "operator",

@@ -110,9 +110,11 @@ const secretVariables: Readonly<Record<SecretName, string>> = {
 };
 
 export function openIdentity({ environment }: Basics): Identity {
-  return createAwsIamIdentity({
-    roles: [{ compute: "ec2", arn: required(environment, "MAYFLY_MACHINE_ROLE_ARN") }],
-  });
+  const roles = [{ compute: "ec2", arn: required(environment, "MAYFLY_MACHINE_ROLE_ARN") }];
+  // Tasks are there only where a preset is on Fargate.
+  const taskRole = environment.MAYFLY_TASK_ROLE_ARN;
+  if (taskRole) roles.push({ compute: "fargate", arn: taskRole });
+  return createAwsIamIdentity({ roles });
 }
 
 /** Where the metrics of this deployment are. */

@@ -1,0 +1,123 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import type { RoleCredentials } from "./metadata-service.ts";
+import { programPath } from "./search-path.ts";
+
+export interface FakeTaskOptions {
+  /** What the task definition has as its command. */
+  readonly script: string;
+  readonly taskId: string;
+  /** The container's disk: a folder of its own, which exists. */
+  readonly root: string;
+  /** Written as `bin/Runner.Listener`, with a manifest; without it, the image is a stock one. */
+  readonly listener?: string;
+  readonly runnerUser?: string;
+  readonly environment?: Readonly<Record<string, string>>;
+}
+
+export interface FakeTask {
+  readonly process: ChildProcess;
+  readonly ended: Promise<number | null>;
+  /** What ECS writes to the log. */
+  log(): string;
+  /** Where ECS hands out the role's credentials: whoever knows it can sign as this task. */
+  readonly credentialsPath: string;
+  readonly credentials: RoleCredentials;
+  /** Paths that were asked of ECS, in order. */
+  readonly asked: readonly string[];
+  close(): Promise<void>;
+}
+
+/**
+ * A task of Fargate whose script runs for real, as a process of this host, under its own accounts. ECS's two addresses
+ * in a task, for metadata and for credentials, are a server here; a `curl` that comes first in the search path leads to it.
+ */
+export async function startFakeTask(options: FakeTaskOptions): Promise<FakeTask> {
+  const { root, taskId } = options;
+  const credentialsPath = `/v2/credentials/${randomBytes(16).toString("hex")}`;
+  const credentials = {
+    accessKeyId: `ASIA${taskId.slice(0, 16).toUpperCase()}`,
+    secretAccessKey: `s3cret/of+${taskId}`,
+    sessionToken: `IQoJb3JpZ2luX2VjE${Buffer.from(`the session of ${taskId} `.repeat(12)).toString("base64")}+/==`,
+  };
+  const asked: string[] = [];
+  const server = createServer((request, response) => {
+    asked.push(request.url ?? "");
+    const body = answers(taskId, credentialsPath, credentials)[request.url ?? ""];
+    response.writeHead(body === undefined ? 404 : 200, { "content-type": "application/json" });
+    response.end(body === undefined ? "" : JSON.stringify(body));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const programs = join(root, "programs");
+  await mkdir(programs);
+  const port = (server.address() as AddressInfo).port;
+  const curl = `#!/bin/sh\nexec ${programPath("curl")} "$@" --connect-to 169.254.170.2:80:127.0.0.1:${port}\n`;
+  await writeFile(join(programs, "curl"), curl, { mode: 0o755 });
+  await prepareImage(options);
+  await mkdir(join(root, "temporary"), { mode: 0o755 });
+  const child = spawn("/bin/sh", ["-c", options.script.replaceAll("/opt/mayfly", join(root, "opt/mayfly"))], {
+    env: {
+      PATH: `${programs}:/usr/local/bin:/usr/bin:/bin`,
+      TMPDIR: join(root, "temporary"),
+      AWS_CONTAINER_CREDENTIALS_RELATIVE_URI: credentialsPath,
+      ECS_CONTAINER_METADATA_URI_V4: "http://169.254.170.2/v4/0123-456",
+      ...options.environment,
+    },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let log = "";
+  child.stdout.on("data", (text) => (log += text));
+  child.stderr.on("data", (text) => (log += text));
+  return {
+    process: child,
+    ended: new Promise((resolve) => child.on("exit", resolve)),
+    log: () => log,
+    credentialsPath,
+    credentials,
+    asked,
+    close: async () => {
+      child.kill("SIGKILL");
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+/** As ECS answers them: one line each. */
+function answers(taskId: string, credentialsPath: string, { accessKeyId, ...secrets }: RoleCredentials) {
+  const TaskARN = `arn:aws:ecs:eu-west-1:123456789012:task/mayfly/${taskId}`;
+  const labels = { "com.amazonaws.ecs.task-arn": TaskARN, "com.amazonaws.ecs.container-name": "runner" };
+  return {
+    "/v4/0123-456/task": {
+      ...{ Cluster: "arn:aws:ecs:eu-west-1:123456789012:cluster/mayfly", TaskARN, Family: "mayfly" },
+      Containers: [{ DockerId: "0123-456", Name: "runner", Labels: labels }],
+    },
+    [credentialsPath]: {
+      RoleArn: "arn:aws:iam::123456789012:role/mayfly-task",
+      AccessKeyId: accessKeyId,
+      SecretAccessKey: secrets.secretAccessKey,
+      Token: secrets.sessionToken,
+      Expiration: "2030-01-01T00:00:00Z",
+    },
+  } as Readonly<Record<string, object>>;
+}
+
+async function prepareImage({ root, listener, runnerUser = "nobody" }: FakeTaskOptions): Promise<void> {
+  if (listener === undefined) return;
+  const home = join(root, "opt/mayfly");
+  await mkdir(join(home, "runner/bin"), { recursive: true });
+  await chmod(join(home, "runner"), 0o777);
+  await writeFile(join(home, "runner/bin/Runner.Listener"), `#!/bin/bash\n${listener}\n`, { mode: 0o755 });
+  const manifest = { schema: 1, runnerUser, runnerDirectory: join(home, "runner"), runnerVersion: "2.338.0" };
+  await writeFile(join(home, "manifest.json"), `${JSON.stringify(manifest, undefined, 2)}\n`);
+}
+
+/** What everybody may know of a process, and its owner alone: as root, what was not taken away. */
+export function environmentOfProcess(pid: number): string {
+  return readFileSync(`/proc/${pid}/environ`, "utf8");
+}
