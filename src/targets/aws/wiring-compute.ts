@@ -24,7 +24,7 @@ export function openComputes(basics: Basics): ReadonlyMap<string, Compute> {
   const computes = [createEc2Compute({ ...common, subnets, presets: document.ec2 })];
   // Without a preset there, nothing of it was deployed.
   if (document.taskScript !== undefined) {
-    const place = fargatePlace(environment, Object.values(subnets));
+    const place = fargatePlace(environment, client.region, Object.values(subnets));
     const script = document.taskScript;
     computes.push(createFargateCompute({ ...common, ...place, script, presets: document.fargate }));
   }
@@ -34,9 +34,9 @@ export function openComputes(basics: Basics): ReadonlyMap<string, Compute> {
 /** Where tasks run, as the infrastructure has made it. */
 function fargatePlace(
   environment: Environment,
+  region: string,
   subnets: readonly string[],
 ): Omit<FargateComputeOptions, "client" | "clock" | "log" | "deployment" | "script"> {
-  const region = required(environment, "AWS_REGION");
   return {
     region,
     cluster: required(environment, "MAYFLY_CLUSTER"),
