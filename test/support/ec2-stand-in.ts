@@ -57,3 +57,11 @@ export function asParameters(data: Partial<LaunchTemplateData>): QueryInput {
     SecurityGroupId: SecurityGroupIds,
   };
 }
+
+/** The subnets that the stand-in has anyway, one for each zone. */
+export async function subnetsByZone(client: AwsClient): Promise<Readonly<Record<string, string>>> {
+  const subnets = itemsAt(await callEc2(client, "DescribeSubnets", {}), "subnetSet");
+  return Object.fromEntries(
+    subnets.map((subnet) => [textAt(subnet, "availabilityZone"), textAt(subnet, "subnetId")]),
+  );
+}

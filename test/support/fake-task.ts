@@ -17,6 +17,8 @@ export interface FakeTaskOptions {
   /** Written as `bin/Runner.Listener`, with a manifest; without it, the image is a stock one. */
   readonly listener?: string;
   readonly runnerUser?: string;
+  /** Accounts are played, not changed: the runner is one that only root of this host can start. */
+  readonly playsAccounts?: true;
   readonly environment?: Readonly<Record<string, string>>;
 }
 
@@ -58,6 +60,7 @@ export async function startFakeTask(options: FakeTaskOptions): Promise<FakeTask>
   const port = (server.address() as AddressInfo).port;
   const curl = `#!/bin/sh\nexec ${programPath("curl")} "$@" --connect-to 169.254.170.2:80:127.0.0.1:${port}\n`;
   await writeFile(join(programs, "curl"), curl, { mode: 0o755 });
+  if (options.playsAccounts === true) await writeAccounts(programs, root);
   await prepareImage(options);
   await mkdir(join(root, "temporary"), { mode: 0o755 });
   const child = spawn("/bin/sh", ["-c", options.script.replaceAll("/opt/mayfly", join(root, "opt/mayfly"))], {
@@ -112,9 +115,21 @@ async function prepareImage({ root, listener, runnerUser = "nobody" }: FakeTaskO
   const home = join(root, "opt/mayfly");
   await mkdir(join(home, "runner/bin"), { recursive: true });
   await chmod(join(home, "runner"), 0o777);
-  await writeFile(join(home, "runner/bin/Runner.Listener"), `#!/bin/bash\n${listener}\n`, { mode: 0o755 });
+  const program = listener.startsWith("#!") ? listener : `#!/bin/bash\n${listener}\n`;
+  await writeFile(join(home, "runner/bin/Runner.Listener"), program, { mode: 0o755 });
   const manifest = { schema: 1, runnerUser, runnerDirectory: join(home, "runner"), runnerVersion: "2.338.0" };
   await writeFile(join(home, "manifest.json"), `${JSON.stringify(manifest, undefined, 2)}\n`);
+}
+
+async function writeAccounts(programs: string, root: string): Promise<void> {
+  const bodies = {
+    id: 'case "$*" in *mayfly-runner*) echo 1000 ;; *) exec /usr/bin/id "$@" ;; esac',
+    chown: "exit 0",
+    setpriv: `while :; do case "$1" in --reuid | --regid) shift 2 ;; --*) shift ;; *) break ;; esac; done\nHOME="${root}" exec "$@"`,
+  };
+  for (const [name, body] of Object.entries(bodies)) {
+    await writeFile(join(programs, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 });
+  }
 }
 
 /** What everybody may know of a process, and its owner alone: as root, what was not taken away. */
