@@ -242,6 +242,34 @@ describe("a launch whose machines bear only its token", () => {
     await endsWithNothingLeft(world);
     expect(requests.map((request) => request.avoidPools)).toEqual([[], ["a"]]);
   });
+
+  it("and falls short asks the pools that did not refuse before it buys anything dearer", async () => {
+    const world = alike({
+      policy: policy({ presets: [preset({ market: "spot-preferred" })] }),
+      pools: ["a", "b"],
+    });
+    const { launch } = world.compute;
+    let answers = 0;
+    world.compute.launch = async (request) => {
+      answers += 1;
+      if (answers > 1) return launch(request);
+      const refusal = { failure: "capacity", code: "ICE", message: "No machine.", pools: ["a"] } as const;
+      return [
+        ...(await launch({ ...request, machines: request.machines.slice(1) })),
+        { kind: "pools-refused", ...refusal },
+        { kind: "refused", ...refusal, othersLeft: true },
+      ];
+    };
+    const requests = launchesOf(world);
+    for (let count = 0; count < 3; count++) world.github.queueJob();
+    await endsWithNothingLeft(world);
+    expect(
+      requests.map(({ purchase, machines, avoidPools }) => [purchase, machines.length, avoidPools]),
+    ).toEqual([
+      ["spot", 3, []],
+      ["spot", 1, ["a"]],
+    ]);
+  });
 });
 
 describe("a deadline", () => {

@@ -468,10 +468,10 @@ function refusalsAfter(
   for (const outcome of outcomes) {
     if (outcome.kind === "launched") continue;
     const refusal = { ...outcome, purchase, kind: outcome.failure };
-    refusals =
-      outcome.kind === "refused"
-        ? rememberRefusal(refusals, refusal, now, timing)
-        : rememberPools(refusals, refusal, now, timing);
+    const isMarket = outcome.kind === "refused" && outcome.othersLeft !== true;
+    refusals = isMarket
+      ? rememberRefusal(refusals, refusal, now, timing)
+      : rememberPools(refusals, refusal, now, timing);
   }
   return refusals;
 }

@@ -89,6 +89,8 @@ export type LaunchOutcome =
       readonly message: string;
       /** The pools that refused; empty when the refusal is not about a pool. */
       readonly pools: readonly string[];
+      /** There are pools that did not refuse: another launch without those in `pools` may get machines at once. */
+      readonly othersLeft?: true;
     }
   | {
       /** These pools gave nothing; others gave some or all of what was asked, or say themselves why not. */

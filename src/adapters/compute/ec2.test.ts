@@ -235,6 +235,25 @@ describe("the answer", () => {
     expect((refused[0] as { message: string }).message).toMatch(/^EC2 gave 1 of 3 machines: No\./);
   });
 
+  it("that falls short says whether there are pools which did not refuse", async () => {
+    const refusedBy = async (refusing: readonly string[], avoidPools: readonly string[] = []) => {
+      const errors = refusing.map((pool) => {
+        const [type = "", subnet = ""] = pool.split(" ");
+        return { type, subnet, code: "InsufficientInstanceCapacity" };
+      });
+      const { compute } = place({ CreateFleet: [fleetAnswer([], errors)] });
+      const outcomes = await compute.launch(request(1, { avoidPools }));
+      return outcomes.find(({ kind }) => kind === "refused");
+    };
+    const three = ["m7i.large subnet-a", "m7i.large subnet-b", "c7i.large subnet-a"];
+    expect(await refusedBy(three)).toMatchObject({
+      pools: ["m7i.large/eu-west-1a/spot", "m7i.large/eu-west-1b/spot", "c7i.large/eu-west-1a/spot"],
+      othersLeft: true,
+    });
+    expect(await refusedBy([...three, "c7i.large subnet-b"])).not.toHaveProperty("othersLeft");
+    expect(await refusedBy(three, ["c7i.large/eu-west-1b/spot"])).not.toHaveProperty("othersLeft");
+  });
+
   it("is spoken for by what may pass by itself, so that nothing dearer is bought on its account", async () => {
     const codes = [
       "InvalidParameterValue",

@@ -156,17 +156,25 @@ function outcomesOf(request: LaunchRequest, plan: LaunchPlan, answer: FleetAnswe
     const pool = poolName(instanceType, zones.get(subnetId) ?? "unknown", purchase);
     return { kind: "launched", providerId, pool, purchase };
   });
-  const outcomes = [...launched, ...poolRefusals(answer.errors, zones, purchase)];
-  if (launched.length >= machines.length) return outcomes;
-  return [...outcomes, refusedForAll(shortage(request, answer))];
+  const refusals = poolRefusals(answer.errors, zones, purchase);
+  if (launched.length >= machines.length) return [...launched, ...refusals];
+  const short = shortage(request, answer);
+  if (short.failure !== "capacity") return [...launched, ...refusals, refusedForAll(short)];
+  const pools = [...new Set(refusals.flatMap((refusal) => refusal.pools))];
+  // EC2 may fall short without having named every pool. What it did not name is asked, before anything dearer is.
+  const othersLeft = pools.length > 0 && pools.length < plan.pools.length;
+  const refused = { ...refusedForAll({ ...short, pools }), ...(othersLeft && { othersLeft }) };
+  return [...launched, ...refusals, refused];
 }
+
+type PoolsRefused = LaunchOutcome & { readonly kind: "pools-refused" };
 
 /** Pools that gave nothing, by what they said. Of a wrong request no pool is to blame. */
 function poolRefusals(
   errors: readonly FleetError[],
   zones: ReadonlyMap<string, string>,
   purchase: Purchase,
-): readonly LaunchOutcome[] {
+): readonly PoolsRefused[] {
   const byCode = new Map<string, { failure: LaunchFailureKind; message: string; pools: Set<string> }>();
   for (const { code, message, instanceType, subnetId = "" } of errors) {
     const meaning = meaningOfEc2Code(code, message);
