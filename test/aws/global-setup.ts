@@ -1,7 +1,5 @@
-import { type ChildProcess, spawn, spawnSync } from "node:child_process";
-import { createServer } from "node:net";
-import { fileURLToPath } from "node:url";
 import type { TestProject } from "vitest/node";
+import { hasMoto, startMoto } from "../support/moto-server.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
@@ -10,67 +8,16 @@ declare module "vitest" {
   }
 }
 
-const readyMilliseconds = 30_000;
-
 /** Starts moto for the tests and returns what stops it. Where it is not installed, says so, and the tests skip. */
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
-  if (spawnSync("moto_server", ["--version"], { stdio: "ignore" }).error !== undefined) {
+  if (!hasMoto()) {
     process.stderr.write(
       "There is no moto_server, so the tests on AWS's stand-in are left out: pip install 'moto[server]'.\n",
     );
     project.provide("moto", "");
     return async () => undefined;
   }
-  const port = await freePort();
-  const server = spawn("moto_server", ["-H", "127.0.0.1", "-p", String(port)], {
-    stdio: "ignore",
-    env: {
-      ...process.env,
-      // Nothing in it may ever reach the real one.
-      AWS_ACCESS_KEY_ID: "stand-in",
-      AWS_SECRET_ACCESS_KEY: "stand-in",
-      PYTHONPATH: fileURLToPath(new URL("moto", import.meta.url)),
-    },
-    detached: true,
-  });
-  const moto = `http://127.0.0.1:${port}`;
-  await untilReady(moto, server);
-  project.provide("moto", moto);
-  return () => stop(server);
-}
-
-async function untilReady(moto: string, server: ChildProcess): Promise<void> {
-  const deadline = Date.now() + readyMilliseconds;
-  for (;;) {
-    const answers = await fetch(`${moto}/moto-api/data.json`).then(
-      (response) => response.ok,
-      () => false,
-    );
-    if (answers) return;
-    if (server.exitCode !== null || Date.now() > deadline) {
-      await stop(server);
-      throw new Error(`moto_server does not answer at ${moto}; its exit code is ${server.exitCode}.`);
-    }
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-}
-
-/** moto_server may be a script that starts Python, so its whole group is ended. */
-async function stop(server: ChildProcess): Promise<void> {
-  if (server.exitCode !== null || server.pid === undefined) return;
-  const ended = new Promise((resolve) => server.once("exit", resolve));
-  process.kill(-server.pid, "SIGTERM");
-  await ended;
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once("error", reject);
-    server.listen(0, "127.0.0.1", () => {
-      const address = server.address();
-      const port = typeof address === "object" && address !== null ? address.port : 0;
-      server.close(() => resolve(port));
-    });
-  });
+  const moto = await startMoto();
+  project.provide("moto", moto.url);
+  return moto.stop;
 }

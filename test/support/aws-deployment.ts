@@ -3,9 +3,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { AwsClient } from "../../src/adapters/aws/client.ts";
 import { callJson } from "../../src/adapters/aws/json.ts";
+import { itemsAt, tagsOf as tagsIn } from "../../src/adapters/compute/ec2-answers.ts";
 import { ledgerTable } from "../../src/adapters/store/dynamodb-table.ts";
 import { writeFunctions } from "../../src/cli/aws-package.ts";
 import { loadConfig } from "../../src/config/load.ts";
+import type { SecretName } from "../../src/ports/secrets.ts";
 import {
   type FunctionName,
   functions,
@@ -13,9 +15,23 @@ import {
   queueNames,
   queues,
 } from "../../src/targets/aws/functions.ts";
+import {
+  type AwsPermission,
+  type PolicyPlace,
+  permissions,
+  policyOf,
+} from "../../src/targets/aws/permissions.ts";
 import { bundleFunctions } from "../../tools/bundle-functions.ts";
-import { standInClient } from "./aws-environment.ts";
-import { type AwsFaultProxy, startAwsFaultProxy } from "./aws-fault-proxy.ts";
+import { type StandInKey, standInClient } from "./aws-environment.ts";
+import {
+  type AwsCall,
+  type AwsFaultProxy,
+  accessDenied,
+  type Reply,
+  startAwsFaultProxy,
+} from "./aws-fault-proxy.ts";
+import { callEc2 } from "./ec2-stand-in.ts";
+import { type Demand, demandsOf, isAllowed, type JudgePlace } from "./iam-judge.ts";
 import { type LambdaHost, type LambdaHostOptions, startLambdaHost } from "./lambda-host.ts";
 import {
   type HttpFrontRoute,
@@ -37,6 +53,8 @@ export interface AwsDeploymentOptions {
   readonly environment?: Readonly<Record<string, string>>;
   /** Whether a request to this path of the HTTP API is lost on its way. */
   readonly loses?: (path: string) => boolean;
+  /** With what each function signs, and the test itself. moto takes any, unless its own enforcement is on. */
+  readonly keys?: Readonly<Record<FunctionName | "test", StandInKey>>;
 }
 
 /** All of Mayfly on AWS, on stand-ins: the built functions under a Lambda host, and everything else on moto. */
@@ -47,6 +65,13 @@ export interface AwsDeployment {
   readonly host: LambdaHost;
   /** Between the functions and moto: counts their calls, and makes faults. */
   readonly proxy: AwsFaultProxy;
+  /** What each function may do. The proxy refuses everything else; a test may take something away. */
+  readonly granted: Map<FunctionName, readonly AwsPermission[]>;
+  /** What the functions needed, and which of their permissions allow it: none where they were refused. */
+  readonly demands: readonly JudgedDemand[];
+  readonly policyPlace: PolicyPlace;
+  /** Another host for the same functions, which are all cold. */
+  openHost(): LambdaHost;
   /** Past the proxy: what the test itself asks for is not counted. */
   readonly client: AwsClient;
   readonly queueUrls: Readonly<Record<QueueName, string>>;
@@ -59,7 +84,13 @@ export interface AwsDeployment {
   stop(): Promise<void>;
 }
 
+export interface JudgedDemand extends Demand {
+  readonly name: FunctionName;
+  readonly allowedBy: readonly AwsPermission[];
+}
+
 const region = "eu-west-1";
+const account = "123456789012";
 export const machineRoleName = "mayfly-machine";
 let deployments = 0;
 
@@ -67,8 +98,9 @@ export async function deployOnStandIns(options: AwsDeploymentOptions): Promise<A
   deployments += 1;
   const name = `mayfly-${process.pid}-${deployments}`;
   const folder = await mkdtemp(join(tmpdir(), "mayfly-aws-"));
-  const proxy = await startAwsFaultProxy(options.moto);
-  const client = standInClient(options.moto);
+  const client = standInClient(options.moto, options.keys?.test);
+  const court = createCourt(name, client, options);
+  const proxy = await startAwsFaultProxy(options.moto, { judge: court.judge });
   const call = <Answer>(service: "dynamodb" | "sqs" | "secretsmanager", action: string, input: object) =>
     callJson<Answer>(client, { service, action, resource: "the stand-in", input: { ...input } });
 
@@ -86,12 +118,18 @@ export async function deployOnStandIns(options: AwsDeploymentOptions): Promise<A
     version: "0.0.0",
   });
 
-  const host = startLambdaHost({
-    folder: packaged,
-    functions,
-    environment: { ...environmentOf(name, proxy.url, queueUrls), ...options.environment },
-    ...(options.timeoutSeconds !== undefined && { timeoutSeconds: options.timeoutSeconds }),
-  });
+  const openHost = (): LambdaHost =>
+    startLambdaHost({
+      folder: packaged,
+      functions,
+      environment: { ...environmentOf(name, proxy.url, queueUrls), ...options.environment },
+      ownEnvironment: (each) => {
+        const { accessKeyId, secretAccessKey } = keyOf(each, options);
+        return { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey };
+      },
+      ...(options.timeoutSeconds !== undefined && { timeoutSeconds: options.timeoutSeconds }),
+    });
+  const host = openHost();
   const signers = new Map<string, Signer>();
   const front = await startHttpFront({
     host,
@@ -102,7 +140,8 @@ export async function deployOnStandIns(options: AwsDeploymentOptions): Promise<A
   });
   const triggers: Running[] = [];
   return {
-    ...{ name, url: front.url, host, proxy, client, queueUrls, signers },
+    ...{ name, url: front.url, host, openHost, proxy, client, queueUrls, signers },
+    ...{ granted: court.granted, demands: court.demands, policyPlace: court.place },
     startTriggers: () => triggers.push(...startTriggers(host, client, queueUrls, options)),
     async sendEvent(queue, body) {
       const input = { QueueUrl: queueUrls[queue], MessageBody: JSON.stringify(body) };
@@ -128,7 +167,7 @@ async function createQueues(
     const names = queueNames(deployment, name as QueueName);
     await create(names.deadLetterQueue, { MessageRetentionPeriod: String(spec.deadLetterSeconds) });
     const redrive = {
-      deadLetterTargetArn: `arn:aws:sqs:${region}:123456789012:${names.deadLetterQueue}`,
+      deadLetterTargetArn: `arn:aws:sqs:${region}:${account}:${names.deadLetterQueue}`,
       maxReceiveCount: spec.attemptsLimit,
     };
     const url = await create(names.queue, {
@@ -148,8 +187,6 @@ function environmentOf(
 ): Readonly<Record<string, string>> {
   return {
     AWS_REGION: region,
-    AWS_ACCESS_KEY_ID: "stand-in",
-    AWS_SECRET_ACCESS_KEY: "stand-in",
     AWS_ENDPOINT_URL: endpoint,
     MAYFLY_DEPLOYMENT: name,
     MAYFLY_TABLE: name,
@@ -159,8 +196,78 @@ function environmentOf(
     MAYFLY_WEBHOOK_SECRET_ID: `${name}/webhook-secret`,
     MAYFLY_APP_PRIVATE_KEY_SECRET_ID: `${name}/app-private-key`,
     MAYFLY_STATUS_TOKEN_SECRET_ID: `${name}/status-token`,
-    MAYFLY_MACHINE_ROLE_ARN: `arn:aws:iam::123456789012:role/${machineRoleName}`,
+    MAYFLY_MACHINE_ROLE_ARN: `arn:aws:iam::${account}:role/${machineRoleName}`,
     MAYFLY_SUBNETS: "{}",
+  };
+}
+
+// ---------------------------------------------------------------------------------------- what is allowed
+
+function keyOf(name: FunctionName, { keys }: AwsDeploymentOptions): StandInKey {
+  return keys?.[name] ?? { accessKeyId: name, secretAccessKey: "stand-in" };
+}
+
+/** Judges every call of the functions by their policies, as IAM would. */
+function createCourt(deployment: string, client: AwsClient, options: AwsDeploymentOptions) {
+  const place = policyPlaceOf(deployment);
+  const granted = new Map<FunctionName, readonly AwsPermission[]>(
+    functions.map(({ name }) => [name, permissions[name]]),
+  );
+  const demands: JudgedDemand[] = [];
+  const [machineRoleArn = ""] = place.machineRoleArns;
+  const tagsOf: JudgePlace["tagsOf"] = async (kind, id) => {
+    if (kind === "launch-template") {
+      const answer = await callEc2(client, "DescribeLaunchTemplates", { LaunchTemplateName: [id] });
+      const [template = {}] = itemsAt(answer, "launchTemplates");
+      return Object.fromEntries(tagsIn(template));
+    }
+    const input = { Filter: [{ Name: "instance-id", Value: [id] }] };
+    const [reservation = {}] = itemsAt(await callEc2(client, "DescribeInstances", input), "reservationSet");
+    const [instance = {}] = itemsAt(reservation, "instancesSet");
+    return Object.fromEntries(tagsIn(instance));
+  };
+  async function judge({ service, action, accessKeyId }: AwsCall, body: string): Promise<Reply | undefined> {
+    const name = functions.find((each) => keyOf(each.name, options).accessKeyId === accessKeyId)?.name;
+    if (name === undefined) return accessDenied(service, `Nobody has the key ${accessKeyId}.`);
+    const needed = await demandsOf({ service, action, body }, { region, account, machineRoleArn, tagsOf });
+    const judged = needed.map((demand): JudgedDemand => {
+      const allowedBy = (granted.get(name) ?? []).filter((each) =>
+        isAllowed(policyOf([each], place), demand),
+      );
+      return { ...demand, name, allowedBy };
+    });
+    demands.push(...judged);
+    const missing = judged.find(({ allowedBy }) => allowedBy.length === 0);
+    if (missing === undefined) return undefined;
+    return accessDenied(
+      service,
+      `${name} is not authorized to perform: ${missing.action} on ${missing.resource}`,
+    );
+  }
+  return { place, granted, demands, judge };
+}
+
+function policyPlaceOf(deployment: string): PolicyPlace {
+  const arn = (service: string, resource: string): string =>
+    `arn:aws:${service}:${region}:${account}:${resource}`;
+  const queueArn = (name: QueueName): string => arn("sqs", queueNames(deployment, name).queue);
+  const secretArn = (name: SecretName): string =>
+    arn("secretsmanager", `secret:${deployment}/${name}-??????`);
+  return {
+    ...{ partition: "aws", region, account, deployment },
+    tableArn: arn("dynamodb", `table/${deployment}`),
+    queueArns: {
+      scaleup: queueArn("scaleup"),
+      scaledown: queueArn("scaledown"),
+      lifecycle: queueArn("lifecycle"),
+    },
+    secretArns: {
+      "webhook-secret": secretArn("webhook-secret"),
+      "app-private-key": secretArn("app-private-key"),
+      "status-token": secretArn("status-token"),
+    },
+    machineRoleArns: [`arn:aws:iam::${account}:role/${machineRoleName}`],
+    imageParameterArns: [arn("ssm", "parameter/mayfly/*")],
   };
 }
 

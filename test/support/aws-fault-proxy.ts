@@ -21,6 +21,8 @@ export interface AwsCall {
   /** As in the credentials of the signature, for example `dynamodb`. */
   readonly service: string;
   readonly action: string;
+  /** Who signed it. */
+  readonly accessKeyId: string;
 }
 
 export interface Reply {
@@ -60,6 +62,15 @@ export function jsonRefusal(status: number, code: string, fields: object = {}): 
   return { kind: "answer", reply: { status, contentType: "application/x-amz-json-1.0", body } };
 }
 
+/** A call that is not allowed, as this service words it. */
+export function accessDenied(service: string, message: string): Reply {
+  const fault =
+    service === "ec2"
+      ? ec2Refusal(403, "UnauthorizedOperation", message)
+      : jsonRefusal(400, "AccessDeniedException", { message });
+  return replyOf(fault);
+}
+
 /** A refusal as EC2 words it. */
 function ec2Refusal(status: number, code: string, message: string): AwsFault {
   const body = `<Response><Errors><Error><Code>${code}</Code><Message>${message}</Message></Error></Errors></Response>`;
@@ -74,7 +85,15 @@ export function transactionConflict(writes: number, place = 0): AwsFault {
   return jsonRefusal(400, "TransactionCanceledException", { CancellationReasons: reasons });
 }
 
-export async function startAwsFaultProxy(target: string): Promise<AwsFaultProxy> {
+export interface AwsFaultProxyOptions {
+  /** Gives the refusal of a call that is not allowed; it is not passed on then. */
+  readonly judge?: (call: AwsCall, body: string) => Promise<Reply | undefined>;
+}
+
+export async function startAwsFaultProxy(
+  target: string,
+  { judge }: AwsFaultProxyOptions = {},
+): Promise<AwsFaultProxy> {
   const calls: AwsCall[] = [];
   const faults = new Map<string, AwsFault[]>();
   const agent = new Agent({ keepAlive: true });
@@ -100,6 +119,8 @@ export async function startAwsFaultProxy(target: string): Promise<AwsFaultProxy>
     const body = await readText(incoming);
     const call = callOf(incoming, body);
     calls.push(call);
+    const refusal = await judge?.(call, body);
+    if (refusal !== undefined) return give(outgoing, refusal);
     const fault = faults.get(call.action)?.shift();
     if (fault?.kind === "lose-request") return void outgoing.destroy();
     if (fault?.kind === "answer") return give(outgoing, fault.reply);
@@ -156,11 +177,11 @@ function replyOf(fault: AwsFault): Reply {
 
 /** `x-amz-target: DynamoDB_20120810.GetItem`, or `Action=RunInstances` in the body. */
 function callOf(incoming: IncomingMessage, body: string): AwsCall {
-  const [, service = "unknown"] =
-    /Credential=[^/]+\/\d+\/[^/]+\/([^/]+)\//.exec(incoming.headers.authorization ?? "") ?? [];
+  const [, accessKeyId = "unknown", service = "unknown"] =
+    /Credential=([^/]+)\/\d+\/[^/]+\/([^/]+)\//.exec(incoming.headers.authorization ?? "") ?? [];
   const target = incoming.headers["x-amz-target"]?.toString();
   const action = target?.split(".").at(-1) ?? new URLSearchParams(body).get("Action") ?? "unknown";
-  return { service, action };
+  return { service, action, accessKeyId };
 }
 
 function ask(target: string, agent: Agent, incoming: IncomingMessage, body: string): Promise<Reply> {

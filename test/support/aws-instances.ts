@@ -61,6 +61,10 @@ export async function createLaunchTemplates(
     await callEc2(client, "CreateLaunchTemplate", {
       LaunchTemplateName: launchTemplateName(name, preset),
       LaunchTemplateData: asParameters(data),
+      // Without it, no function may launch from it.
+      TagSpecification: [
+        { ResourceType: "launch-template", Tag: [{ Key: "mayfly:deployment", Value: name }] },
+      ],
     });
   }
 }

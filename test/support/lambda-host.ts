@@ -11,6 +11,8 @@ export interface LambdaHostOptions {
   readonly functions: readonly FunctionSpec[];
   /** What every function gets beside what Lambda itself sets. */
   readonly environment: Readonly<Record<string, string>>;
+  /** What this one gets beside that. */
+  readonly ownEnvironment?: (name: FunctionName) => Readonly<Record<string, string>>;
   /** Executions of one function at the same time; further events wait. Default 4. */
   readonly concurrency?: number;
   /** In place of the limits in `functions`, for tests that pass one. */
@@ -144,6 +146,7 @@ function open(state: State, name: FunctionName): Sandbox {
     // Nothing of the test's own environment: a function has what it was given.
     env: {
       ...state.options.environment,
+      ...state.options.ownEnvironment?.(name),
       LAMBDA_TASK_ROOT: folder,
       AWS_LAMBDA_FUNCTION_NAME: name,
       TZ: ":UTC",
