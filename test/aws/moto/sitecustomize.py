@@ -1,11 +1,16 @@
 """
-Python loads this before moto, because its folder is in PYTHONPATH (test/aws/global-setup.ts).
+Python loads this before moto, because its folder is in PYTHONPATH (test/support/moto-server.ts). It makes moto fast enough
+for a test with a hundred jobs, and changes nothing of what it answers.
 
-moto copies the whole table once for every write of a transaction, to be able to take it back. One copy is enough, and
-lets a test have a hundred jobs: within one call, a table is copied once.
+- moto copies the whole table once for every write of a transaction, to be able to take it back. One copy is enough:
+  within one call, a table is copied once.
+- It lists its own folder for every request. What is in there stays the same.
+- It looks for every value of an item under each of ten names, though a text or a number is what it is.
+- It writes a line for every request, which nobody reads.
 """
 
 import copy
+import logging
 import sys
 import threading
 
@@ -25,3 +30,26 @@ def _copy_table_once(value, *rest):
 
 
 copy.deepcopy = _copy_table_once
+logging.getLogger("werkzeug").setLevel(logging.ERROR)
+
+try:
+    from moto import backends
+    from moto.core.serialize import BaseJSONSerializer
+except ImportError:
+    # Another program of Python, or another moto: it is as slow as it is.
+    pass
+else:
+    if hasattr(backends, "list_of_moto_modules"):
+        _modules = tuple(backends.list_of_moto_modules())
+        backends.list_of_moto_modules = lambda: _modules
+
+    _serialize_structure = BaseJSONSerializer._serialize_type_structure
+
+    def _serialize_plain_value(self, serialized, value, shape, key):
+        is_plain = shape.name == "AttributeValue" and isinstance(value, dict) and len(value) == 1
+        if is_plain and isinstance(value.get("S", value.get("N")), str):
+            self._default_serialize(serialized, value, shape, key)
+        else:
+            _serialize_structure(self, serialized, value, shape, key)
+
+    BaseJSONSerializer._serialize_type_structure = _serialize_plain_value
