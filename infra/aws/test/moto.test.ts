@@ -31,7 +31,7 @@ describe.skipIf(moto === "")("a stack of the template, on moto", () => {
       await api.rest("s3", "PUT", `/${parameters.CodeBucket}/${parameters.CodePrefix}/${name}.zip`, "a zip");
     }
     const vpcs = await api.query("ec2", "DescribeVpcs", { Version: "2016-11-15" });
-    const given = { ...parameters, VpcId: /vpc-[0-9a-f]+/.exec(vpcs)?.[0] ?? "" };
+    const given = { ...parameters, VpcId: /<vpcId>(vpc-[0-9a-f]+)/.exec(vpcs)?.[1] ?? "" };
     const named = Object.entries(given).flatMap(([key, value], index) => [
       [`Parameters.member.${index + 1}.ParameterKey`, key],
       [`Parameters.member.${index + 1}.ParameterValue`, value],

@@ -55,7 +55,7 @@ export function policyDifferences(name: FunctionName, statements: readonly State
 }
 
 /** One line for each action on each resource. */
-function grants(statements: readonly Statement[]): ReadonlySet<string> {
+export function grants(statements: readonly Statement[]): ReadonlySet<string> {
   const lines = statements.flatMap(({ Effect, Action, Resource, Condition }) =>
     [Action].flat().flatMap((action) =>
       [Resource].flat().map((resource) => {

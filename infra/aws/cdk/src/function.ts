@@ -44,6 +44,7 @@ export function addFunction({ scope, props }: Place, stage: StageFunction): CfnF
   const { name } = stage;
   const { timeoutSeconds, memoryMib } = specOf(name);
   const functionName = `${props.deployment}-${name}`;
+  // The name that Lambda looks for.
   const log = new CfnLogGroup(scope, logicalId(name, "LogGroup"), {
     logGroupName: `/aws/lambda/${functionName}`,
     retentionInDays: props.logRetentionDays,
@@ -71,7 +72,6 @@ export function addFunction({ scope, props }: Place, stage: StageFunction): CfnF
     timeout: timeoutSeconds,
     memorySize: memoryMib,
     environment: { variables: stage.environment },
-    loggingConfig: { logGroup: log.ref },
     ...(stage.reservedConcurrency !== undefined && {
       reservedConcurrentExecutions: stage.reservedConcurrency,
     }),
