@@ -21,7 +21,8 @@ afterEach(() => rm(folder, { recursive: true, force: true }));
 async function writePackage(name: string): Promise<string> {
   const path = join(folder, "mayfly.yaml");
   const presets = `{ big: { architecture: arm64, compute: ec2, diskGib: 80, cpu: 4 },
-    own: { architecture: x86_64, compute: ec2, cpu: 2, ec2: { launchTemplate: ours } } }`;
+    own: { architecture: x86_64, compute: ec2, cpu: 2, ec2: { launchTemplate: ours } },
+    tasks: { architecture: x86_64, compute: fargate, cpu: 1, ram: 2, image: example.com/runner } }`;
   await writeFile(path, `github: { appId: 1 }\npresets: ${presets}\n`);
   const where = { bundlesFolder: join(folder, "bundles"), folder: join(folder, name), version: "1.2.3" };
   await writeFunctions(await loadConfig({ path, environment: {} }), where);
@@ -52,7 +53,7 @@ print(json.dumps([[i.filename, oct(i.external_attr >> 16), z.read(i).decode()] f
   },
 );
 
-it("describes the machines of presets without a launch template of their own", async () => {
+it("describes the machines of presets on EC2 without a launch template of their own", async () => {
   const machines = JSON.parse(await readFile(join(await writePackage("machines"), "machines.json"), "utf8"));
   expect(machines).toEqual([
     { preset: "big", architecture: "arm64", diskGib: 80, userData: expect.stringContaining("@mayfly-api@") },

@@ -26,9 +26,16 @@ it("gives each function the variables that it reads, and no others", async () =>
   );
   for (const { name } of functions) {
     const variables = given.get(`mayfly-${name}`);
-    expect([name, await variablesRead(name, variables)]).toEqual([name, Object.keys(variables).sort()]);
+    const read = await variablesRead(name, variables);
+    expect([name, read.filter((variable) => !onlyOnFargate.test(variable))]).toEqual([
+      name,
+      Object.keys(variables).sort(),
+    ]);
   }
 });
+
+/** Which is not made here, and asked for all the same. */
+const onlyOnFargate = /^MAYFLY_TASK_/;
 
 /** What a function asks its environment for when its first event comes, which is nothing that it could deal with. */
 async function variablesRead(

@@ -19,7 +19,7 @@ export const regionWord = "@mayfly-region@";
 
 const usualDiskGib = 30;
 
-/** One for each preset that does not name a launch template of its own. */
+/** One for each preset on EC2 that does not name a launch template of its own. */
 export function machineTemplates({
   config,
   policy,
