@@ -165,6 +165,7 @@ test.skipIf(moto === "")(
       ({ line }) => !line.startsWith("{") || JSON.parse(line).level === "error",
     );
     expect(problems).toEqual([]);
+    expect(deployment.demands.filter(({ allowedBy }) => allowedBy.length === 0)).toEqual([]);
   },
   400_000,
 );

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { AwsClient } from "../../src/adapters/aws/client.ts";
 import { callJson } from "../../src/adapters/aws/json.ts";
 import { itemsAt, tagsOf as tagsIn } from "../../src/adapters/compute/ec2-answers.ts";
+import type { EcsTag } from "../../src/adapters/compute/fargate-tags.ts";
 import { ledgerTable } from "../../src/adapters/store/dynamodb-table.ts";
 import { writeFunctions } from "../../src/cli/aws-package.ts";
 import { loadConfig } from "../../src/config/load.ts";
@@ -17,6 +18,7 @@ import {
 } from "../../src/targets/aws/functions.ts";
 import {
   type AwsPermission,
+  fargatePermissions,
   type PolicyPlace,
   permissions,
   policyOf,
@@ -31,6 +33,7 @@ import {
   startAwsFaultProxy,
 } from "./aws-fault-proxy.ts";
 import { callEc2 } from "./ec2-stand-in.ts";
+import { callEcs } from "./ecs-stand-in.ts";
 import { type Demand, demandsOf, isAllowed, type JudgePlace } from "./iam-judge.ts";
 import { type LambdaHost, type LambdaHostOptions, startLambdaHost } from "./lambda-host.ts";
 import {
@@ -209,9 +212,19 @@ function keyOf(name: FunctionName, { keys }: AwsDeploymentOptions): StandInKey {
 
 /** Judges every call of the functions by their policies, as IAM would. */
 function createCourt(deployment: string, client: AwsClient, options: AwsDeploymentOptions) {
-  const place = policyPlaceOf(deployment);
+  const {
+    MAYFLY_CLUSTER: cluster,
+    MAYFLY_TASK_ROLE_ARN,
+    MAYFLY_TASK_EXECUTION_ROLE_ARN,
+  } = options.environment ?? {};
+  const taskRoles = [MAYFLY_TASK_ROLE_ARN ?? "", MAYFLY_TASK_EXECUTION_ROLE_ARN ?? ""];
+  const fargate = cluster === undefined ? undefined : { name: cluster, roleArns: taskRoles };
+  const place = policyPlaceOf(deployment, fargate);
   const granted = new Map<FunctionName, readonly AwsPermission[]>(
-    functions.map(({ name }) => [name, permissions[name]]),
+    functions.map(({ name }) => [
+      name,
+      [...permissions[name], ...(fargate === undefined ? [] : (fargatePermissions[name] ?? []))],
+    ]),
   );
   const demands: JudgedDemand[] = [];
   const [machineRoleArn = ""] = place.machineRoleArns;
@@ -221,6 +234,15 @@ function createCourt(deployment: string, client: AwsClient, options: AwsDeployme
       const [template = {}] = itemsAt(answer, "launchTemplates");
       return Object.fromEntries(tagsIn(template));
     }
+    if (kind === "task") {
+      const input = { cluster, tasks: [id], include: ["TAGS"] };
+      const { tasks } = await callEcs<{ tasks: readonly { tags?: readonly EcsTag[] }[] }>(
+        client,
+        "DescribeTasks",
+        input,
+      );
+      return Object.fromEntries((tasks[0]?.tags ?? []).map(({ key, value }) => [key, value]));
+    }
     const input = { Filter: [{ Name: "instance-id", Value: [id] }] };
     const [reservation = {}] = itemsAt(await callEc2(client, "DescribeInstances", input), "reservationSet");
     const [instance = {}] = itemsAt(reservation, "instancesSet");
@@ -229,7 +251,13 @@ function createCourt(deployment: string, client: AwsClient, options: AwsDeployme
   async function judge({ service, action, accessKeyId }: AwsCall, body: string): Promise<Reply | undefined> {
     const name = functions.find((each) => keyOf(each.name, options).accessKeyId === accessKeyId)?.name;
     if (name === undefined) return accessDenied(service, `Nobody has the key ${accessKeyId}.`);
-    const needed = await demandsOf({ service, action, body }, { region, account, machineRoleArn, tagsOf });
+    const needed = await demandsOf(
+      { service, action, body },
+      {
+        ...{ region, account, machineRoleArn, tagsOf },
+        ...(fargate !== undefined && { cluster: fargate }),
+      },
+    );
     const judged = needed.map((demand): JudgedDemand => {
       const allowedBy = (granted.get(name) ?? []).filter((each) =>
         isAllowed(policyOf([each], place), demand),
@@ -247,7 +275,7 @@ function createCourt(deployment: string, client: AwsClient, options: AwsDeployme
   return { place, granted, demands, judge };
 }
 
-function policyPlaceOf(deployment: string): PolicyPlace {
+function policyPlaceOf(deployment: string, fargate: JudgePlace["cluster"]): PolicyPlace {
   const arn = (service: string, resource: string): string =>
     `arn:aws:${service}:${region}:${account}:${resource}`;
   const queueArn = (name: QueueName): string => arn("sqs", queueNames(deployment, name).queue);
@@ -268,6 +296,13 @@ function policyPlaceOf(deployment: string): PolicyPlace {
     },
     machineRoleArns: [`arn:aws:iam::${account}:role/${machineRoleName}`],
     imageParameterArns: [arn("ssm", "parameter/mayfly/*")],
+    ...(fargate !== undefined && {
+      fargate: {
+        clusterArn: arn("ecs", `cluster/${fargate.name}`),
+        clusterName: fargate.name,
+        roleArns: fargate.roleArns,
+      },
+    }),
   };
 }
 

@@ -25,9 +25,11 @@ export interface JudgePlace {
   readonly account: string;
   /** Which role instances get, as it is passed to EC2. */
   readonly machineRoleArn: string;
-  /** The tags of an instance, by its id, or of a launch template, by its name. */
+  /** Where there are tasks: their cluster, and the roles that are passed to them. */
+  readonly cluster?: { readonly name: string; readonly roleArns: readonly string[] };
+  /** The tags of an instance, by its id, of a launch template, by its name, or of a task, by its id. */
   readonly tagsOf: (
-    kind: "instance" | "launch-template",
+    kind: "instance" | "launch-template" | "task",
     name: string,
   ) => Promise<Readonly<Record<string, string>>>;
 }
@@ -36,6 +38,7 @@ export interface JudgePlace {
 export async function demandsOf(call: JudgedCall, place: JudgePlace): Promise<readonly Demand[]> {
   const name = `${call.service}:${call.action}`;
   if (call.service === "ec2") return ec2Demands(call, place);
+  if (call.service === "ecs") return ecsDemands(call, place);
   const input = JSON.parse(call.body);
   const arn = (service: string, resource: string): string =>
     `arn:aws:${service}:${place.region}:${place.account}:${resource}`;
@@ -122,6 +125,45 @@ async function ec2Demands({ action, body }: JudgedCall, place: JudgePlace): Prom
     ...tagging,
     { action: "iam:PassRole", resource: place.machineRoleArn, context: passing },
   ];
+}
+
+async function ecsDemands({ action, body }: JudgedCall, place: JudgePlace): Promise<readonly Demand[]> {
+  const input = JSON.parse(body);
+  const arn = (resource: string): string => `arn:aws:ecs:${place.region}:${place.account}:${resource}`;
+  const inCluster = { "ecs:cluster": arn(`cluster/${place.cluster?.name}`) };
+  const name = `ecs:${action}`;
+  const taskArn = (id: string): string => arn(`task/${place.cluster?.name}/${id.split("/").at(-1)}`);
+  const passing = (place.cluster?.roleArns ?? []).map((resource): Demand => {
+    return {
+      action: "iam:PassRole",
+      resource,
+      context: { "iam:PassedToService": "ecs-tasks.amazonaws.com" },
+    };
+  });
+  const tagging = (resource: string): Demand => {
+    return { action: "ecs:TagResource", resource, context: { "ecs:CreateAction": action } };
+  };
+  switch (action) {
+    case "RegisterTaskDefinition": {
+      const resource = arn(`task-definition/${input.family}:1`);
+      const tags = input.tags.map(({ key, value }: Readonly<Record<string, string>>) => [key, value]);
+      const context = prefixed("aws:RequestTag/", Object.fromEntries(tags));
+      return [{ action: name, resource, context }, tagging(resource), ...passing];
+    }
+    case "RunTask": {
+      const [family = "", revision = "1"] = String(input.taskDefinition).split("/").at(-1)?.split(":") ?? [];
+      const resource = arn(`task-definition/${family}:${revision}`);
+      return [{ action: name, resource, context: inCluster }, tagging(taskArn("any")), ...passing];
+    }
+    case "DescribeTasks":
+      return input.tasks.map((id: string) => ({ action: name, resource: taskArn(id), context: inCluster }));
+    case "StopTask": {
+      const context = prefixed("aws:ResourceTag/", await place.tagsOf("task", input.task));
+      return [{ action: name, resource: taskArn(input.task), context }];
+    }
+    default:
+      return [{ action: name, resource: "*", context: inCluster }];
+  }
 }
 
 /** `TagSpecification.1.ResourceType=instance`, `TagSpecification.1.Tag.1.Key=…`. */
