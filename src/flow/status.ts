@@ -1,4 +1,5 @@
 import { startOfDay } from "../core/cost.ts";
+import { MayflyError } from "../core/errors.ts";
 import { type TracedJob, tracedJob } from "../core/job-trace.ts";
 import { isQuiet, type Measures, measuresBetween } from "../core/measures.ts";
 import type { Instant, Job, JobId, Ledger, Machine, MachineId, Policy } from "../core/model.ts";
@@ -24,7 +25,7 @@ export async function readStatus(
   options: { readonly version: string; readonly problems: readonly string[]; readonly listLimit: number },
 ): Promise<StatusDocument> {
   const now = ports.clock.now();
-  const ledgers = await readLedgers(ports);
+  const { ledgers, unreadable } = await readLedgers(ports);
   const today = startOfDay(now);
   const hourAgo = now - hourMilliseconds;
   // The last hour is counted; of what is older, as much is read as is listed.
@@ -36,7 +37,8 @@ export async function readStatus(
   };
   const usage = await ports.store.usage(today);
   const budgets = ports.github.budgets();
-  return statusDocument({ ...options, now, policy, ledgers, history, usage, budgets });
+  const problems = [...options.problems, ...unreadable];
+  return statusDocument({ ...options, problems, now, policy, ledgers, history, usage, budgets });
 }
 
 /** What happened within this span, and what is there now; undefined when there is nothing to say of it. */
@@ -44,7 +46,8 @@ export async function readMeasures(
   ports: Pick<Ports, "store">,
   span: { readonly from: Instant; readonly until: Instant },
 ): Promise<Measures | undefined> {
-  const ledgers = await readLedgers(ports);
+  // The round before has reported those that cannot be read.
+  const { ledgers } = await readLedgers(ports);
   const history = await ports.store.history(span.from, Number.MAX_SAFE_INTEGER);
   const measures = measuresBetween({ ledgers, history, ...span });
   return isQuiet(measures) ? undefined : measures;
@@ -97,10 +100,25 @@ export async function terminateMachine(
   return "terminating";
 }
 
-async function readLedgers(ports: Pick<Ports, "store">): Promise<readonly Ledger[]> {
+interface ReadLedgers {
+  readonly ledgers: readonly Ledger[];
+  /** A sentence for each fleet of which only a person can mend the ledger. */
+  readonly unreadable: readonly string[];
+}
+
+/** What is known of the other fleets is told although one is damaged. */
+async function readLedgers(ports: Pick<Ports, "store">): Promise<ReadLedgers> {
   const ledgers: Ledger[] = [];
-  for (const fleet of await ports.store.activeFleets()) ledgers.push(await ports.store.load(fleet));
-  return ledgers;
+  const unreadable: string[] = [];
+  for (const fleet of await ports.store.activeFleets()) {
+    try {
+      ledgers.push(await ports.store.load(fleet));
+    } catch (error) {
+      if (!(error instanceof MayflyError) || error.kind !== "operator") throw error;
+      unreadable.push(`The ledger of fleet ${fleet} cannot be read. ${error.message} ${error.suggestion}`);
+    }
+  }
+  return { ledgers, unreadable };
 }
 
 /** Machines that claimed the job or ran it: from the ledger, and by name when they have ended. */

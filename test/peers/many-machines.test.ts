@@ -3,6 +3,7 @@ import { MayflyError } from "../../src/core/errors.ts";
 import { rebalance } from "../../src/flow/rebalance.ts";
 import { retireMachines, sweep } from "../../src/flow/scaledown.ts";
 import { scaleUp } from "../../src/flow/scaleup.ts";
+import { readStatus } from "../../src/flow/status.ts";
 import { policy, preset, repository } from "../builders.ts";
 import { World } from "../support/world.ts";
 
@@ -144,6 +145,14 @@ it("sweeps and rebalances all other fleets when the ledger of one cannot be read
   expect(world.github.calls.map(({ method }) => method)).toContain("getJob");
   expect(world.compute.machines().map(({ machineId }) => machineId)).toEqual([first!.machineId]);
   expect(world.log.text()).toContain("A fleet's ledger could not be read.");
+  // Whoever asks is told of all other fleets, and of this one that it cannot be read.
+  const status = await readStatus(world.ports, world.policy, {
+    version: "0.0.0",
+    problems: [],
+    listLimit: 10,
+  });
+  expect(status).toMatchObject({ state: "degraded", problems: [expect.stringContaining(broken)] });
+  expect(status.fleets.map(({ fleet }) => fleet)).toEqual([(await world.entryOf(other.machineId))?.fleet]);
   world.intercept = (_name, effect) => effect();
   expect(world.violations).toEqual([]);
 });
