@@ -1,0 +1,193 @@
+import fc from "fast-check";
+import { describe, expect, it, test } from "vitest";
+import {
+  buildLimitSeconds,
+  type Image,
+  type ImageEvent,
+  imageAfter,
+  imageAnswer,
+  imageKey,
+  imageTag,
+  newImage,
+} from "./image.ts";
+
+const recipe = "runner-1";
+const start = 1_000_000;
+const minute = 60_000;
+const none = newImage("ubuntu:22.04", "x86_64");
+
+const wanted = (image: Image | typeof none, now = start) =>
+  imageAfter(image, { kind: "wanted", recipe }, now);
+const building = wanted(none);
+const tag = building.build?.tag ?? "";
+const ready = imageAfter(building, { kind: "succeeded", tag, reference: "repository:1" }, start + minute);
+const failed = imageAfter(
+  building,
+  { kind: "failed", tag, reason: "No such image", log: "last line" },
+  start + minute,
+);
+
+describe("an image", () => {
+  it("is built when it is first wanted, once, however many want it", () => {
+    expect(building).toMatchObject({ state: "building", attempts: 1, build: { recipe, startedAt: start } });
+    expect(wanted(building, start + 1)).toBe(building);
+    expect(imageAnswer(building)).toMatchObject({ kind: "building", isFinal: false });
+  });
+
+  it("that is built serves", () => {
+    expect(ready).toMatchObject({ state: "ready", attempts: 0 });
+    expect(ready).not.toHaveProperty("build");
+    expect(imageAnswer(ready)).toEqual({ kind: "ready", reference: "repository:1" });
+    expect(wanted(ready, start + 2 * minute)).toBe(ready);
+  });
+
+  it("B12, 12: that could not be built says why, with its log, and is built again after a pause", () => {
+    expect(imageAnswer(failed)).toEqual({
+      kind: "failed",
+      detail: "The image of ubuntu:22.04 could not be built: No such image. Its log ends: last line",
+      nextAttemptAt: start + 2 * minute,
+      isFinal: false,
+    });
+    expect(wanted(failed, start + 2 * minute - 1)).toBe(failed);
+    const again = wanted(failed, start + 2 * minute);
+    expect(again).toMatchObject({ state: "building", attempts: 2 });
+    expect(again.build?.tag).not.toBe(tag);
+    expect(imageAnswer(again)).toMatchObject({
+      detail: expect.stringContaining("for the 2nd time: No such image."),
+    });
+  });
+
+  it("that fails again and again is given up, for an hour", () => {
+    let image: Image = building;
+    const waits: number[] = [];
+    for (let now = start; ; ) {
+      image = imageAfter(image, { kind: "failed", tag: image.build?.tag ?? "", reason: "No" }, now);
+      const { retryAt = 0, isFinal } = image.failure ?? {};
+      waits.push((retryAt - now) / minute);
+      if (isFinal === true) break;
+      now = retryAt;
+      image = wanted(image, now);
+    }
+    expect(waits).toEqual([1, 2, 4, 8, 60]);
+    expect(imageAnswer(image)).toMatchObject({
+      isFinal: true,
+      detail: expect.stringContaining("5 times in a row"),
+    });
+    expect(wanted(image, image.failure?.retryAt)).toMatchObject({ state: "building", attempts: 1 });
+  });
+
+  it("that failed is built at once by another recipe, which may be what it needed", () => {
+    const other = imageAfter(failed, { kind: "wanted", recipe: "runner-2" }, start + minute + 1);
+    expect(other).toMatchObject({ state: "building", build: { recipe: "runner-2" } });
+  });
+
+  it("of which nothing is heard for too long has failed, and may still succeed late", () => {
+    const late = start + buildLimitSeconds * 1000;
+    expect(wanted(building, late - 1)).toBe(building);
+    const silent = wanted(building, late);
+    expect(silent).toMatchObject({
+      state: "failed",
+      failure: { tag, reason: expect.stringContaining("45 minutes") },
+    });
+    const after = imageAfter(silent, { kind: "succeeded", tag, reference: "repository:1" }, late + 1);
+    expect(imageAnswer(after)).toMatchObject({ kind: "ready" });
+  });
+
+  it("B12, 15: is built again after a week, and by another recipe, and serves meanwhile", () => {
+    const week = 7 * 24 * 60 * minute;
+    expect(wanted(ready, start + minute + week - 1)).toBe(ready);
+    for (const image of [
+      wanted(ready, start + minute + week),
+      imageAfter(ready, { kind: "wanted", recipe: "runner-2" }, start + 2 * minute),
+    ]) {
+      expect(image.state).toBe("building");
+      expect(imageAnswer(image)).toEqual({ kind: "ready", reference: "repository:1" });
+      const spoilt = imageAfter(
+        image,
+        { kind: "failed", tag: image.build?.tag ?? "", reason: "No" },
+        start + week,
+      );
+      expect(imageAnswer(spoilt)).toEqual({ kind: "ready", reference: "repository:1" });
+    }
+  });
+
+  it("learns its build's id, and when to ask about it", () => {
+    const started = imageAfter(building, { kind: "started", tag, id: "b-1" }, start + 5_000);
+    expect(started.build).toMatchObject({ id: "b-1", lookAt: start + 20_000 });
+    expect(imageAfter(started, { kind: "started", tag, id: "b-1" }, start + 6_000)).toBe(started);
+    const looked = imageAfter(started, { kind: "running", tag }, start + 20_000);
+    expect(looked.build?.lookAt).toBe(start + 35_000);
+  });
+
+  it("is not changed by what is said of another build", () => {
+    for (const image of [building, ready, failed]) {
+      const events: ImageEvent[] = [
+        { kind: "started", tag: "another", id: "b" },
+        { kind: "running", tag: "another" },
+        { kind: "succeeded", tag: "another", reference: "wrong" },
+        { kind: "failed", tag: "another", reason: "wrong" },
+      ];
+      for (const event of events) expect(imageAfter(image, event, start + minute)).toBe(image);
+    }
+  });
+});
+
+test("B12, 14: no two bases have one tag or one name, however they are spelled", () => {
+  const bases = ["foo/bar:1", "foo-bar:1", "foo.bar-1", "foo/bar-1"];
+  expect(new Set(bases.map((base) => imageKey(base, "x86_64"))).size).toBe(bases.length);
+  const tags = bases.map((base) => imageTag({ base, architecture: "x86_64" }, recipe, start));
+  expect(new Set([...tags, imageTag({ base: "foo/bar:1", architecture: "arm64" }, recipe, start)]).size).toBe(
+    5,
+  );
+  for (const one of tags) expect(one).toMatch(/^[0-9a-f]{32}$/);
+});
+
+const eventOf = fc.record({
+  kind: fc.constantFrom("wanted", "started", "running", "succeeded", "failed"),
+  /** About the build that runs, the one that failed last, or another. */
+  about: fc.constantFrom("build", "failure", "another"),
+  recipe: fc.constantFrom("runner-1", "runner-2"),
+  minutes: fc.nat({ max: 90 }),
+});
+
+test("whatever happens in whatever order: one build at a time, what served serves on, and nothing is stuck", () => {
+  fc.assert(
+    fc.property(fc.array(eventOf, { maxLength: 60 }), (drawn) => {
+      let image: Image = building;
+      let now = start;
+      for (const { kind, about, recipe: next, minutes } of drawn) {
+        now += minutes * minute;
+        const before = image;
+        const about_ = { build: image.build?.tag, failure: image.failure?.tag, another: "x" }[about] ?? "x";
+        const event = {
+          kind,
+          tag: about_,
+          recipe: next,
+          id: "b",
+          reference: "r",
+          reason: "No",
+        } as ImageEvent;
+        image = imageAfter(image, event, now);
+        // The state says what is there.
+        expect(image.state === "building").toBe(image.build !== undefined);
+        if (image.state === "ready") expect(image.usable).toBeDefined();
+        if (image.state === "failed") expect(image.failure).toBeDefined();
+        // A build is replaced only when it has ended, or was silent for too long.
+        if (before.build !== undefined && image.build !== undefined)
+          expect(image.build.tag).toBe(before.build.tag);
+        if (before.usable !== undefined) expect(image.usable).toBeDefined();
+        expect(image.attempts).toBeLessThanOrEqual(5);
+      }
+      // With a builder that works from now on, whoever wants it gets it.
+      for (let look = 0; look < 3 && imageAnswer(image).kind !== "ready"; look++) {
+        now += 61 * minute;
+        image = wanted(image, now);
+        if (image.build !== undefined) {
+          image = imageAfter(image, { kind: "succeeded", tag: image.build.tag, reference: "r" }, now);
+        }
+      }
+      expect(imageAnswer(image).kind).toBe("ready");
+    }),
+    { numRuns: 500 },
+  );
+});

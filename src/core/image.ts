@@ -1,0 +1,206 @@
+import { createHash } from "node:crypto";
+import type { Architecture, Instant } from "./model.ts";
+import { backoffSeconds } from "./retry.ts";
+
+/**
+ * An image that is made of another: the base that a preset or a job names, with the runner in it. There is one of each
+ * base and processor, however many fleets and jobs want it, and at most one build of it at a time.
+ *
+ * | state      | wanted                                               | started  | succeeded     | failed  |
+ * |------------|------------------------------------------------------|----------|---------------|---------|
+ * | (none)     | building                                             | –        | –             | –       |
+ * | `building` | silent past its limit: `failed`                      | its id   | `ready`       | `failed`|
+ * | `ready`    | too old, or of another recipe: building, and it serves meanwhile | – | –         | –       |
+ * | `failed`   | its pause is over: building                          | –        | `ready`, late | –       |
+ *
+ * What a build says is about its tag: what is said of a build that nobody waits for any more changes nothing. An image
+ * that served before goes on to serve while another is built in its place, and when that fails.
+ */
+export interface Image {
+  /** As the preset or the job names it, for example `ubuntu:22.04`. */
+  readonly base: string;
+  readonly architecture: Architecture;
+  readonly state: "building" | "ready" | "failed";
+  /** Builds in a row that did not succeed, with the one that runs. */
+  readonly attempts: number;
+  /** The one that runs. */
+  readonly build?: ImageBuild;
+  /** The newest that can be used. */
+  readonly usable?: { readonly reference: string; readonly recipe: string; readonly builtAt: Instant };
+  /** The last build, where it failed. */
+  readonly failure?: ImageFailure;
+}
+
+export interface ImageBuild {
+  /** The name of what is built, and the token under which it is asked for. */
+  readonly tag: string;
+  readonly recipe: string;
+  readonly startedAt: Instant;
+  /** The builder's name for it. Absent: its answer is not known yet. */
+  readonly id?: string;
+  /** When the builder is asked about it next. */
+  readonly lookAt: Instant;
+}
+
+export interface ImageFailure {
+  readonly tag: string;
+  readonly recipe: string;
+  readonly reason: string;
+  /** The last lines of its log. */
+  readonly log?: string;
+  readonly at: Instant;
+  /** It is not built again before this. */
+  readonly retryAt: Instant;
+  /** It failed so often that jobs are not made to wait for the next one. */
+  readonly isFinal: boolean;
+}
+
+export type ImageEvent =
+  /** A fleet needs it now; `recipe` is what it would be built by today. */
+  | { readonly kind: "wanted"; readonly recipe: string }
+  | { readonly kind: "started"; readonly tag: string; readonly id: string }
+  /** It was asked about, and goes on. */
+  | { readonly kind: "running"; readonly tag: string }
+  | { readonly kind: "succeeded"; readonly tag: string; readonly reference: string }
+  | { readonly kind: "failed"; readonly tag: string; readonly reason: string; readonly log?: string };
+
+/** A build that is not told to have ended for so long has failed; its builder ends it before that. */
+export const buildLimitSeconds = 45 * 60;
+const lookSeconds = 15;
+const retrySeconds = 60;
+const retryLimitSeconds = 15 * 60;
+const attemptsLimit = 5;
+/** After so many failures in a row, the next one is not tried before this. */
+const pauseSeconds = 60 * 60;
+/** Bases get security fixes. */
+const refreshSeconds = 7 * 24 * 60 * 60;
+
+/** An image that nothing is known of yet. */
+export function newImage(base: string, architecture: Architecture): Omit<Image, "state"> {
+  return { base, architecture, attempts: 0 };
+}
+
+/** The image after the event; the same object when it changes nothing. */
+export function imageAfter(image: Image | Omit<Image, "state">, event: ImageEvent, now: Instant): Image {
+  if (!("state" in image)) return event.kind === "wanted" ? building(image, event.recipe, now) : never();
+  switch (event.kind) {
+    case "wanted":
+      return afterWanted(image, event.recipe, now);
+    case "started":
+      return withBuild(image, event.tag, ({ id, ...build }) => {
+        return id === event.id ? undefined : { ...build, id: event.id, lookAt: now + lookSeconds * 1000 };
+      });
+    case "running":
+      return withBuild(image, event.tag, (build) => ({ ...build, lookAt: now + lookSeconds * 1000 }));
+    case "succeeded":
+      return afterSucceeded(image, event.tag, event.reference, now);
+    case "failed":
+      return image.build?.tag === event.tag ? failed(image, image.build, event, now) : image;
+  }
+}
+
+/** What is made of this base, with this recipe, from now on: no two bases, however they are spelled, share a tag. */
+export function imageTag(image: Pick<Image, "base" | "architecture">, recipe: string, now: Instant): string {
+  const content = JSON.stringify([image.base, image.architecture, recipe, now]);
+  return createHash("sha256").update(content).digest("hex").slice(0, 32);
+}
+
+/** Under which name the ledger keeps it. */
+export function imageKey(base: string, architecture: Architecture): string {
+  const hash = createHash("sha256").update(JSON.stringify([base, architecture]));
+  return `image/${hash.digest("hex").slice(0, 32)}`;
+}
+
+/** What a fleet that wants it does: use it, or wait and say why. */
+export type ImageAnswer = { readonly kind: "ready"; readonly reference: string } | ImageMissing;
+
+export interface ImageMissing {
+  readonly kind: "building" | "failed";
+  readonly detail: string;
+  readonly nextAttemptAt: Instant;
+  /** Jobs are given up, with `detail`. */
+  readonly isFinal: boolean;
+}
+
+export function imageAnswer(image: Image): ImageAnswer {
+  const { usable, failure, build, base, attempts } = image;
+  if (usable !== undefined) return { kind: "ready", reference: usable.reference };
+  if (build !== undefined) {
+    const again = failure === undefined ? "" : ` for the ${ordinal(attempts)} time: ${failure.reason}`;
+    const detail = `The image of ${base} is being built${again || ", as it is needed for the first time"}.`;
+    return {
+      kind: "building",
+      detail: detail.replace("..", "."),
+      nextAttemptAt: build.lookAt,
+      isFinal: false,
+    };
+  }
+  const { reason = "", log, retryAt = 0, isFinal = false } = failure ?? {};
+  const said = log === undefined ? "" : ` Its log ends: ${log}`;
+  const times = attempts === 1 ? "" : ` ${attempts} times in a row`;
+  const detail = `The image of ${base} could not be built${times}: ${reason.replace(/\.?$/, ".")}${said}`;
+  return { kind: "failed", detail, nextAttemptAt: retryAt, isFinal };
+}
+
+// ---------------------------------------------------------------------------------------------- transitions
+
+function afterWanted(image: Image, recipe: string, now: Instant): Image {
+  const { state, build, usable, failure } = image;
+  if (state === "building" && build !== undefined) {
+    const isSilent = build.startedAt + buildLimitSeconds * 1000 <= now;
+    if (!isSilent) return image;
+    const reason = `It did not end within ${buildLimitSeconds / 60} minutes.`;
+    return failed(image, build, { reason }, now);
+  }
+  if (failure !== undefined && state === "failed") {
+    // Another recipe may be what it needed.
+    const isOver = failure.retryAt <= now || failure.recipe !== recipe;
+    return isOver ? building(image, recipe, now) : image;
+  }
+  const isFresh =
+    usable !== undefined && usable.recipe === recipe && usable.builtAt + refreshSeconds * 1000 > now;
+  return isFresh ? image : building(image, recipe, now);
+}
+
+function building(image: Omit<Image, "state">, recipe: string, now: Instant): Image {
+  const tag = imageTag(image, recipe, now);
+  // What failed for good begins anew.
+  const attempts = image.failure?.isFinal === true ? 1 : image.attempts + 1;
+  const build = { tag, recipe, startedAt: now, lookAt: now + lookSeconds * 1000 };
+  return { ...image, state: "building", attempts, build };
+}
+
+function withBuild(image: Image, tag: string, change: (build: ImageBuild) => ImageBuild | undefined): Image {
+  if (image.build?.tag !== tag) return image;
+  const build = change(image.build);
+  return build === undefined ? image : { ...image, build };
+}
+
+function afterSucceeded(image: Image, tag: string, reference: string, now: Instant): Image {
+  const { build, failure, ...rest } = image;
+  const isLate = image.state === "failed" && failure?.tag === tag;
+  const recipe = build?.tag === tag ? build.recipe : isLate ? failure.recipe : undefined;
+  if (recipe === undefined) return image;
+  return { ...rest, state: "ready", attempts: 0, usable: { reference, recipe, builtAt: now } };
+}
+
+function failed(
+  image: Image,
+  { tag, recipe }: ImageBuild,
+  { reason, log }: { readonly reason: string; readonly log?: string },
+  now: Instant,
+): Image {
+  const { build: _, ...rest } = image;
+  const isFinal = image.attempts >= attemptsLimit;
+  const seconds = isFinal ? pauseSeconds : backoffSeconds(image.attempts, retrySeconds, retryLimitSeconds);
+  const failure = { tag, recipe, reason, at: now, retryAt: now + seconds * 1000, isFinal };
+  return { ...rest, state: "failed", failure: log === undefined ? failure : { ...failure, log } };
+}
+
+function never(): never {
+  throw new Error("Nothing can be told of an image that nobody has wanted.");
+}
+
+function ordinal(count: number): string {
+  return `${count}${["th", "st", "nd", "rd"][count] ?? "th"}`;
+}
