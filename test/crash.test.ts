@@ -55,6 +55,18 @@ const stories: readonly Story[] = [
     replacements: 1,
   },
   {
+    name: "three jobs whose image is built first, and fails to be once",
+    make: () =>
+      new World({
+        policy: policy({ presets: [preset({ image: "ubuntu:22.04", buildsImages: true })] }),
+        marks: "launch",
+      }),
+    tell: async (world) => {
+      world.images.failNext("No space left");
+      for (let count = 0; count < 3; count++) world.github.queueJob();
+    },
+  },
+  {
     name: "spot refused in one pool, then on-demand",
     make: () =>
       new World({ policy: policy({ presets: [preset({ market: "spot-preferred" })] }), pools: ["a", "b"] }),

@@ -38,7 +38,7 @@ export interface ImageBuild {
   readonly startedAt: Instant;
   /** The builder's name for it. Absent: its answer is not known yet. */
   readonly id?: string;
-  /** When the builder is asked about it next. */
+  /** When the builder is asked for it, or about it, next. */
   readonly lookAt: Instant;
 }
 
@@ -166,7 +166,7 @@ function building(image: Omit<Image, "state">, recipe: string, now: Instant): Im
   const tag = imageTag(image, recipe, now);
   // What failed for good begins anew.
   const attempts = image.failure?.isFinal === true ? 1 : image.attempts + 1;
-  const build = { tag, recipe, startedAt: now, lookAt: now + lookSeconds * 1000 };
+  const build = { tag, recipe, startedAt: now, lookAt: now };
   return { ...image, state: "building", attempts, build };
 }
 

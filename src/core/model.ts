@@ -9,6 +9,8 @@
  * - A **registration** is the GitHub runner that a machine receives when it claims. Its name is the machine's id.
  */
 
+import type { Image } from "./image.ts";
+
 /** Milliseconds since the Unix epoch, UTC. */
 export type Instant = number;
 export type FleetId = string;
@@ -93,6 +95,8 @@ export interface Preset {
   readonly image?: string;
   /** What its images are, where a job may name another: a job that names one of the other kind goes elsewhere. */
   readonly imageKind?: ImageKind;
+  /** Its machines start from images that are made of those that it and its jobs name. */
+  readonly buildsImages?: true;
   /** What its jobs cannot do, for `config explain`. A sentence. */
   readonly limitation?: string;
   /** Machines of this preset at once. */
@@ -221,6 +225,7 @@ export type GiveUpReason =
   | "no-longer-at-github"
   | "end-unknown"
   | "preset-removed"
+  | "image-failed"
   | "operator";
 
 export type JobOutcome =
@@ -404,6 +409,8 @@ export type BlockReason =
   | "no-spot-capacity"
   | "no-capacity"
   | "launch-refused"
+  | "image-building"
+  | "image-failed"
   | "preset-removed";
 
 export interface Blocked {
@@ -433,6 +440,8 @@ export interface FleetRecord {
   readonly refusals: readonly PoolRefusal[];
   readonly blocked?: Blocked;
   readonly reruns?: readonly Rerun[];
+  /** Only in the records that are kept of images (flow/image.ts), which have no jobs and no machines. */
+  readonly image?: Image;
 }
 
 /** What is known of one fleet. Jobs that are done and machines that have ended are in the history, not here. */

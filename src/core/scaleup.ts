@@ -1,5 +1,6 @@
 import { presetCounter, repositoryCounter, totalCounter } from "./counters.ts";
 import { type Demand, demandOf, warmTargetOf } from "./demand.ts";
+import type { ImageMissing } from "./image.ts";
 import {
   type Blocked,
   type BlockReason,
@@ -56,6 +57,8 @@ export interface PlanContext {
   /** Sums of all counters, over all fleets. They may be a little old: the commit checks the limits again. */
   readonly counters: Readonly<Record<string, number>>;
   readonly spentTodayUsd: number;
+  /** The image that machines are to start from is not there. */
+  readonly image?: ImageMissing;
 }
 
 export function plan(ledger: Ledger, policy: Policy, context: PlanContext, now: Instant): Plan {
@@ -63,7 +66,8 @@ export function plan(ledger: Ledger, policy: Policy, context: PlanContext, now: 
   // Also jobs that a machine has claimed: it may never get to be registered for them.
   const expired = ledger.jobs.filter((job) => job.state === "queued" && deadlineOf(job, policy) <= now);
   const expiredIds = new Set(expired.map((job) => job.id));
-  const due = demand.unserved.filter((job) => !expiredIds.has(job.id));
+  const hopeless = context.image?.isFinal === true ? demand.unserved : [];
+  const due = demand.unserved.filter((job) => !expiredIds.has(job.id) && !hopeless.includes(job));
   const admitted = admitByRepository(due, policy, context);
   const supply = demand.unclaimed.length;
   const wanted = admitted.jobs.length + warmTargetOf(ledger, policy) - supply;
@@ -73,6 +77,9 @@ export function plan(ledger: Ledger, policy: Policy, context: PlanContext, now: 
 
   const commands: Command[] = [
     ...expired.map((job) => giveUp(job, ledger.record?.blocked ?? blocked)),
+    ...hopeless
+      .filter((job) => !expiredIds.has(job.id))
+      .map((job) => withoutImage(job, context.image?.detail ?? "")),
     ...unanswered(ledger, policy, now),
     ...retireSurplus(demand, policy, now),
     ...launches(offer, admitted.jobs, demand, ledger, now),
@@ -185,6 +192,10 @@ function boundedOffer(
     const detail = `Today's cost has reached the budget of ${budget} USD.`;
     return none({ because: "budget", detail, nextAttemptAt: startOfNextDay(now) });
   }
+  if (context.image !== undefined) {
+    const { kind, detail, nextAttemptAt } = context.image;
+    return none({ because: `image-${kind}`, detail, nextAttemptAt });
+  }
   const purchase = openMarket(record, purchases[record.spec.market], now);
   if (typeof purchase !== "string") return none(purchase);
 
@@ -280,6 +291,10 @@ function giveUp(job: Job, blocked: Blocked | undefined): Command {
     because,
     detail: `The job could not be served until its deadline. ${detail}`,
   };
+}
+
+function withoutImage(job: Job, detail: string): Command {
+  return { kind: "give-up", job, because: "image-failed", detail };
 }
 
 /** A launch whose answer never came is asked for again; its token makes that harmless. */

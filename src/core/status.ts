@@ -475,7 +475,11 @@ function fleetStatus(ledger: Ledger): FleetStatus {
 /** What only an operator can change. A cap that is reached is normal; a launch that is refused is not. */
 function problemOf(fleet: FleetStatus): readonly string[] {
   const { blocked } = fleet;
-  if (blocked?.because !== "launch-refused" && blocked?.because !== "preset-removed") return [];
+  const isForOperators =
+    blocked?.because === "launch-refused" ||
+    blocked?.because === "preset-removed" ||
+    blocked?.because === "image-failed";
+  if (!isForOperators) return [];
   return [`${fleet.queued} jobs of fleet ${fleet.fleet} wait: ${blocked.detail}`];
 }
 

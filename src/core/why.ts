@@ -136,7 +136,9 @@ function nextOf(
     return { what: "It ends by itself, at its preset's time limit at the latest.", at: null };
   const blocked = record?.blocked;
   if (blocked?.nextAttemptAt !== undefined && blocked.nextAttemptAt > now) {
-    return { what: "A machine is asked for again.", at: isoOrNull(blocked.nextAttemptAt) };
+    const what =
+      blocked.because === "image-building" ? "The build is asked about." : "A machine is asked for again.";
+    return { what, at: isoOrNull(blocked.nextAttemptAt) };
   }
   if (blocked?.because === "preset-removed") {
     return { what: "A machine is asked for as soon as the config has the preset again.", at: null };

@@ -1,6 +1,7 @@
 import { spentTodayUsd, startOfDay } from "../core/cost.ts";
 import { type CounterLimit, presetCounter, totalCounter } from "../core/counters.ts";
 import { asMayflyError } from "../core/errors.ts";
+import type { ImageAnswer } from "../core/image.ts";
 import { awaitingMachines, giveInstances } from "../core/launch.ts";
 import { jobGivenUp, machineAfter } from "../core/lifecycle.ts";
 import {
@@ -37,12 +38,13 @@ import type { Ports as AllPorts } from "../ports/ports.ts";
 import { commitFrom, type Outcome } from "./commit-fleet.ts";
 import { endedAmong } from "./ended-among.ts";
 import { sayGivenUp } from "./give-up.ts";
+import { imageOf } from "./image.ts";
 import { machineIdFor } from "./machine-id.ts";
 import { poke, pokeAt } from "./pokes.ts";
 
 type Ports = Pick<
   AllPorts,
-  "store" | "compute" | "github" | "prices" | "random" | "work" | "log" | "clock"
+  "store" | "compute" | "github" | "images" | "prices" | "random" | "work" | "log" | "clock"
 > & { readonly identity: Pick<AllPorts["identity"], "issue"> };
 
 /**
@@ -51,15 +53,25 @@ type Ports = Pick<
  * that the next look finishes.
  */
 export async function scaleUp(ports: Ports, policy: Policy, fleet: FleetId): Promise<void> {
-  const look = await recordIntents(ports, policy, fleet);
+  const image = await imageOf(ports, policy, fleet);
+  const look = await recordIntents(ports, policy, fleet, image);
   for (const job of look.givenUp) await sayGivenUp(ports, job);
   let known = look.ledger;
   for (const group of groupByToken(look.launches)) {
-    known = await launchGroup(ports, policy, look.record, group, known);
+    known = await launchGroup(ports, policy, startingFrom(image, look.record), group, known);
   }
   if (look.retired) await poke(ports, "scaledown", fleet);
   if (look.unfinished) await poke(ports, "scaleup", fleet);
   else if (look.recheckAt !== undefined) await pokeAt(ports, "scaleup", fleet, look.recheckAt);
+}
+
+/** What is launched starts from the image that was made; the ledger keeps the name that was asked for. */
+function startingFrom(
+  image: ImageAnswer | undefined,
+  record: FleetRecord | undefined,
+): FleetRecord | undefined {
+  if (image?.kind !== "ready" || record === undefined) return record;
+  return { ...record, spec: { ...record.spec, image: image.reference } };
 }
 
 // --------------------------------------------------------------------------------------------- intents
@@ -89,9 +101,15 @@ const nothing: Look = {
 /** A cap that another fleet reaches in the same moment makes the commit fail; then the counters are read again. */
 const overLimitAttempts = 5;
 
-async function recordIntents(ports: Ports, policy: Policy, fleet: FleetId): Promise<Look> {
+async function recordIntents(
+  ports: Ports,
+  policy: Policy,
+  fleet: FleetId,
+  image: ImageAnswer | undefined,
+): Promise<Look> {
+  const missing = image === undefined || image.kind === "ready" ? {} : { image };
   for (let attempt = 1; attempt <= overLimitAttempts; attempt++) {
-    const context = await readContext(ports, policy);
+    const context = { ...(await readContext(ports, policy)), ...missing };
     const { result, ledger } = await commitFrom<Intents | "over-limit">(
       ports.store,
       fleet,

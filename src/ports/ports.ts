@@ -3,6 +3,7 @@ import type { Clock } from "./clock.ts";
 import type { Compute } from "./compute.ts";
 import type { Github } from "./github.ts";
 import type { Identity } from "./identity.ts";
+import type { ImageBuilder } from "./images.ts";
 import type { Log } from "./log.ts";
 import type { Prices } from "./prices.ts";
 import type { QueueSender } from "./queue.ts";
@@ -20,6 +21,8 @@ export interface Ports {
   /** The compute adapters by name. */
   readonly compute: ReadonlyMap<string, Compute>;
   readonly github: Github;
+  /** Absent where machines start from images as they are. */
+  readonly images?: ImageBuilder;
   readonly identity: Identity;
   readonly secrets: Secrets;
   readonly prices: Prices;

@@ -5,6 +5,7 @@ import {
   type MemoryMachine,
 } from "../../src/adapters/compute/memory.ts";
 import { createDerivedTokenIdentity } from "../../src/adapters/identity/derived-token.ts";
+import { createMemoryImages, type MemoryImages } from "../../src/adapters/images/memory.ts";
 import { createMemoryLog, type MemoryLog } from "../../src/adapters/log/memory.ts";
 import { createFixedPrices } from "../../src/adapters/prices/fixed.ts";
 import { createMemoryQueue } from "../../src/adapters/queue/memory.ts";
@@ -77,6 +78,7 @@ export class World {
   readonly log: MemoryLog;
   readonly github: FakeGithub;
   readonly compute: MemoryCompute;
+  readonly images: MemoryImages;
   store: Store;
   readonly work: Queue<Poke>;
   readonly lifecycle: Queue<LifecycleEvent>;
@@ -118,6 +120,7 @@ export class World {
       onLaunched: (machine) => this.#boot(machine),
       onGone: (providerId) => this.#powerLost(providerId),
     });
+    this.images = createMemoryImages({ clock: this.clock, buildSeconds: 40 });
     this.ports = this.#makePorts();
   }
 
@@ -326,6 +329,7 @@ export class World {
       lifecycle: this.#watched("lifecycle", { send: this.lifecycle.send }),
       compute: new Map([["memory", this.#watched("compute", this.#checkedCompute())]]),
       github: this.#watched("github", this.#checkedGithub()),
+      images: this.#watched("images", this.images),
       identity:
         this.#marks === "launch" ? provenByProvider : createDerivedTokenIdentity(new Secret(machineKey)),
       secrets: this.#watched("secrets", secrets),

@@ -1,0 +1,111 @@
+import { asMayflyError } from "../core/errors.ts";
+import {
+  type Image,
+  type ImageAnswer,
+  type ImageEvent,
+  imageAfter,
+  imageAnswer,
+  imageKey,
+  newImage,
+} from "../core/image.ts";
+import type { FleetId, FleetRecord, Instant, Policy } from "../core/model.ts";
+import { refusedFleet } from "../core/route.ts";
+import { withSpecOfToday } from "../core/scaleup.ts";
+import type { Ports as AllPorts } from "../ports/ports.ts";
+
+type Ports = Pick<AllPorts, "store" | "images" | "log" | "clock">;
+
+/** An order is two commits; and somebody else who looks at the same image may commit first. */
+const attemptsLimit = 6;
+
+/**
+ * The image that machines of this fleet are to start from, where that is made of the one that it names. A build is
+ * begun, asked about and begun again by whoever looks, and no look waits for it: an event that is lost is found by the
+ * next look, at the latest in the next round.
+ *
+ * ```
+ *   look A            look B                ledger                      builder
+ *     │── wanted ──────────────────────────▶ building, tag T: COMMIT       │
+ *     │                 │── wanted ────────▶ conflict: it is building      │
+ *     │── start, tag T ───────────────────────────────────────────────────▶│ build 1
+ *     │   (its answer lost, or killed)       │                             │
+ *     │                 │── start, tag T, later ──────────────────────────▶│ build 1 again
+ * ```
+ *
+ * Undefined: machines start from what the fleet names.
+ */
+export async function imageOf(
+  ports: Ports,
+  policy: Policy,
+  fleet: FleetId,
+): Promise<ImageAnswer | undefined> {
+  const { images } = ports;
+  const builds = policy.presets.some(
+    ({ name, buildsImages }) => buildsImages === true && (fleet === name || fleet.startsWith(`${name}/`)),
+  );
+  if (images === undefined || !builds) return undefined;
+  const { record } = withSpecOfToday(await ports.store.load(fleet), policy);
+  const { image: base, architecture } = record?.spec ?? {};
+  if (base === undefined || architecture === undefined) return undefined;
+  const id = imageKey(base, architecture);
+  for (let attempt = 0; attempt < attemptsLimit; attempt++) {
+    const { version, record: before } = await ports.store.load(id);
+    const image = before?.image ?? newImage(base, architecture);
+    const next = await look({ ...ports, images }, image);
+    if (next === image) return later(imageAnswer(next), ports.clock.now());
+    const isCommitted = await commit(ports, id, version, next);
+    // The intent is in the ledger: now the build may begin.
+    const isOrdered =
+      next.build !== undefined && next.build.id === undefined && next.build.lookAt <= ports.clock.now();
+    if (isCommitted && !isOrdered) return later(imageAnswer(next), ports.clock.now());
+  }
+  const detail = `Others look at the image of ${base} at the same time.`;
+  return later({ kind: "building", detail, nextAttemptAt: 0, isFinal: false }, ports.clock.now());
+}
+
+/** Time goes by while it is looked; the next look comes after now. */
+function later(answer: ImageAnswer, now: Instant): ImageAnswer {
+  if (answer.kind === "ready") return answer;
+  return { ...answer, nextAttemptAt: Math.max(answer.nextAttemptAt, now + 1_000) };
+}
+
+type Builder = Ports & { readonly images: NonNullable<Ports["images"]> };
+
+/** What is true of the image now. Committing it is the caller's; what was begun for nothing is begun again. */
+async function look(ports: Builder, image: Image | Omit<Image, "state">): Promise<Image> {
+  const now = ports.clock.now();
+  const told = "state" in image ? await askAbout(ports, image, now) : image;
+  return imageAfter(told, { kind: "wanted", recipe: ports.images.recipe }, now);
+}
+
+/** The image with what its builder says of it. A build whose intent is in the ledger is begun here. */
+async function askAbout(ports: Builder, image: Image, now: Instant): Promise<Image> {
+  const { build } = image;
+  if (build === undefined || build.lookAt > now) return image;
+  const { tag, id } = build;
+  const { base, architecture } = image;
+  const log = ports.log.with({ stage: "scaleup", image: base, architecture, tag });
+  try {
+    if (id === undefined) {
+      const started = await ports.images.start({ base, architecture, tag });
+      log.info("An image is being built.", { build: started.id });
+      return imageAfter(image, { kind: "started", tag, id: started.id }, now);
+    }
+    const progress = await ports.images.look(id);
+    if (progress.kind !== "running") log.info("An image's build has ended.", { build: id, ...progress });
+    return imageAfter(image, { ...progress, tag } as ImageEvent, now);
+  } catch (error) {
+    const { kind, code, message } = asMayflyError(error, "IMAGE_BUILDER_FAILED", "It is asked again.");
+    log.warn("The builder of images did not answer well.", { code, because: message });
+    // Nothing is known to have happened: the same is asked again, with the same tag.
+    if (kind === "retry" || kind === "wait") return imageAfter(image, { kind: "running", tag }, now);
+    return imageAfter(image, { kind: "failed", tag, reason: message }, now);
+  }
+}
+
+async function commit(ports: Ports, id: FleetId, version: number, image: Image): Promise<boolean> {
+  // It has neither jobs nor machines: a fleet's record is what the store keeps under one version.
+  const record: FleetRecord = { ...refusedFleet, id, image };
+  const { kind } = await ports.store.commit(id, version, [{ put: "fleet", record }]);
+  return kind === "committed";
+}

@@ -1,0 +1,34 @@
+import type { Architecture } from "../core/model.ts";
+
+/**
+ * Makes images of others: a base with the runner in it.
+ *
+ * Contract, for every adapter:
+ * - What is built has no more rights than to be pushed under `tag`; the base is text that somebody wrote into a label.
+ * - Errors are `MayflyError`s: of kind `retry` or `wait` where nothing is known to have happened, else nothing was begun
+ *   and the same order will not be taken.
+ */
+export interface ImageBuilder {
+  /** What images are built by, runner included: another text makes another image of the same base. */
+  readonly recipe: string;
+
+  /** Begins a build. An order with a tag that was given before is the same build, and gives the same id. */
+  start(order: ImageOrder): Promise<{ readonly id: string }>;
+
+  /** How a build is. What the builder no longer knows has failed. */
+  look(id: string): Promise<ImageProgress>;
+}
+
+export interface ImageOrder {
+  /** As the preset or the job names it. It matches the policy's patterns, and holds no space and no quote. */
+  readonly base: string;
+  readonly architecture: Architecture;
+  readonly tag: string;
+}
+
+export type ImageProgress =
+  | { readonly kind: "running" }
+  /** `reference`: under which machines find it. */
+  | { readonly kind: "succeeded"; readonly reference: string }
+  /** `log`: its last lines, one sentence or a few. */
+  | { readonly kind: "failed"; readonly reason: string; readonly log?: string };
