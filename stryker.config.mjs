@@ -10,7 +10,7 @@ export default {
   coverageAnalysis: "perTest",
   concurrency: 1,
   // A machine that is busy otherwise must not pass for a fault that never ends.
-  timeoutMS: 30_000,
+  timeoutMS: 120_000,
   incremental: true,
   incrementalFile: ".stryker/incremental.json",
   tempDirName: ".stryker/sandboxes",

@@ -7,7 +7,7 @@ export default defineConfig({
     setupFiles: ["test/fixed-seed.ts"],
     // A test that is slow because the machine is busy must not pass for one that noticed the fault.
     testTimeout: 120_000,
-    // Nothing is kept in the modules of the core, so one process may run all files: half the time.
+    // Each mutant has a process of its own, which runs all the files that reach it: half the time.
     isolate: false,
   },
 });
