@@ -1,6 +1,7 @@
 import type { CounterLimit } from "../core/counters.ts";
 import { MayflyError } from "../core/errors.ts";
 import type { Change, FleetId, Job, Ledger, Machine } from "../core/model.ts";
+import { isSettled } from "../core/rerun.ts";
 import type { Store } from "../ports/store.ts";
 
 /** What a look at a ledger wants written, and what it answers when that was written. */
@@ -86,7 +87,7 @@ export function ledgerAfter(ledger: Ledger, changes: readonly Change[]): Ledger 
     fleet: ledger.fleet,
     version: ledger.version + 1,
     record,
-    jobs: withChanges(ledger.jobs, jobs, (job) => job.state !== "done"),
+    jobs: withChanges(ledger.jobs, jobs, (job) => !isSettled(job)),
     machines: withChanges(ledger.machines, machines, (machine) => machine.state !== "ended"),
   };
 }
