@@ -40,7 +40,7 @@ variable "private_key_secret_arn" {
 }
 
 variable "status_token_secret_arn" {
-  description = "The secret of Secrets Manager with the token for the status. It is not made here, because its value would stand in the state."
+  description = "The secret of Secrets Manager with the token for the status."
   type        = string
 
   validation {

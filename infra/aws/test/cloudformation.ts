@@ -37,6 +37,7 @@ export const parameters: Readonly<Record<string, string>> = {
   CodePrefix: "mayfly/0.1.0",
   WebhookSecretArn: `arn:aws:secretsmanager:${region}:${account}:secret:given/webhook-secret-a1b2c3`,
   PrivateKeySecretArn: `arn:aws:secretsmanager:${region}:${account}:secret:given/app-private-key-a1b2c3`,
+  StatusTokenSecretArn: `arn:aws:secretsmanager:${region}:${account}:secret:given/status-token-a1b2c3`,
   VpcId: "vpc-0123456789abcdef0",
   Subnets: '{"eu-west-1a":"subnet-0123456789abcdef0"}',
 };
@@ -122,8 +123,6 @@ function refer(place: Place, name: string): unknown {
     "AWS::Logs::LogGroup": () => get("LogGroupName"),
     "AWS::IAM::Role": () => get("RoleName"),
     "AWS::IAM::InstanceProfile": () => get("InstanceProfileName"),
-    "AWS::SecretsManager::Secret": () =>
-      `arn:aws:secretsmanager:${region}:${account}:secret:${get("Name")}-a1b2c3`,
     "AWS::ApiGatewayV2::Api": () => "the-api",
     "AWS::ApiGatewayV2::Integration": () => `the-${name}`,
   };

@@ -189,6 +189,5 @@ it("is of as many types as were looked at", () => {
     "AWS::IAM::RolePolicy",
     "AWS::Lambda::EventInvokeConfig",
     "AWS::SQS::QueuePolicy",
-    "AWS::SecretsManager::Secret",
   ]);
 });

@@ -27,7 +27,7 @@ const place: PolicyPlace = {
   secretArns: {
     "webhook-secret": parameters.WebhookSecretArn ?? "",
     "app-private-key": parameters.PrivateKeySecretArn ?? "",
-    "status-token": `arn:aws:secretsmanager:${here}:secret:mayfly/status-token-a1b2c3`,
+    "status-token": parameters.StatusTokenSecretArn ?? "",
   },
   machineRoleArns: [`arn:aws:iam::${account}:role/mayfly-machine`],
   imageParameterArns: [

@@ -173,7 +173,7 @@ module "mayfly" {
   package_folder          = ${JSON.stringify(join(folder, "package"))}
   webhook_secret_arn      = ${JSON.stringify(parameters.WebhookSecretArn)}
   private_key_secret_arn  = ${JSON.stringify(parameters.PrivateKeySecretArn)}
-  status_token_secret_arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:mayfly/status-token-a1b2c3"
+  status_token_secret_arn = ${JSON.stringify(parameters.StatusTokenSecretArn)}
   vpc_id                  = ${JSON.stringify(/<vpcId>(vpc-[0-9a-f]+)/.exec(vpcs)?.[1])}
   subnets                 = ${parameters.Subnets}
   deletion_protection     = false

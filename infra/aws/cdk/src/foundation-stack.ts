@@ -3,6 +3,7 @@ import { GatewayVpcEndpointAwsService, IpAddresses, SubnetType, Vpc } from "aws-
 import { CfnSecret } from "aws-cdk-lib/aws-secretsmanager";
 import type { Construct } from "constructs";
 import { addSecurityGroup } from "./machines.ts";
+import type { MayflyProps } from "./props.ts";
 
 export interface FoundationProps extends StackProps {
   readonly deployment: string;
@@ -25,8 +26,7 @@ export interface ExistingNetwork {
 export class FoundationStack extends Stack {
   readonly subnets: string;
   readonly securityGroupId: string;
-  readonly webhookSecretArn: string;
-  readonly appPrivateKeyArn: string;
+  readonly secrets: MayflyProps["secrets"];
 
   constructor(scope: Construct, id: string, props: FoundationProps) {
     super(scope, id, { ...props, description: "Mayfly: network and secrets" });
@@ -39,17 +39,7 @@ export class FoundationStack extends Stack {
       egressCidrs: props.egressCidrs ?? ["0.0.0.0/0"],
       egressIpv6Cidrs: props.egressIpv6Cidrs ?? ["::/0"],
     }).attrGroupId;
-    this.webhookSecretArn = new CfnSecret(this, "WebhookSecret", {
-      name: `${deployment}/webhook-secret`,
-      description: "With it GitHub signs deliveries; it is the webhook secret of the GitHub App",
-      generateSecretString: { passwordLength: 48, excludePunctuation: true },
-    }).ref;
-    this.appPrivateKeyArn = new CfnSecret(this, "AppPrivateKey", {
-      name: `${deployment}/app-private-key`,
-      description: "The private key of the GitHub App; it has no value until you put it there",
-    }).ref;
-    new CfnOutput(this, "WebhookSecretArn", { value: this.webhookSecretArn });
-    new CfnOutput(this, "AppPrivateKeyArn", { value: this.appPrivateKeyArn });
+    this.secrets = addSecrets(this, deployment);
   }
 
   /** Public subnets and no NAT gateway, which would cost more than many small fleets. Nothing can come in. */
@@ -68,4 +58,20 @@ export class FoundationStack extends Stack {
     const subnets = vpc.publicSubnets.map(({ availabilityZone, subnetId }) => [availabilityZone, subnetId]);
     return { vpcId: vpc.vpcId, subnets: Object.fromEntries(subnets) };
   }
+}
+
+/** Made with a value where chance may choose it. What the GitHub App has, replaces it: `put-secret-value`. */
+function addSecrets(stack: Stack, deployment: string): MayflyProps["secrets"] {
+  const random = { generateSecretString: { passwordLength: 48, excludePunctuation: true } };
+  const add = (id: string, name: string, description: string, value: object): string => {
+    const secret = new CfnSecret(stack, id, { name: `${deployment}/${name}`, description, ...value });
+    new CfnOutput(stack, `${id}Arn`, { value: secret.ref });
+    return secret.ref;
+  };
+  const key = "The private key of the GitHub App; without a value until you put it there";
+  return {
+    webhookSecret: add("WebhookSecret", "webhook-secret", "With it GitHub signs deliveries", random),
+    appPrivateKey: add("AppPrivateKey", "app-private-key", key, {}),
+    statusToken: add("StatusToken", "status-token", "The token for Mayfly's status", random),
+  };
 }

@@ -40,7 +40,7 @@ export class MayflyStack extends Stack {
         return { bucket: asset.s3BucketName, key: asset.s3ObjectKey };
       },
       machines: props.package.machines,
-      secrets: { webhookSecret: foundation.webhookSecretArn, appPrivateKey: foundation.appPrivateKeyArn },
+      secrets: foundation.secrets,
       subnets: foundation.subnets,
       securityGroupId: foundation.securityGroupId,
       images: props.images ?? { x86_64: `${amazonLinux}-x86_64`, arm64: `${amazonLinux}-arm64` },

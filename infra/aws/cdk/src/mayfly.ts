@@ -1,7 +1,6 @@
 import type { CfnApi } from "aws-cdk-lib/aws-apigatewayv2";
 import type { CfnTable } from "aws-cdk-lib/aws-dynamodb";
 import type { CfnFunction } from "aws-cdk-lib/aws-lambda";
-import { CfnSecret } from "aws-cdk-lib/aws-secretsmanager";
 import { Construct } from "constructs";
 import type { FunctionName } from "../../../../src/targets/aws/functions.ts";
 import { addApi } from "./api.ts";
@@ -29,7 +28,6 @@ export class Mayfly extends Construct {
   readonly queues: Queues;
   readonly api: CfnApi;
   readonly functions: Readonly<Record<FunctionName, CfnFunction>>;
-  readonly statusTokenArn: string;
   readonly machineRoleArn: string;
   readonly instanceProfileName: string;
 
@@ -44,12 +42,6 @@ export class Mayfly extends Construct {
     const machineRole = addMachineRole(this, props, this.api);
     this.machineRoleArn = machineRole.attrArn;
     this.instanceProfileName = addLaunchTemplates(this, props, machineRole, this.api).ref;
-    const statusToken = new CfnSecret(this, "StatusToken", {
-      name: `${props.deployment}/status-token`,
-      description: "The token with which people and Prometheus ask Mayfly for its status",
-      generateSecretString: { passwordLength: 48, excludePunctuation: true },
-    });
-    this.statusTokenArn = statusToken.ref;
     const place: Place = {
       scope: this,
       props,
@@ -57,7 +49,6 @@ export class Mayfly extends Construct {
       queues: this.queues,
       api: this.api,
       machineRoleArn: machineRole.attrArn,
-      statusTokenArn: statusToken.ref,
     };
     this.functions = {
       webhook: addWebhook(place),

@@ -11,7 +11,6 @@ export function addOutputs(stack: Stack, mayfly: Mayfly, securityGroupId: string
   output("WebhookUrl", "The webhook URL of the GitHub App", `${url}/webhook`);
   output("StatusUrl", "Answers who has the status token", `${url}/api/status`);
   output("ApiUrl", "For `mayfly --url`", url);
-  output("StatusTokenSecretArn", "The secret that holds the status token", mayfly.statusTokenArn);
   output("TableName", "The ledger", mayfly.table.ref);
   for (const [name, queue] of Object.entries(mayfly.queues)) {
     output(logicalId(name, "QueueUrl"), `The queue ${name}`, queue.ref);

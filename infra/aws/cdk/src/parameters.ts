@@ -33,6 +33,11 @@ const parameters = {
     allowedPattern: "^arn:aws[a-z-]*:secretsmanager:.+$",
     description: "The secret of Secrets Manager with the private key of the GitHub App.",
   },
+  StatusTokenSecretArn: {
+    type: "String",
+    allowedPattern: "^arn:aws[a-z-]*:secretsmanager:.+$",
+    description: "The secret of Secrets Manager with the token for the status.",
+  },
   VpcId: { type: "AWS::EC2::VPC::Id", description: "The VPC of the machines." },
   Subnets: {
     type: "String",

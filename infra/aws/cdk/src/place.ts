@@ -14,7 +14,6 @@ export interface Place {
   readonly queues: Readonly<Record<QueueName, CfnQueue>>;
   readonly api: CfnApi;
   readonly machineRoleArn: string;
-  readonly statusTokenArn: string;
 }
 
 /** An ARN in this account and region, or in the region alone. */

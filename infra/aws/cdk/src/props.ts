@@ -16,6 +16,7 @@ export interface MayflyProps {
   readonly secrets: {
     readonly webhookSecret: string;
     readonly appPrivateKey: string;
+    readonly statusToken: string;
   };
   /** JSON: one subnet for each availability zone, by the zone's name. */
   readonly subnets: string;

@@ -31,7 +31,11 @@ export class TemplateStack extends Stack {
       deployment,
       code: (name) => ({ bucket: text("CodeBucket"), key: `${text("CodePrefix")}/${name}.zip` }),
       machines: props.machines,
-      secrets: { webhookSecret: text("WebhookSecretArn"), appPrivateKey: text("PrivateKeySecretArn") },
+      secrets: {
+        webhookSecret: text("WebhookSecretArn"),
+        appPrivateKey: text("PrivateKeySecretArn"),
+        statusToken: text("StatusTokenSecretArn"),
+      },
       subnets: text("Subnets"),
       securityGroupId: securityGroup.attrGroupId,
       images: { x86_64: text("DefaultAMI"), arm64: text("DefaultArmAMI") },

@@ -5,7 +5,7 @@ import type { Place } from "../place.ts";
 
 /** Anybody may call it; it answers who has the status token. */
 export function addStatus(place: Place): CfnFunction {
-  const { table, queues, statusTokenArn } = place;
+  const { props, table, queues } = place;
   const target = addFunction(place, {
     name: "status",
     does: "What runs, why a job waits, what it cost",
@@ -13,10 +13,10 @@ export function addStatus(place: Place): CfnFunction {
       MAYFLY_TABLE: table.ref,
       MAYFLY_SCALEUP_QUEUE_URL: queues.scaleup.ref,
       MAYFLY_SCALEDOWN_QUEUE_URL: queues.scaledown.ref,
-      MAYFLY_STATUS_TOKEN_SECRET_ID: statusTokenArn,
+      MAYFLY_STATUS_TOKEN_SECRET_ID: props.secrets.statusToken,
     },
     permissions: [
-      allow(["secretsmanager:GetSecretValue"], statusTokenArn),
+      allow(["secretsmanager:GetSecretValue"], props.secrets.statusToken),
       allow(["dynamodb:GetItem", "dynamodb:Query"], table.attrArn),
       allow(["dynamodb:Query"], `${table.attrArn}/index/active`),
       allow(["dynamodb:Query"], `${table.attrArn}/index/ended`),
