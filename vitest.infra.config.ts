@@ -5,7 +5,7 @@ export default defineConfig({
   test: {
     include: ["infra/**/*.test.ts"],
     globalSetup: ["test/aws/global-setup.ts"],
-    testTimeout: 240_000,
-    hookTimeout: 240_000,
+    testTimeout: 600_000,
+    hookTimeout: 600_000,
   },
 });
