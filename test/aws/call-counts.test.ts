@@ -10,7 +10,7 @@ import { createSecretsManager } from "../../src/adapters/secrets/secrets-manager
 import type { LifecycleEvent, Machine, MachineReport, Poke } from "../../src/core/model.ts";
 import { answerClaim } from "../../src/flow/claim.ts";
 import { applyEvents, receiveReport } from "../../src/flow/lifecycle.ts";
-import { retireMachines } from "../../src/flow/scaledown.ts";
+import { retireMachines, sweep } from "../../src/flow/scaledown.ts";
 import { scaleUp } from "../../src/flow/scaleup.ts";
 import { receiveDelivery } from "../../src/flow/webhook.ts";
 import type { Ports } from "../../src/ports/ports.ts";
@@ -145,6 +145,31 @@ describe.skipIf(moto === "")("calls to AWS", () => {
     expect(compute.machines()).toHaveLength(101);
     // The counters, the ledger, seven commits of what is meant and four of what came of it; EC2 is asked once more.
     expect(calls).toBe(13);
+  });
+
+  it("scaleup: four for one job, and for ten that come together, EC2's own not counted", async () => {
+    for (const jobs of [1, 10]) {
+      await queueJobs(jobs);
+      await deliver();
+      expect(await counted(() => scaleUp(ports, rules, fleet))).toBe(4);
+    }
+    expect(compute.machines()).toHaveLength(12);
+  });
+
+  it("a sweep: two, however many machines work, EC2's own not counted, and none to GitHub", async () => {
+    await queueJobs(30);
+    await deliver();
+    await scaleUp(ports, rules, fleet);
+    for (const { providerId } of compute.machines()) {
+      const answer = await claim(providerId);
+      if (answer.kind === "run") github.connect(answer.jitConfig.reveal());
+    }
+    github.assign();
+    await deliver();
+    await applyAll(10);
+    const asked = github.calls.length;
+    expect(await counted(() => sweep(ports, rules))).toBe(2);
+    expect(github.calls.slice(asked)).toEqual([]);
   });
 
   it("claim: four, and one to GitHub", async () => {

@@ -196,14 +196,17 @@ function perJob(usage: AwsUsage, jobs: number): Readonly<Record<string, number>>
   };
 }
 
-/** A table of the page by the name of its first column: no more than it says, and not much less. */
+/**
+ * A table of the page by the name of its first column. About, as an item that grows past a kilobyte costs a unit more each
+ * time that it is written.
+ */
 function expectAsWritten(table: string, column: number, usage: Readonly<Record<string, number>>): void {
   const [, rows = ""] =
     new RegExp(`^\\| ${table} uses \\|.*\n(?:\\|.*\n)((?:\\|.*\n)+)`, "m").exec(page) ?? [];
   for (const [name, value] of Object.entries(usage)) {
     const row = rows.split("\n").find((line) => line.startsWith(`| ${name} |`));
     const written = Number(row?.split("|")[column + 2]?.trim());
-    expect(value, `${name}, ${table}`).toBeLessThanOrEqual(written);
-    expect(value, `${name}, ${table}`).toBeGreaterThan(0.75 * written);
+    expect(value, `${name}, ${table}`).toBeLessThanOrEqual(1.1 * written);
+    expect(value, `${name}, ${table}`).toBeGreaterThan(0.8 * written);
   }
 }
