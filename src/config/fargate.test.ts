@@ -76,13 +76,13 @@ describe("jobs of the other system's workflows", () => {
     });
   });
 
-  it("B12, 7: need not name any", () => {
+  it("E7: need not name any", () => {
     expect(routeJob(["self-hosted"], policy)).toMatchObject({
       record: { spec: { image: "ubuntu:24.04", instanceTypes: ["fargate-256-512"] } },
     });
   });
 
-  it("B12, 10: get no image that is denied, or that is no reference", () => {
+  it("E10: get no image that is denied, or that is no reference", () => {
     for (const reference of ["docker.io/evil/image:1", "--privileged", "a b", "$(id)"]) {
       const route = routeJob([`image:${reference}`], policy);
       expect(route).toMatchObject({ kind: "refused", because: "image-not-allowed" });

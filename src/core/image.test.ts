@@ -41,7 +41,7 @@ describe("an image", () => {
     expect(wanted(ready, start + 2 * minute)).toBe(ready);
   });
 
-  it("B12, 12: that could not be built says why, with its log, and is built again after a pause", () => {
+  it("E12: that could not be built says why, with its log, and is built again after a pause", () => {
     expect(imageAnswer(failed)).toEqual({
       kind: "failed",
       detail: "The image of ubuntu:22.04 could not be built: No such image. Its log ends: last line",
@@ -93,7 +93,7 @@ describe("an image", () => {
     expect(imageAnswer(after)).toMatchObject({ kind: "ready" });
   });
 
-  it("B12, 15: is built again after a week, and by another recipe, and serves meanwhile", () => {
+  it("E15: is built again after a week, and by another recipe, and serves meanwhile", () => {
     const week = 7 * 24 * 60 * minute;
     expect(wanted(ready, start + minute + week - 1)).toBe(ready);
     for (const image of [
@@ -132,7 +132,7 @@ describe("an image", () => {
   });
 });
 
-test("B12, 14: no two bases have one tag or one name, however they are spelled", () => {
+test("E14: no two bases have one tag or one name, however they are spelled", () => {
   const bases = ["foo/bar:1", "foo-bar:1", "foo.bar-1", "foo/bar-1"];
   expect(new Set(bases.map((base) => imageKey(base, "x86_64"))).size).toBe(bases.length);
   const tags = bases.map((base) => imageTag({ base, architecture: "x86_64" }, recipe, start));

@@ -31,7 +31,7 @@ async function endsWithNothingLeft(world: World, limitSeconds = 3_600): Promise<
 }
 
 describe("a fleet whose image is made first", () => {
-  it("B12, 13: waits for one build, however many jobs and fleets want it, and then starts from it", async () => {
+  it("E13: waits for one build, however many jobs and fleets want it, and then starts from it", async () => {
     const classes = { small: { cpu: 1, memoryGib: 2 } };
     const world = new World({ policy: { ...rules(), classes } });
     const requests = launchesOf(world);
@@ -57,7 +57,7 @@ describe("a fleet whose image is made first", () => {
     expect(world.images.builds).toHaveLength(1);
   });
 
-  it("B12, 12: whose build fails says why, builds again, and serves its jobs", async () => {
+  it("E12: whose build fails says why, builds again, and serves its jobs", async () => {
     const world = new World({ policy: rules() });
     world.images.failNext("The base has no package manager");
     const waiting = world.github.queueJob();

@@ -117,7 +117,7 @@ describe.skipIf(moto === "")("fargate on the stand-in", () => {
       compute.launch(launchRequest([id], { fleet, spec: fleetSpec({ ...small, image }) }));
     await launch("machine-1", "foo/bar:1", "fleet-a");
     await launch("machine-2", "foo/bar:1", "fleet-b/cpu=1,memoryGib=2");
-    // B12, 14: another system made one name of these.
+    // E14: another system made one name of these.
     await launch("machine-3", "foo-bar:1", "fleet-a");
     expect(proxy.calls.filter(({ action }) => action === "RegisterTaskDefinition")).toHaveLength(2);
     const fleets = (await compute.list()).map(({ fleet }) => fleet).sort();

@@ -112,7 +112,7 @@ describe("the request", () => {
     expect(Math.max(...calls.map(([, text]) => String(text).length))).toBeLessThanOrEqual(64);
   });
 
-  it("B12, 9 and 11: carries nothing of a machine: no overrides, no credential", async () => {
+  it("E9 and E11: carries nothing of a machine: no overrides, no credential", async () => {
     const { compute, inputsOf } = place({
       RunTask: [one],
       DescribeTaskDefinition: [{ refused: "ClientException" }],
@@ -207,7 +207,7 @@ describe("the task definition", () => {
     });
   });
 
-  it("B12, 14 and 15: is another one for any other content, and the same for the same", async () => {
+  it("E14 and E15: is another one for any other content, and the same for the same", async () => {
     const families = await Promise.all(
       [
         {},
@@ -269,7 +269,7 @@ describe("a refusal", () => {
     ["Rate exceeded", "throttle"],
     ["The capacity provider FARGATE_SPOT was not found", "configuration"],
     ["Something new", "transient"],
-  ])("B12, 24: inside of a 200 is not lost: %s is %s", async (reason, failure) => {
+  ])("E24: inside of a 200 is not lost: %s is %s", async (reason, failure) => {
     const { compute } = place({ RunTask: [{ ...one, failures: [{ reason }] }] });
     const outcomes = await compute.launch(request(2));
     expect(outcomes).toMatchObject([
@@ -442,7 +442,7 @@ describe("the end of a task", () => {
     expect(whyTaskStopped(stopped)).toMatch(/Capacity is unavailable/);
   });
 
-  it("B12, 17: a refusal to stop is logged and the task is not called gone; what is gone is", async () => {
+  it("E17: a refusal to stop is logged and the task is not called gone; what is gone is", async () => {
     const ids = ["1", "2", "3", "4", "5"].map((digit) => digit.repeat(32));
     const [running, stopping, stopped] = ids;
     const { compute, inputsOf, log } = place({

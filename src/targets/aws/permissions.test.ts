@@ -102,7 +102,7 @@ const fargatePlace: PolicyPlace = {
   },
 };
 
-it("B12, 16: nothing may register, run or pass whatever it likes", () => {
+it("E16: nothing may register, run or pass whatever it likes", () => {
   const wide = Object.values(fargatePermissions)
     .flatMap((granted) => policyOf(granted ?? [], fargatePlace).Statement)
     .filter(({ Resource, Condition }) => Resource.includes("*") && Condition === undefined);
@@ -124,7 +124,7 @@ it("B12, 16: nothing may register, run or pass whatever it likes", () => {
   ]);
 });
 
-it("B12, 16: only what ends machines may end tasks, and only what launches may run them", () => {
+it("E16: only what ends machines may end tasks, and only what launches may run them", () => {
   const may = (action: string) =>
     Object.entries(fargatePermissions).flatMap(([name, granted]) =>
       granted?.some(({ actions }) => actions.includes(action)) ? [name] : [],

@@ -99,7 +99,7 @@ describe.skipIf(!isRoot)("a task", () => {
     }
   });
 
-  it("B12, 11: keeps its role's credentials from the job, which looks everywhere that it can", async () => {
+  it("E11: keeps its role's credentials from the job, which looks everywhere that it can", async () => {
     const look = [
       "env",
       "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline | tr '\\0' '\\n'",
