@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,8 +20,11 @@ import { policyDifferences, type Statement, withoutOneLine } from "./policies.ts
 const moto = inject("moto");
 const module = fileURLToPath(new URL("../terraform", import.meta.url));
 const example = fileURLToPath(new URL("../../../examples/aws.yaml", import.meta.url));
-/** Where a host without a way to the registry may have providers. */
-const mirrors = [process.env.TF_PLUGIN_MIRROR ?? "", "/opt/tf-plugins"].filter((path) => existsSync(path));
+/** A host without a way to the registry may have a folder of providers where software is put. */
+const mirrors = ["/opt", "/usr/local/share", "/usr/share"]
+  .filter((place) => existsSync(place))
+  .flatMap((place) => readdirSync(place).map((name) => join(place, name)))
+  .filter((path) => existsSync(join(path, "registry.terraform.io/hashicorp/aws")));
 
 let folder: string;
 let environment: NodeJS.ProcessEnv;
@@ -69,6 +72,11 @@ describe.skipIf(problem !== undefined)("the Terraform module", () => {
   it("is formatted", () => terraform(module, "fmt", "-check", "-recursive", "-diff"));
 
   it("is valid for the provider of AWS", () => terraform(join(folder, "module"), "validate", "-no-color"));
+
+  it("has an example that is valid", async () => {
+    await terraform(join(folder, "module/example"), "init", "-no-color");
+    await terraform(join(folder, "module/example"), "validate", "-no-color");
+  });
 
   it("keeps its rules", async () => {
     const given = `-var=package_folder=${join(folder, "package")}`;

@@ -18,9 +18,10 @@ export async function cloudFormationTemplate(configPath: string): Promise<object
   return withSubstitutions(template) as object;
 }
 
-/** As it is committed. */
+/** As it is committed. CloudFormation reads YAML 1.1, in which a bare `no` and a bare date are no texts. */
 export function templateText(template: object): string {
-  return `# Made from infra/aws/cdk by \`npm run template\`. Do not edit it.\n${stringify(template, { lineWidth: 0, aliasDuplicateObjects: false })}`;
+  const options = { version: "1.1", lineWidth: 0, aliasDuplicateObjects: false } as const;
+  return `# Made from infra/aws/cdk by \`npm run template\`. Do not edit it.\n${stringify(template, options)}`;
 }
 
 /** `{ "Fn::Sub": "${Deployment}-webhook" }` reads better than the join that the CDK writes. */

@@ -19,6 +19,11 @@ describe("the CloudFormation template", () => {
     expect(unpacked(readFileSync(templateFile, "utf8"))).toEqual(unpacked(made));
   });
 
+  it("says the same in the YAML that CloudFormation reads, where a bare `no` is no text", () => {
+    const text = readFileSync(templateFile, "utf8");
+    expect(parse(text, { version: "1.1" })).toEqual(parse(text));
+  });
+
   it.skipIf(programPath("cfn-lint") === undefined)("is right for cfn-lint", () => {
     execFileSync("cfn-lint", [fileURLToPath(templateFile)], { stdio: ["ignore", "inherit", "inherit"] });
   });
