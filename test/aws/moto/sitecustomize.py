@@ -3,7 +3,7 @@ Python loads this before moto, because its folder is in PYTHONPATH (test/support
 for a test with a hundred jobs, and changes nothing of what it answers.
 
 - moto copies the whole table once for every write of a transaction, to be able to take it back. One copy is enough:
-  within one call, a table is copied once.
+  within one call, a table is copied once. And only as deep as a write reaches: an attribute is replaced, never changed.
 - It lists its own folder for every request. What is in there stays the same.
 - It looks for every value of an item under each of ten names, though a text or a number is what it is.
 - It writes a line for every request, which nobody reads.
@@ -19,14 +19,33 @@ _last = threading.local()
 
 
 def _copy_table_once(value, *rest):
-    if type(value).__name__ != "Table" or not type(value).__module__.startswith("moto."):
+    if type(value).__name__ != "Table" or not type(value).__module__.startswith("moto.dynamodb."):
         return _copy(value, *rest)
     call = sys._getframe(1)
     known = getattr(_last, "known", None)
     if known is None or known[0] is not call or known[1] is not value:
-        known = (call, value, _copy(value, *rest))
+        known = (call, value, _copy_of_table(value))
         _last.known = known
     return known[2]
+
+
+def _copy_of_table(table):
+    copied = copy.copy(table)
+    copied.items = copy.copy(table.items)
+    for partition, items in table.items.items():
+        if isinstance(items, dict):
+            copied.items[partition] = {sort: _copy_of_item(item) for sort, item in items.items()}
+        else:
+            copied.items[partition] = _copy_of_item(items)
+    return copied
+
+
+def _copy_of_item(item):
+    copied = copy.copy(item)
+    copied.attrs = type(item.attrs).__new__(type(item.attrs))
+    # What was measured when it was written is not measured again.
+    dict.update(copied.attrs, item.attrs)
+    return copied
 
 
 copy.deepcopy = _copy_table_once
