@@ -1,8 +1,10 @@
 import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
 import { callJson } from "../../src/adapters/aws/json.ts";
 import { createManualClock } from "../../src/adapters/clock/manual.ts";
+import { createEc2Compute } from "../../src/adapters/compute/ec2.ts";
 import { createMemoryCompute, type MemoryCompute } from "../../src/adapters/compute/memory.ts";
 import { createMemoryLog } from "../../src/adapters/log/memory.ts";
+import { createEc2Prices } from "../../src/adapters/prices/ec2.ts";
 import { createFixedPrices } from "../../src/adapters/prices/fixed.ts";
 import { createSqsQueue } from "../../src/adapters/queue/sqs.ts";
 import { createSeededRandom } from "../../src/adapters/random/seeded.ts";
@@ -17,6 +19,7 @@ import type { Ports } from "../../src/ports/ports.ts";
 import type { Queue } from "../../src/ports/queue.ts";
 import { policy, preset } from "../builders.ts";
 import { standInClient } from "../support/aws-environment.ts";
+import { prepareEc2 } from "../support/ec2-stand-in.ts";
 import { createFakeGithub, type FakeGithub, type GithubRunner } from "../support/fake-github.ts";
 import { createLedgerTable, type LedgerTable } from "../support/ledger-table.ts";
 
@@ -170,6 +173,41 @@ describe.skipIf(moto === "")("calls to AWS", () => {
     const asked = github.calls.length;
     expect(await counted(() => sweep(ports, rules))).toBe(2);
     expect(github.calls.slice(asked)).toEqual([]);
+  });
+
+  it("scaleup: at most 20 for a burst of a hundred jobs of one fleet, EC2's own with them, in a process that is cold", async () => {
+    const client = standInClient(table.proxy.url);
+    const { subnets, imageId, launchTemplate } = await prepareEc2(client);
+    const spec = { compute: "ec2", market: "spot-preferred", image: imageId } as const;
+    const onEc2 = policy({
+      presets: [
+        preset({ name: "ec2", labels: ["linux", "ec2"], max: 200, instanceTypes: ["m7i.large"], ...spec }),
+      ],
+      limits: { machines: 500, perRepository: 500 },
+    });
+    const { clock, log } = ports;
+    const ec2 = createEc2Compute({
+      ...{ client, clock, log, subnets, deployment: table.name },
+      presets: { ec2: { launchTemplate } },
+    });
+    const prices = createEc2Prices({ client, clock, log, otherwise: createFixedPrices(onEc2.presets) });
+    const labels = ["self-hosted", "linux", "ec2"];
+    for (let count = 0; count < 100; count += 1) github.queueJob({ labels });
+    for (const sending of github.outbox.splice(0)) await receiveDelivery(ports, onEc2, sending);
+    const cold = { ...ports, store: table.open({ clock }), compute: new Map([["ec2", ec2]]), prices };
+    const calls = await counted(() => scaleUp(cold, onEc2, "ec2"));
+    // Also the query for the record of the fleet, which a process that is not cold knows.
+    expect(calls).toBe(18);
+    expect((await ports.store.load("ec2")).machines.filter(({ state }) => state === "launched")).toHaveLength(
+      100,
+    );
+    const asked = table.proxy.calls.filter(({ service }) => service === "ec2").map(({ action }) => action);
+    expect(asked.sort()).toEqual([
+      "CreateFleet",
+      "DescribeImages",
+      "DescribeLaunchTemplateVersions",
+      "DescribeSpotPriceHistory",
+    ]);
   });
 
   it("claim: four, and one to GitHub", async () => {
