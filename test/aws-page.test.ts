@@ -47,6 +47,22 @@ test("the table has every metric, with its dimension", () => {
   expect(rows.sort()).toEqual(published.sort());
 });
 
+test("every alarm of the template is there, and as many as are paid for", () => {
+  const template = readFileSync(
+    new URL("../infra/aws/cloudformation/template.yaml", import.meta.url),
+    "utf8",
+  );
+  const alarms = [...template.matchAll(/AlarmName:\s+Fn::Sub: \$\{Deployment\}-(\S+)/g)].map(
+    ([, name]) => name,
+  );
+  const named = [...page.matchAll(/`(…-)?([a-z-]+)`/g)].map(([, part, name = ""]) => ({ part, name }));
+  const isNamed = (alarm = ""): boolean =>
+    named.some(({ part, name }) => (part === undefined ? alarm === name : alarm.endsWith(`-${name}`)));
+  expect(alarms.length).toBeGreaterThan(0);
+  expect(alarms.filter((alarm) => !isNamed(alarm))).toEqual([]);
+  expect(page).toContain(`| ${alarms.length} alarms |`);
+});
+
 interface Directive {
   readonly Metrics: readonly { readonly Name: string }[];
   readonly Dimensions: readonly (readonly string[])[];
