@@ -102,16 +102,19 @@ function takeOffers(
   let free = 0;
   for (const { machines } of offers.values()) free += machines.length;
   /** The jobs that get none. When nothing is left to give, the rest of the line is not looked at. */
-  const without = (jobs: readonly Job[], takes: (job: Job) => boolean): readonly Job[] =>
-    jobs.filter((job) => {
+  const without = (jobs: readonly Job[], takes: (job: Job) => boolean): readonly Job[] => {
+    if (free === 0) return jobs;
+    return jobs.filter((job) => {
       if (free === 0 || !takes(job)) return true;
       free -= 1;
       return false;
     });
+  };
   const left = without(queued, (job) => {
     const labels = keyOf(job.labels);
     return scopesOfJob(job).some((scope) => take(offers.get(`${scope} ${labels}`)));
   });
+  if (free === 0 || left.length === 0) return left;
   const byScope = Map.groupBy(offers.values(), (offer) => offer.scope);
   return without(left, (job) => {
     const labels = job.labels.map((label) => label.toLowerCase());

@@ -63,11 +63,10 @@ export interface PlanContext {
 
 export function plan(ledger: Ledger, policy: Policy, context: PlanContext, now: Instant): Plan {
   const demand = demandOf(ledger);
-  // Also jobs that a machine has claimed: it may never get to be registered for them.
-  const expired = ledger.jobs.filter((job) => job.state === "queued" && deadlineOf(job, policy) <= now);
-  const expiredIds = new Set(expired.map((job) => job.id));
-  const hopeless = context.image?.isFinal === true ? demand.unserved : [];
-  const due = demand.unserved.filter((job) => !expiredIds.has(job.id) && !hopeless.includes(job));
+  const { expired, nextDeadline } = deadlinesOf(ledger, policy, now);
+  const inTime = expired.size === 0 ? demand.unserved : demand.unserved.filter((job) => !expired.has(job));
+  const isHopeless = context.image?.isFinal === true;
+  const due = isHopeless ? [] : inTime;
   const admitted = admitByRepository(due, policy, context);
   const supply = demand.unclaimed.length;
   const wanted = admitted.jobs.length + warmTargetOf(ledger, policy) - supply;
@@ -76,10 +75,8 @@ export function plan(ledger: Ledger, policy: Policy, context: PlanContext, now: 
   const blocked = blockedOf(ledger, unmet > 0 ? offer.blocked : admitted.blocked, now);
 
   const commands: Command[] = [
-    ...expired.map((job) => giveUp(job, ledger.record?.blocked ?? blocked)),
-    ...hopeless
-      .filter((job) => !expiredIds.has(job.id))
-      .map((job) => withoutImage(job, context.image?.detail ?? "")),
+    ...[...expired].map((job) => giveUp(job, ledger.record?.blocked ?? blocked)),
+    ...(isHopeless ? inTime.map((job) => withoutImage(job, context.image?.detail ?? "")) : []),
     ...unanswered(ledger, policy, now),
     ...retireSurplus(demand, policy, now),
     ...launches(offer, admitted.jobs, demand, ledger, now),
@@ -88,7 +85,7 @@ export function plan(ledger: Ledger, policy: Policy, context: PlanContext, now: 
     commands,
     planned: due.filter((job) => job.times.planned === undefined),
     blocked,
-    recheckAt: nextChange(ledger, policy, demand, blocked, now),
+    recheckAt: nextChange(ledger, policy, demand, blocked, nextDeadline, now),
   };
 }
 
@@ -99,10 +96,16 @@ export function plan(ledger: Ledger, policy: Policy, context: PlanContext, now: 
 export function deservesLook(before: Ledger, after: Ledger, policy: Policy, now: Instant): boolean {
   const context = { counters: {}, spentTodayUsd: 0 };
   const next = plan(after, policy, context, now);
-  if (next.commands.length > 0 || next.planned.length > 0) return true;
+  if (next.planned.length > 0 || next.commands.some(({ kind }) => kind !== "launch")) return true;
+  const earlier = plan(before, policy, context, now);
+  // As many were to be launched before: that has been done, or something is in the way that this change did not touch.
+  if (launchesOf(next) > launchesOf(earlier)) return true;
   if (next.recheckAt === undefined) return false;
-  const arranged = plan(before, policy, context, now).recheckAt;
-  return arranged === undefined || next.recheckAt < arranged;
+  return earlier.recheckAt === undefined || next.recheckAt < earlier.recheckAt;
+}
+
+function launchesOf({ commands }: Plan): number {
+  return commands.reduce((sum, command) => sum + (command.kind === "launch" ? command.count : 0), 0);
 }
 
 /**
@@ -137,6 +140,23 @@ export function deadlineOf(job: Job, policy: Policy): Instant {
 
 // ------------------------------------------------------------------------------------ demand and supply
 
+/** Queued jobs whose deadline has passed, also those that a machine has claimed: it may never get to be registered for them. */
+function deadlinesOf(
+  ledger: Ledger,
+  policy: Policy,
+  now: Instant,
+): { readonly expired: ReadonlySet<Job>; readonly nextDeadline: Instant } {
+  const expired = new Set<Job>();
+  let nextDeadline = Number.POSITIVE_INFINITY;
+  for (const job of ledger.jobs) {
+    if (job.state !== "queued") continue;
+    const deadline = deadlineOf(job, policy);
+    if (deadline <= now) expired.add(job);
+    else if (deadline < nextDeadline) nextDeadline = deadline;
+  }
+  return { expired, nextDeadline };
+}
+
 /** The caps per repository count machines that are bound to its jobs; what is above them waits. */
 function admitByRepository(
   jobs: readonly Job[],
@@ -147,14 +167,22 @@ function admitByRepository(
   const max = policy.limits.perRepository;
   const admitted: Job[] = [];
   let blocked: Blocking | undefined;
+  let repository = "";
+  let before: Job | undefined;
   for (const job of jobs) {
-    const repository = fullName(job.repository);
+    // The jobs of one push stand next to each other.
+    if (!isSameRepository(before, job)) repository = fullName(job.repository);
+    before = job;
     const places = free.get(repository) ?? max - (context.counters[repositoryCounter(repository)] ?? 0);
     free.set(repository, places - 1);
     if (places > 0) admitted.push(job);
     else blocked ??= { because: "repository-limit", detail: `${repository} has all of its ${max} machines.` };
   }
   return { jobs: admitted, blocked };
+}
+
+function isSameRepository(one: Job | undefined, { repository }: Job): boolean {
+  return one?.repository.owner === repository.owner && one.repository.name === repository.name;
 }
 
 // ---------------------------------------------------------------------------------------------- bounds
@@ -337,14 +365,14 @@ function nextChange(
   policy: Policy,
   demand: Demand,
   blocked: Blocked | undefined,
+  nextDeadline: Instant,
   now: Instant,
 ): Instant | undefined {
-  let first = Number.POSITIVE_INFINITY;
+  let first = nextDeadline;
   const note = (instant: Instant): void => {
     if (instant > now && instant < first) first = instant;
   };
   if (blocked !== undefined) note(blocked.nextAttemptAt ?? now + heldBackSeconds * 1000);
-  for (const job of ledger.jobs) if (job.state === "queued") note(deadlineOf(job, policy));
   for (const machine of ledger.machines) if (machine.state === "requested") note(relaunchAt(machine, policy));
   const graceMilliseconds = policy.timing.idleGraceSeconds * 1000;
   for (const machine of demand.surplus) {

@@ -376,6 +376,14 @@ describe("events that come together", () => {
     expect(calls).toEqual(["load", "commit", "scaledown", "scaleup"]);
   });
 
+  it("ask for none while the jobs that wait are held back by something else", async () => {
+    const { ports, rules, calls, store, fleet } = await fleetOfThree();
+    const waiting = job({ id: 9, fleet, times: { created: start, received: start, planned: start } });
+    await store.addJob(fleetRecord({ id: fleet }), waiting);
+    await applyEvents(ports, rules, [ofGithub(1, "in_progress", "m-1")]);
+    expect(calls).toEqual(["load", "commit"]);
+  });
+
   it("of the provider find their machines first, and tell other fleets only of scarce places", async () => {
     const { ports, rules, calls, store, fleet } = await fleetOfThree();
     await store.addJob(fleetRecord({ id: "other" }), job({ id: 9, fleet: "other" }));
