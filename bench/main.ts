@@ -5,6 +5,7 @@ import { functionStarts } from "./functions.ts";
 import { type Measure, machineText, tableText } from "./measure.ts";
 import { planning } from "./plan.ts";
 import { reaction } from "./reaction.ts";
+import { simulator } from "./simulator.ts";
 import { benchStore } from "./store.ts";
 
 /*
@@ -31,6 +32,7 @@ const measures: readonly Measure[] = [
   planning,
   coldStart,
   functionStarts,
+  simulator,
   store,
 ];
 

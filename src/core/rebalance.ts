@@ -32,6 +32,8 @@ export function deliveriesToRedeliver(
   now: Instant,
   settleSeconds: number,
 ): readonly DeliveryAttempt[] {
+  // Seldom has any failed, and the list may be long.
+  if (attempts.every(({ succeeded }) => succeeded)) return [];
   const byGuid = new Map<string, DeliveryAttempt[]>();
   for (const attempt of attempts) {
     const known = byGuid.get(attempt.guid);

@@ -744,3 +744,37 @@ it("a reason for waiting is the same while all of it is", () => {
     expect(isSameBlocked(other, blocked)).toBe(false);
   }
 });
+
+describe("a change", () => {
+  const [first, second] = jobs(2, { state: "queued" }).map((some) => ({
+    ...some,
+    times: { ...some.times, planned: start },
+  })) as [Job, Job];
+  const running: Job = { ...first, id: 7, state: "running" };
+  const busy = machine({ id: "busy", state: "busy", jobId: 7 });
+  const ready = registered("ready", first);
+  const before = ledger([running, first], [busy, ready]);
+  const deserves = (after: Partial<Ledger>): boolean =>
+    deservesLook(before, { ...before, ...after }, policy(), start + 1_000);
+
+  it("of what no plan reads deserves no look", () => {
+    expect(deserves({})).toBe(false);
+    expect(deserves({ jobs: [first] })).toBe(false);
+    expect(deserves({ jobs: [{ ...running, state: "done" }, first] })).toBe(false);
+    expect(deserves({ machines: [{ ...busy, state: "retiring" }, ready] })).toBe(false);
+  });
+
+  it("that leaves a job without a machine deserves one", () => {
+    expect(deserves({ machines: [busy] })).toBe(true);
+    expect(deserves({ machines: [busy, { ...ready, state: "retiring" }] })).toBe(true);
+    expect(deserves({ jobs: [running, first, second] })).toBe(true);
+  });
+
+  it("deserves none when as many machines were wanted before it", () => {
+    const waiting = { ...before, jobs: [running, first, second] };
+    const started = { ...waiting, jobs: [running, { ...first, state: "running" }, second] as const };
+    const taken = { ...started, machines: [busy, { ...ready, state: "busy" }] as const };
+    expect(deservesLook(waiting, taken, policy(), start + 1_000)).toBe(false);
+    expect(deservesLook(waiting, started, policy(), start + 1_000)).toBe(false);
+  });
+});

@@ -94,6 +94,7 @@ export function plan(ledger: Ledger, policy: Policy, context: PlanContext, now: 
  * looked at, or another look at it is due when time changes its plan. Caps and budget are left out of account.
  */
 export function deservesLook(before: Ledger, after: Ledger, policy: Policy, now: Instant): boolean {
+  if (before.record === after.record && isSameForPlans(before, after)) return false;
   const context = { counters: {}, spentTodayUsd: 0 };
   const next = plan(after, policy, context, now);
   if (next.planned.length > 0 || next.commands.some(({ kind }) => kind !== "launch")) return true;
@@ -102,6 +103,27 @@ export function deservesLook(before: Ledger, after: Ledger, policy: Policy, now:
   if (launchesOf(next) > launchesOf(earlier)) return true;
   if (next.recheckAt === undefined) return false;
   return earlier.recheckAt === undefined || next.recheckAt < earlier.recheckAt;
+}
+
+/** Whether all that has changed are jobs that are not queued, and machines that have got one: no plan reads them. */
+function isSameForPlans(before: Ledger, after: Ledger): boolean {
+  const isQueued = ({ state }: Job): boolean => state === "queued";
+  const isSupply = ({ state }: Machine): boolean => state !== "busy" && state !== "retiring";
+  return (
+    hasTheSame(before.jobs, after.jobs, isQueued) && hasTheSame(before.machines, after.machines, isSupply)
+  );
+}
+
+/** Whether two lists are alike in the entries that count. */
+function hasTheSame<Entry>(
+  before: readonly Entry[],
+  after: readonly Entry[],
+  counts: (entry: Entry) => boolean,
+): boolean {
+  if (before === after) return true;
+  const counted = after.filter(counts);
+  const earlier = before.filter(counts);
+  return earlier.length === counted.length && earlier.every((entry, index) => entry === counted[index]);
 }
 
 function launchesOf({ commands }: Plan): number {

@@ -1,4 +1,4 @@
-import { createHash } from "node:crypto";
+import { hash } from "node:crypto";
 import type { Runner } from "./model-state.ts";
 
 /**
@@ -31,13 +31,9 @@ export function encodeJitConfig(runner: Runner, serverUrl: string): string {
 
 function keyParameters(seed: string): Readonly<Record<string, string>> {
   const sizes = { d: 256, dp: 128, dq: 128, exponent: 3, inverseQ: 128, modulus: 256, p: 128, q: 128 };
-  const outputLength = Object.values(sizes).reduce((sum, bytes) => sum + bytes, 0);
-  const all = createHash("shake256", { outputLength }).update(seed).digest();
-  let start = 0;
+  const filling = hash("sha256", seed, "buffer");
   const entries = Object.entries(sizes).map(([name, bytes]) => {
-    const number = all.subarray(start, start + bytes);
-    start += bytes;
-    return [name, number.toString("base64")];
+    return [name, Buffer.alloc(bytes, filling).toString("base64")];
   });
   return Object.fromEntries(entries);
 }

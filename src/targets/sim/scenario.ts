@@ -23,7 +23,7 @@ export interface Scenario {
   readonly changesPerCommit: number;
   /**
    * For those who want to know what comes out, not what can go wrong: store and queues are part of the process, as on a
-   * box, and answer at once; deliveries are short; nobody looks for secrets in what is printed.
+   * box, and answer at once; nobody looks for secrets in what is printed, or at what machines prove.
    */
   readonly lean?: true;
   /** What the cloud's machines bear: their own id, or only the token of their launch. Absent: their own id. */
