@@ -66,6 +66,8 @@ export class Agent {
   since: number;
   /** The last time at which it was told to wait. */
   toldToWaitAt: number | undefined;
+  /** When it stopped doing anything, while the machine stayed. */
+  diedAt: number | undefined;
   /** Since when none of its claims was answered. */
   unansweredSince: number | undefined;
   /** When the control plane acknowledged its report that it will be taken back. */
@@ -362,6 +364,7 @@ export class Agent {
   #become(state: AgentState): void {
     this.state = state;
     this.since = this.#now;
+    if (state === "dead") this.diedAt = this.#now;
   }
 
   /** Does it then, if the machine is still on and alive. */

@@ -10,6 +10,8 @@ export interface SeedOptions {
   readonly seed: string;
   readonly hours: number;
   readonly sabotage?: Sabotage;
+  /** Gets the world when the seed is over, for whoever wants to measure it. */
+  readonly onEnd?: (world: World) => void;
   /** Gets every line of the trace. */
   readonly onLine?: (line: string) => void;
   /** Takes the place of what would be drawn from the seed. */
@@ -82,6 +84,7 @@ export async function simulateSeed(options: SeedOptions): Promise<SeedResult> {
     Error.stackTraceLimit = stackTraceLimit;
   }
   if (world.violation === undefined && options.signal?.aborted !== true) world.checkEnd();
+  options.onEnd?.(world);
   return resultOf(world, trace);
 }
 
