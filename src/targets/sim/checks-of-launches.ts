@@ -106,6 +106,9 @@ function explanationsOfJob(world: WorldView, job: Job): readonly Explanation[] {
     add("jobs told of when they ran already", toldOfIt, toldOfStart);
   if (startedAt !== undefined && toldOfStart > startedAt + lateMilliseconds)
     add("starts told of late", startedAt, toldOfStart);
+  const noticeAt = world.agents.get(job.runnerName ?? "")?.machine.noticeAt;
+  if (noticeAt !== undefined && startedAt !== undefined && noticeAt >= startedAt)
+    add("jobs that had just begun on a machine that is to be taken back", noticeAt, toldOfStart);
   if (!isCovered(world, job.repositoryId))
     add("jobs of a repository that was taken out", createdAt, world.now);
   return found;

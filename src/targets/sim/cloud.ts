@@ -38,6 +38,7 @@ export interface CloudMachine {
   readonly jobTimeoutSeconds: number;
   /** It is being destroyed, by whoever asked for it. */
   ending: boolean;
+  /** When it was first said that it will be taken back, or that it may be. */
   noticeAt: Instant | undefined;
 }
 
@@ -333,6 +334,7 @@ export class SimCloud {
       return;
     }
     if (!this.machines.has(machine.providerId)) return;
+    machine.noticeAt = scheduler.now;
     events.atRisk(machine);
     events.announce(machine, "at-risk");
     if (!chance(random, 0.5)) return;
@@ -344,7 +346,7 @@ export class SimCloud {
     const { scheduler, random, events } = this.#options;
     const faults = this.#options.faults();
     if (faults.interruptionsPerHour === 0 || !this.machines.has(machine.providerId) || machine.ending) return;
-    machine.noticeAt = scheduler.now;
+    machine.noticeAt ??= scheduler.now;
     events.notice(machine);
     if (!chance(random, faults.noticeLostFraction)) events.announce(machine, "interruption-notice");
     this.#end(machine, noticeSeconds, true);

@@ -4,7 +4,7 @@ import { createSeededRandom } from "../../adapters/random/seeded.ts";
 import { MayflyError } from "../../core/errors.ts";
 import type { LifecycleEvent, Poke, Policy } from "../../core/model.ts";
 import type { GithubModel } from "../../emulator/model.ts";
-import { applyEvents } from "../../flow/lifecycle.ts";
+import { applyEvents, likelyFleet } from "../../flow/lifecycle.ts";
 import { pokeEverything } from "../../flow/pokes.ts";
 import { rebalance } from "../../flow/rebalance.ts";
 import { retireMachines, sweep } from "../../flow/scaledown.ts";
@@ -16,6 +16,7 @@ import type { Queue } from "../../ports/queue.ts";
 import type { Random } from "../../ports/random.ts";
 import type { Store } from "../../ports/store.ts";
 import { startWorker } from "../box/worker.ts";
+import { type FunctionWork, serveInBatches } from "./batches.ts";
 import { between, chance, magnitude } from "./draw.ts";
 import type { Faults } from "./faults.ts";
 import type { SimQueue } from "./queue.ts";
@@ -82,6 +83,9 @@ const roundSeconds = { rebalance: 45, sweep: 35 };
 const catchUpLimitSeconds = 10;
 const longestBeforeKillSeconds = 30;
 
+/** As functions on AWS are set up. */
+const functionsAtOnce = 4;
+const batchSizes = { work: 100, lifecycle: 10 };
 const workConcurrency = 8;
 const lifecycleConcurrency = 16;
 
@@ -116,7 +120,8 @@ export class Process {
     this.#life = life;
     if (this.#options.runsAs === "box") this.#beginAsBox(life);
     else life.catchUp();
-    this.#startWorkers(life);
+    if (this.#options.runsAs === "functions") this.#startFunctions(life);
+    else this.#startWorkers(life);
     if (this.#options.runsTimers) this.#startTimers(life);
   }
 
@@ -240,6 +245,51 @@ export class Process {
       },
       concurrency: lifecycleConcurrency,
       log: life.ports.lifecycle.log,
+    });
+  }
+
+  #startFunctions(life: Life): void {
+    const { lifecycle, policy, events } = this.#options;
+    for (let index = 0; index < functionsAtOnce; index++) {
+      this.#serve<Poke>(life, "work", life.work, (own) => ({
+        groupOf: ({ stage, fleet }) => `${stage} ${fleet}`,
+        handle: async (_group, [poke]) => {
+          if (poke?.stage === "scaleup") await scaleUp(own.ports.work, policy(), poke.fleet);
+          else if (poke !== undefined) await retireMachines(own.ports.work, policy(), poke.fleet);
+        },
+        reserveMilliseconds: 25_000,
+      }));
+      this.#serve<LifecycleEvent>(life, "lifecycle", lifecycle, (own) => ({
+        groupOf: (event) => likelyFleet(event, policy()) ?? "to be looked up",
+        handle: async (_fleet, happened) => {
+          await applyEvents(own.ports.lifecycle, policy(), happened);
+          for (const event of happened) events.dealtWith(event);
+        },
+        separately: true,
+        reserveMilliseconds: 15_000,
+      }));
+    }
+  }
+
+  #serve<Message>(
+    life: Life,
+    name: "work" | "lifecycle",
+    queue: SimQueue<Message>,
+    workOf: (own: Life) => Omit<FunctionWork<Message>, "log" | "release">,
+  ): void {
+    void serveInBatches<Message, Life>({
+      name,
+      queue: this.#receiver(life, name, queue),
+      batchSize: batchSizes[name],
+      isWanted: () => life.alive,
+      now: () => this.#options.scheduler.now,
+      inFunction: (work) => this.#withMemory(life, work),
+      workOf: (own) => ({
+        ...workOf(own),
+        log: own.ports[name].log,
+        release: (receipt, seconds) => this.#receiver(own, name, queue).release(receipt, seconds),
+      }),
+      onKilled: (error) => life.ports[name].log.error("A function did not answer.", { stage: name, error }),
     });
   }
 
