@@ -11,9 +11,10 @@ export interface RecordedSeed {
   readonly scenario: Scenario;
 }
 
-/** The scenario with every fault that has been added since it was recorded, off, and no catalogue of machine types. */
+/** The scenario with every fault that has been added since it was recorded, off, and what its policy lacks. */
 export function recordedScenario({ scenario }: RecordedSeed): Scenario {
   const github = { ...noFaults, ...scenario.faults.github };
-  const policy = { ...scenario.policy, machineTypes: scenario.policy.machineTypes ?? {} };
+  const { machineTypes = {}, rerunsPerJob = 2 } = scenario.policy;
+  const policy = { ...scenario.policy, machineTypes, rerunsPerJob };
   return { ...scenario, policy, faults: { ...quiet, ...scenario.faults, github } };
 }

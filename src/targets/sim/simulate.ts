@@ -72,7 +72,9 @@ export async function simulateSeed(options: SeedOptions): Promise<SeedResult> {
   const longestJob = Math.max(scenario.faults.deployments > 0 ? longestJobSeconds : 0, ...presetLimits);
   // What becomes of a lost job is decided when its run has ended, and GitHub lets jobs that nobody serves wait for a day.
   const longestWait = Math.max(jobDeadlineSeconds, world.model.state.limits.queueLimitSeconds);
-  const end = healAt + (longestWait + 2 * longestJob + 7_200) * 1_000;
+  // The job that takes its place may wait as long once more.
+  const attempts = 1 + scenario.policy.rerunsPerJob;
+  const end = healAt + (attempts * (longestWait + 2 * longestJob) + 7_200) * 1_000;
   // Thousands of refusals are thrown on purpose; to note for each where it came from takes longer than all else.
   const { stackTraceLimit } = Error;
   if (options.onLine === undefined) Error.stackTraceLimit = 0;
