@@ -10,7 +10,7 @@ export interface Failure {
   readonly measure: Measure;
   readonly faults: Partial<Omit<Faults, "github">>;
   readonly github?: Partial<Faults["github"]>;
-  readonly scenario?: Pick<Scenario, "runsAs"> & { readonly spotCapacity?: 0 };
+  readonly scenario?: Pick<Scenario, "runsAs" | "marks"> & { readonly spotCapacity?: 0 };
 }
 
 /** A time, and how it is read from a world that has come to its end: milliseconds, one for each thing that was struck. */
@@ -436,8 +436,9 @@ export const failures: readonly Failure[] = [
   {
     what: "machines with our mark exist that no ledger knows",
     seen: "a warning in the log",
-    done: "enters them as orphans, looks for their runners, ends them",
+    done: "enters them as orphans, looks for their runners, ends them; on EC2, where not even the launch is known, they are left to their own time limits",
     measure: deadMachine,
     faults: { strayMachines: 6 },
+    scenario: { marks: "machine" },
   },
 ];

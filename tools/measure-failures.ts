@@ -65,7 +65,7 @@ function scenarioOf(seed: string, { faults, github, scenario }: Failure): Scenar
     rebalanceSeconds: 60,
     scaledownSeconds: 60,
     changesPerCommit: 100,
-    marks: "launch",
+    marks: scenario?.marks ?? "launch",
     boot: { medianSeconds: 30, spread: 0.2 },
     arrivals: { ...arrivals, jobs: jobsPerSeed },
     policy: {
