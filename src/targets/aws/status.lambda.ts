@@ -4,6 +4,7 @@ import {
   type LambdaHttpEvent,
 } from "../../adapters/http/lambda.ts";
 import { createRouter } from "../../adapters/http/router.ts";
+import { rememberHistory } from "../../adapters/store/remembered-history.ts";
 import { readStatus } from "../../flow/status.ts";
 import { readRoutes } from "../routes/read-routes.ts";
 import { once } from "./once.ts";
@@ -16,7 +17,8 @@ const open = once(() => {
   const { policy, version } = basics.document;
   const ports = {
     ...basics.ports,
-    store: openStore(basics),
+    // Whoever keeps the page open asks for the last hour again and again.
+    store: rememberHistory(openStore(basics), basics.ports.clock),
     work: openWork(basics),
     secrets: openSecrets(basics, ["status-token"]),
     // It never asks GitHub; how much of the budget is left is among the metrics.
