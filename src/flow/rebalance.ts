@@ -34,7 +34,8 @@ interface Round extends Ports {
 const deliveryLookbackSeconds = 60 * 60;
 const deliverySettleSeconds = 20;
 const redeliveriesPerRound = 50;
-const jobChecksPerRound = 100;
+/** So many jobs, at most, is GitHub asked about in one round, one by one. */
+export const jobChecksPerRound = 100;
 /** Each repository costs a few requests of the hourly budget. */
 const firstSweepLimit = 200;
 const repositoryMemorySeconds = 24 * 60 * 60;

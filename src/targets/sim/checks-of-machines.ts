@@ -1,5 +1,6 @@
 import { isBeforeJobState, isBeforeMachineState } from "../../core/lifecycle.ts";
 import type { Job, LifecycleEvent, Machine, Policy } from "../../core/model.ts";
+import { jobChecksPerRound } from "../../flow/rebalance.ts";
 import type { Agent } from "./agent.ts";
 import type { Facts, Found, WorldView } from "./checks.ts";
 import type { CloudMachine } from "./cloud.ts";
@@ -114,7 +115,11 @@ export function usefulUntil(world: WorldView, agent: Agent): number {
       if (!agent.ranJob)
         return Math.max(agent.since, heardAt + bootMilliseconds, agent.since + idleMilliseconds);
       const lockMilliseconds = world.model.state.limits.jobLockSeconds * 1_000;
-      return agent.since + lockMilliseconds + 2 * timing.jobCheckSeconds * 1_000 + 120_000;
+      // Where more jobs run than GitHub is asked about in a round, each has to wait for its turn.
+      const turnSeconds =
+        Math.floor(world.openJobs.size / jobChecksPerRound) * world.scenario.rebalanceSeconds;
+      const askedSeconds = 2 * (timing.jobCheckSeconds + turnSeconds);
+      return agent.since + lockMilliseconds + askedSeconds * 1_000 + 120_000;
     }
   }
 }
