@@ -2,9 +2,10 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { type LoadedConfig, loadConfig } from "../config/load.ts";
-import { policyDocument } from "../config/policy-document.ts";
+import { policyDocument, type TaskParts } from "../config/policy-document.ts";
 import { MayflyError } from "../core/errors.ts";
 import { functions } from "../targets/aws/functions.ts";
+import { imageRecipe } from "../targets/aws/image-recipe.ts";
 import { machineTemplates } from "../targets/aws/machine-templates.ts";
 import { taskScript } from "../targets/aws/task-script.ts";
 import { configPath } from "./connection.ts";
@@ -57,13 +58,17 @@ export async function writeFunctions(
 ): Promise<void> {
   refuseOtherComputes(loaded.policy.presets);
   const onFargate = loaded.policy.presets.some(({ compute }) => compute === "fargate");
-  const document = policyDocument(loaded, where.version, onFargate ? taskScript() : undefined);
+  const document = policyDocument(loaded, where.version, onFargate ? taskParts() : undefined);
   const policy = `${JSON.stringify(document)}\n`;
   for (const { name } of functions) {
     await writeFunction(join(where.bundlesFolder, name), join(where.folder, name), policy);
   }
   const machines = `${JSON.stringify(machineTemplates(loaded), undefined, 2)}\n`;
   await writeFile(join(where.folder, "machines.json"), machines);
+}
+
+function taskParts(): TaskParts {
+  return { script: taskScript(), recipe: imageRecipe() };
 }
 
 function refuseOtherComputes(presets: readonly { readonly name: string; readonly compute: string }[]): void {

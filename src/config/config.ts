@@ -209,6 +209,7 @@ function presetOf(name: string, preset: PresetDocument): Preset {
     ...(preset.diskGib !== undefined && { diskGib: preset.diskGib }),
     ...(image !== undefined && { image }),
     ...kinds[preset.compute],
+    ...(preset.compute === "fargate" && preset.fargate?.buildImages === true && { buildsImages: true }),
     max: preset.max,
     warm: preset.warm,
     runnerGroup: preset.runnerGroup,

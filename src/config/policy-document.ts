@@ -17,8 +17,16 @@ export interface PolicyDocument {
   /** What the compute adapters have to know of each preset, by its name. */
   readonly ec2: Readonly<Record<string, Config["compute"][string]["ec2"]>>;
   readonly fargate: Readonly<Record<string, Config["compute"][string]["fargate"]>>;
-  /** What tasks of Fargate run; absent where no preset is there. */
-  readonly taskScript?: string;
+  /** Absent where no preset is on Fargate. */
+  readonly tasks?: TaskParts;
+}
+
+/** What is made when the functions are packaged, for tasks of Fargate. */
+export interface TaskParts {
+  /** What tasks run. */
+  readonly script: string;
+  /** How their images are built, and what changes when that does. */
+  readonly recipe: { readonly buildspec: string; readonly version: string };
 }
 
 /** Rises when an older reader could not read a document any more. */
@@ -27,7 +35,7 @@ const policyFormat = 1;
 export function policyDocument(
   { config, policy }: { readonly config: Config; readonly policy: Policy },
   version: string,
-  taskScript?: string,
+  tasks?: TaskParts,
 ): PolicyDocument {
   const { server, apiUrl, appId } = config.github;
   const github = { server, appId, ...(apiUrl !== undefined && { apiUrl }) };
@@ -42,7 +50,7 @@ export function policyDocument(
     policy,
     ec2,
     fargate,
-    ...(taskScript !== undefined && { taskScript }),
+    ...(tasks !== undefined && { tasks }),
   };
 }
 

@@ -209,6 +209,10 @@ const preset = z
           .max(16)
           .optional()
           .meta({ description: "Where tasks get their addresses. Default: those of the infrastructure." }),
+        buildImages: z.boolean().default(false).meta({
+          description:
+            "Whether images are built with the runner in them before the first task starts from them. Without it, a task whose image has no runner installs it at its start, which takes a minute or two.",
+        }),
         shell: z.boolean().default(false).meta({
           description:
             "Whether ECS Exec may open a shell in the task. Who may call it can read what jobs do.",

@@ -91,7 +91,7 @@ async function askAbout(ports: Builder, image: Image, now: Instant): Promise<Ima
       log.info("An image is being built.", { build: started.id });
       return imageAfter(image, { kind: "started", tag, id: started.id }, now);
     }
-    const progress = await ports.images.look(id);
+    const progress = await ports.images.look({ id, tag });
     if (progress.kind !== "running") log.info("An image's build has ended.", { build: id, ...progress });
     return imageAfter(image, { ...progress, tag } as ImageEvent, now);
   } catch (error) {

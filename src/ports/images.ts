@@ -16,7 +16,7 @@ export interface ImageBuilder {
   start(order: ImageOrder): Promise<{ readonly id: string }>;
 
   /** How a build is. What the builder no longer knows has failed. */
-  look(id: string): Promise<ImageProgress>;
+  look(build: { readonly id: string; readonly tag: string }): Promise<ImageProgress>;
 }
 
 export interface ImageOrder {

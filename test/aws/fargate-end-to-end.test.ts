@@ -13,7 +13,7 @@ import { standInClient } from "../support/aws-environment.ts";
 import { type AwsInstances, createLaunchTemplates, startInstances } from "../support/aws-instances.ts";
 import { type AwsTasks, startTasks } from "../support/aws-tasks.ts";
 import { subnetsByZone } from "../support/ec2-stand-in.ts";
-import { keepTasksRunning, prepareEcs } from "../support/ecs-stand-in.ts";
+import { buildsOf, createImageProject, keepTasksRunning, prepareEcs } from "../support/ecs-stand-in.ts";
 import { until } from "../support/server-process.ts";
 
 /*
@@ -45,6 +45,7 @@ async function deploy(): Promise<void> {
   await writeFile(configPath, stringify(configOnAws(box)));
   const client = standInClient(moto);
   await keepTasksRunning(moto);
+  await createImageProject(client, cluster);
   const place = await prepareEcs(client, cluster);
   deployment = await deployOnStandIns({
     ...{ moto, configPath },
@@ -62,6 +63,8 @@ async function deploy(): Promise<void> {
       MAYFLY_TASK_SECURITY_GROUPS: place.securityGroups.join(),
       MAYFLY_TASK_LOG_GROUP: "/mayfly/tasks",
       MAYFLY_API_URL: "https://api.example.com",
+      MAYFLY_IMAGE_PROJECT: cluster,
+      MAYFLY_IMAGE_REPOSITORY: "registry.example.com/mayfly",
     },
   });
   world.emulator.setWebhook({ url: `${deployment.url}/webhook`, secret: await secretIn("webhookSecret") });
@@ -83,6 +86,7 @@ function configOnAws({ secrets: _, server: __, ...box }: any): unknown {
     ram: 0.5,
     image: "ubuntu:24.04",
     labels: ["linux", "x64", "task"],
+    fargate: { buildImages: true },
   };
   return {
     ...box,
@@ -150,9 +154,16 @@ test.skipIf(moto === "")(
     await finish(store);
     expect(world.jobs()).toHaveLength(4);
     expect(instances.all.size).toBe(1);
-    expect([...tasks.all.values()].map(({ size, image }) => `${size} ${image}`).sort()).toEqual([
-      ...["1024/2048 ubuntu:22.04", "256/512 ubuntu:24.04", "512/1024 ubuntu:22.04", "512/1024 ubuntu:22.04"],
+    // Of each base one image was built, whoever wanted it.
+    const images = new Map([...tasks.all.values()].map(({ size, image }) => [size, image]));
+    expect([...tasks.all.values()].map(({ size }) => size).sort()).toEqual([
+      ...["1024/2048", "256/512", "512/1024", "512/1024"],
     ]);
+    for (const image of images.values())
+      expect(image).toMatch(/^registry\.example\.com\/mayfly:[0-9a-f]{32}$/);
+    expect(images.get("1024/2048")).toBe(images.get("512/1024"));
+    expect(images.get("256/512")).not.toBe(images.get("512/1024"));
+    expect(await buildsOf(deployment.client, cluster)).toHaveLength(2);
     expect(await store.counters()).toEqual({});
     const { machines } = await store.history(0, 100);
     const reasons = machines

@@ -301,6 +301,8 @@ function policyPlaceOf(deployment: string, fargate: JudgePlace["cluster"]): Poli
         clusterArn: arn("ecs", `cluster/${fargate.name}`),
         clusterName: fargate.name,
         roleArns: fargate.roleArns,
+        imageProjectArn: arn("codebuild", `project/${fargate.name}`),
+        imageLogArn: arn("logs", `log-group:/aws/codebuild/${fargate.name}:*`),
       },
     }),
   };

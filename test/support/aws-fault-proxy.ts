@@ -11,7 +11,7 @@ import { createEcsOverMoto } from "./ecs-over-moto.ts";
  * - `ClientRequestToken` of `TransactWriteItems` is ignored: here, a repetition gets the first answer, and the same
  *   token with another content is refused.
  * - So is `ClientToken` of `CreateFleet`, and so it is here. (That moto uses the first override only stays so.)
- * - So is `clientToken` of `RunTask`. What else it gets wrong of ECS is in ecs-over-moto.ts.
+ * - So are `clientToken` of `RunTask` and `idempotencyToken` of `StartBuild`. What else it gets wrong of ECS is in ecs-over-moto.ts.
  *
  * What it never does and the proxy can be told to do (`inject`): throttle, fail, collide with another transaction,
  * lose requests, lose answers after the effect, answer with errors inside of a 200.
@@ -156,6 +156,7 @@ export async function startAwsFaultProxy(
 function tokenOf({ action }: AwsCall, body: string): string | undefined {
   if (action === "TransactWriteItems") return JSON.parse(body).ClientRequestToken;
   if (action === "RunTask") return JSON.parse(body).clientToken;
+  if (action === "StartBuild") return JSON.parse(body).idempotencyToken;
   if (action === "CreateFleet") return new URLSearchParams(body).get("ClientToken") ?? undefined;
   return undefined;
 }

@@ -38,3 +38,30 @@ export async function prepareEcs(client: AwsClient, deployment: string): Promise
     environment: {},
   };
 }
+
+/** The project that builds images. moto (5.2.1) wants a place of its source, of which there is none. */
+export async function createImageProject(client: AwsClient, name: string): Promise<void> {
+  await callJson(client, {
+    service: "codebuild",
+    action: "CreateProject",
+    resource: "the stand-in",
+    input: {
+      name,
+      source: { type: "NO_SOURCE", location: "none" },
+      artifacts: { type: "NO_ARTIFACTS" },
+      environment: {
+        type: "LINUX_CONTAINER",
+        image: "aws/codebuild/amazonlinux-x86_64-standard:5.0",
+        computeType: "BUILD_GENERAL1_SMALL",
+        privilegedMode: true,
+      },
+      serviceRole: "arn:aws:iam::123456789012:role/service-role/images",
+    },
+  });
+}
+
+/** The builds of a project, by id. */
+export async function buildsOf(client: AwsClient, projectName: string): Promise<readonly string[]> {
+  const call = { service: "codebuild", action: "ListBuildsForProject", resource: "the stand-in" } as const;
+  return (await callJson<{ ids: string[] }>(client, { ...call, input: { projectName } })).ids;
+}

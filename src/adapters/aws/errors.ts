@@ -169,9 +169,11 @@ export function awsBrokenAnswerError(purpose: AwsPurpose, problem: string): Mayf
 }
 
 const serviceNames: Readonly<Record<string, string>> = {
+  codebuild: "CodeBuild",
   dynamodb: "DynamoDB",
   ec2: "EC2",
   ecs: "ECS",
+  logs: "CloudWatch Logs",
   secretsmanager: "Secrets Manager",
   sqs: "SQS",
   ssm: "Parameter Store",

@@ -8,6 +8,8 @@ const protocols = {
   sqs: { version: "1.0", target: "AmazonSQS" },
   secretsmanager: { version: "1.1", target: "secretsmanager" },
   ssm: { version: "1.1", target: "AmazonSSM" },
+  codebuild: { version: "1.1", target: "CodeBuild_20161006" },
+  logs: { version: "1.1", target: "Logs_20140328" },
   ecs: { version: "1.1", target: "AmazonEC2ContainerServiceV20141113" },
 } as const;
 

@@ -32,7 +32,7 @@ export function createMemoryImages({ clock, buildSeconds = 60 }: MemoryImagesOpt
       builds.push({ ...order, id, endsAt, ...(fails !== undefined && { fails }) });
       return { id };
     },
-    async look(id) {
+    async look({ id }) {
       const build = builds.find((entry) => entry.id === id);
       if (build === undefined) return { kind: "failed", reason: "There is no such build." };
       if (build.endsAt > clock.now()) return { kind: "running" };

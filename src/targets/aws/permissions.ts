@@ -24,6 +24,8 @@ export type AwsResource =
   | "task-definitions"
   | "tasks"
   | "task-roles"
+  | "image-project"
+  | "image-log"
   /** AWS knows no single resources for what only describes. */
   | "everything";
 
@@ -167,6 +169,9 @@ export const fargatePermissions: Readonly<Partial<Record<FunctionName, readonly 
     { actions: ["iam:PassRole"], on: "task-roles", only: "passed-to-tasks" },
     // What became of a launch whose answer was lost.
     { actions: ["ecs:ListTasks"], on: "everything", only: "in-our-cluster" },
+    { actions: ["codebuild:StartBuild", "codebuild:BatchGetBuilds"], on: "image-project" },
+    // Why a build failed.
+    { actions: ["logs:GetLogEvents"], on: "image-log" },
   ],
   scaledown: [
     { actions: ["ecs:ListTasks"], on: "everything", only: "in-our-cluster" },
@@ -195,6 +200,9 @@ export interface PolicyPlace {
     readonly clusterName: string;
     /** The role that tasks prove themselves with, and the one with which ECS starts them. */
     readonly roleArns: readonly string[];
+    /** The project that builds images, and its log group; absent where images are not built. */
+    readonly imageProjectArn?: string;
+    readonly imageLogArn?: string;
   };
   /** Parameters that an image may be named by (`ssm:…`). Empty: none, and the permission is left out. */
   readonly imageParameterArns: readonly string[];
@@ -257,6 +265,10 @@ function arnsOf(resource: AwsResource, place: PolicyPlace): readonly string[] {
         : [`arn:${partition}:ecs:${region}:${account}:task/${place.fargate.clusterName}/*`];
     case "task-roles":
       return place.fargate?.roleArns ?? [];
+    case "image-project":
+      return place.fargate?.imageProjectArn === undefined ? [] : [place.fargate.imageProjectArn];
+    case "image-log":
+      return place.fargate?.imageLogArn === undefined ? [] : [place.fargate.imageLogArn];
     case "everything":
       return ["*"];
     default: {

@@ -5,7 +5,7 @@ import type { LambdaContext } from "./lambda-context.ts";
 import { readPoke } from "./messages.ts";
 import { once } from "./once.ts";
 import { openBasics, openPokes, openStore, openWork } from "./wiring.ts";
-import { openComputes, openPrices } from "./wiring-compute.ts";
+import { openComputes, openImages, openPrices } from "./wiring-compute.ts";
 import { openGithub } from "./wiring-github.ts";
 
 const open = once(() => {
@@ -16,6 +16,7 @@ const open = once(() => {
     work: openWork(basics),
     github: openGithub(basics),
     compute: openComputes(basics),
+    ...openImages(basics),
     prices: openPrices(basics),
     // An instance proves by its role who it is.
     identity: { issue: () => undefined },

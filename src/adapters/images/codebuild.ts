@@ -1,0 +1,124 @@
+import { MayflyError } from "../../core/errors.ts";
+import type { ImageBuilder, ImageOrder, ImageProgress } from "../../ports/images.ts";
+import type { Log } from "../../ports/log.ts";
+import type { AwsClient } from "../aws/client.ts";
+import { callJson } from "../aws/json.ts";
+
+export interface CodeBuildOptions {
+  readonly client: AwsClient;
+  readonly log: Log;
+  /** The name of a project whose role may push to the repository, and nothing else. */
+  readonly project: string;
+  /** `<account>.dkr.ecr.<region>.amazonaws.com/<name>` */
+  readonly repository: string;
+  /** What a build does: it reads BASE_IMAGE, REPOSITORY and TAG. */
+  readonly buildspec: string;
+  /** Changes with everything that makes another image of the same base. */
+  readonly recipe: string;
+}
+
+/**
+ * Images are built by CodeBuild and pushed to one repository of ECR. The tag is CodeBuild's token, which it remembers for
+ * five minutes: a repetition after that is a second build, which pushes the same under the same tag.
+ *
+ * The base is handed over as a variable, never as a part of a command.
+ */
+export function createCodeBuildImages(options: CodeBuildOptions): ImageBuilder {
+  return {
+    recipe: options.recipe,
+    start: (order) => startBuild(options, order),
+    look: (build) => lookAt(options, build),
+  };
+}
+
+interface Build {
+  readonly id?: string;
+  readonly buildStatus?: string;
+  readonly phases?: readonly {
+    readonly phaseType?: string;
+    readonly phaseStatus?: string;
+    readonly contexts?: readonly { readonly message?: string }[];
+  }[];
+  readonly logs?: { readonly groupName?: string; readonly streamName?: string };
+}
+
+async function startBuild(
+  { client, project, repository, buildspec }: CodeBuildOptions,
+  { base, architecture, tag }: ImageOrder,
+): Promise<{ readonly id: string }> {
+  const variables = { BASE_IMAGE: base, REPOSITORY: repository, TAG: tag };
+  const answer = await callJson<{ readonly build?: Build }>(client, {
+    service: "codebuild",
+    action: "StartBuild",
+    resource: `project ${project}`,
+    input: {
+      projectName: project,
+      idempotencyToken: tag,
+      buildspecOverride: buildspec,
+      ...(architecture === "arm64" && {
+        environmentTypeOverride: "ARM_CONTAINER",
+        imageOverride: "aws/codebuild/amazonlinux-aarch64-standard:3.0",
+      }),
+      environmentVariablesOverride: Object.entries(variables).map(([name, value]) => ({
+        name,
+        value,
+        type: "PLAINTEXT",
+      })),
+    },
+  });
+  const id = answer.build?.id;
+  if (id !== undefined) return { id };
+  throw new MayflyError({
+    kind: "retry",
+    code: "IMAGE_BUILD_UNNAMED",
+    message: `CodeBuild began a build of ${base} and did not say which.`,
+    suggestion: "Nothing; it is asked again with the same token.",
+  });
+}
+
+async function lookAt(
+  options: CodeBuildOptions,
+  { id, tag }: { readonly id: string; readonly tag: string },
+): Promise<ImageProgress> {
+  const { client, project, repository } = options;
+  const { builds = [] } = await callJson<{ readonly builds?: readonly Build[] }>(client, {
+    service: "codebuild",
+    action: "BatchGetBuilds",
+    resource: `project ${project}`,
+    input: { ids: [id] },
+  });
+  const [build] = builds;
+  if (build === undefined) return { kind: "failed", reason: `CodeBuild knows no build ${id}.` };
+  if (build.buildStatus === "IN_PROGRESS") return { kind: "running" };
+  if (build.buildStatus === "SUCCEEDED") return { kind: "succeeded", reference: `${repository}:${tag}` };
+  const log = await lastLines(options, build);
+  return { kind: "failed", reason: reasonOf(build), ...(log !== undefined && { log }) };
+}
+
+/** The phase that failed, and what CodeBuild says of it. */
+function reasonOf({ buildStatus = "FAILED", phases = [] }: Build): string {
+  const failed = phases.find(({ phaseStatus }) => phaseStatus !== undefined && phaseStatus !== "SUCCEEDED");
+  const said = failed?.contexts?.map(({ message = "" }) => message).filter(Boolean)[0];
+  return `CodeBuild says ${buildStatus}${failed ? ` in the phase ${failed.phaseType}` : ""}${said ? `: ${said}` : ""}`;
+}
+
+const logLines = 12;
+const logLimit = 1_000;
+
+/** The end of the build's log. What it says is a help: without it, the reason stands alone. */
+async function lastLines({ client, log }: CodeBuildOptions, { logs }: Build): Promise<string | undefined> {
+  const { groupName, streamName } = logs ?? {};
+  if (groupName === undefined || streamName === undefined) return undefined;
+  const input = { logGroupName: groupName, logStreamName: streamName, limit: logLines, startFromHead: false };
+  try {
+    const { events = [] } = await callJson<{ readonly events?: readonly { readonly message?: string }[] }>(
+      client,
+      { service: "logs", action: "GetLogEvents", resource: `log ${groupName}`, input },
+    );
+    const text = events.map(({ message = "" }) => message.trim()).filter(Boolean);
+    return text.length === 0 ? undefined : text.join(" / ").slice(-logLimit);
+  } catch (error) {
+    log.warn("The log of an image's build could not be read.", { stage: "scaleup", error });
+    return undefined;
+  }
+}
