@@ -53,7 +53,7 @@ const allowed: Readonly<Record<FunctionName, Allowed>> = {
   lifecycle: { parts: [...all, "adapters/compute"], zippedKilobytes: 32 },
   status: { parts: [...all, ...http], zippedKilobytes: 36 },
   rebalancer: { parts: [...all, ...github], zippedKilobytes: 58 },
-  scaleup: { parts: [...all, ...github, ...ec2], zippedKilobytes: 85 },
+  scaleup: { parts: [...all, ...github, ...ec2, "adapters/images"], zippedKilobytes: 85 },
   scaledown: { parts: [...all, ...github, ...ec2], zippedKilobytes: 82 },
 };
 

@@ -65,7 +65,7 @@ describe("a build", () => {
     });
   });
 
-  it("B12, 12: that failed says in which phase, why, and what its log said last", async () => {
+  it("E12: that failed says in which phase, why, and what its log said last", async () => {
     const phases = [
       { phaseType: "SUBMITTED", phaseStatus: "SUCCEEDED" },
       {

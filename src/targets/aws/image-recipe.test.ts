@@ -50,13 +50,13 @@ it("builds the base with the installer, and pushes it under its tag", () => {
   execFileSync("sh", ["-n"], { input: read("install.sh") });
 });
 
-it("B12, 10: a base is one argument, whatever it holds", () => {
+it("E10: a base is one argument, whatever it holds", () => {
   const evil = "a --network=host $(touch pwned); `id`";
   const { calls } = run({ ...variables, BASE_IMAGE: evil });
   expect(calls).toContain(`BASE=${evil}`);
 });
 
-it.each(["login", "build", "push"])("B12, 12: fails when %s fails", (step) => {
+it.each(["login", "build", "push"])("E12: fails when %s fails", (step) => {
   const { status, calls } = run(variables, step);
   expect(status).not.toBe(0);
   if (step !== "push") expect(calls).not.toContain("push");

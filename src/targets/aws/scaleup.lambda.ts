@@ -5,8 +5,9 @@ import type { LambdaContext } from "./lambda-context.ts";
 import { readPoke } from "./messages.ts";
 import { once } from "./once.ts";
 import { openBasics, openPokes, openStore, openWork } from "./wiring.ts";
-import { openComputes, openImages, openPrices } from "./wiring-compute.ts";
+import { openComputes, openPrices } from "./wiring-compute.ts";
 import { openGithub } from "./wiring-github.ts";
+import { openImages } from "./wiring-images.ts";
 
 const open = once(() => {
   const basics = openBasics();

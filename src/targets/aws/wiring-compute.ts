@@ -1,13 +1,11 @@
 import { createEc2Compute } from "../../adapters/compute/ec2.ts";
 import { createFargateCompute, type FargateComputeOptions } from "../../adapters/compute/fargate.ts";
-import { createCodeBuildImages } from "../../adapters/images/codebuild.ts";
 import { createEc2Prices } from "../../adapters/prices/ec2.ts";
 import { createFargatePrices } from "../../adapters/prices/fargate.ts";
 import { createFixedPrices } from "../../adapters/prices/fixed.ts";
 import type { Environment } from "../../config/load.ts";
 import { MayflyError } from "../../core/errors.ts";
 import type { Compute } from "../../ports/compute.ts";
-import type { ImageBuilder } from "../../ports/images.ts";
 import type { Prices } from "../../ports/prices.ts";
 import { type Basics, required } from "./wiring.ts";
 
@@ -49,18 +47,6 @@ function fargatePlace(
     executionRoleArn: required(environment, "MAYFLY_TASK_EXECUTION_ROLE_ARN"),
     logGroup: required(environment, "MAYFLY_TASK_LOG_GROUP"),
     environment: { MAYFLY_URL: required(environment, "MAYFLY_API_URL"), MAYFLY_REGION: region },
-  };
-}
-
-/** Who builds images, where the infrastructure has made what that needs. */
-export function openImages({ environment, client, ports, document }: Basics): {
-  readonly images?: ImageBuilder;
-} {
-  const { MAYFLY_IMAGE_PROJECT: project, MAYFLY_IMAGE_REPOSITORY: repository } = environment;
-  if (!project || !repository || document.tasks === undefined) return {};
-  const { buildspec, version: recipe } = document.tasks.recipe;
-  return {
-    images: createCodeBuildImages({ client, log: ports.log, project, repository, buildspec, recipe }),
   };
 }
 
