@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
 import { callJson } from "../../src/adapters/aws/json.ts";
 import { createManualClock } from "../../src/adapters/clock/manual.ts";
+import { createSystemClock } from "../../src/adapters/clock/system.ts";
 import { createEc2Compute } from "../../src/adapters/compute/ec2.ts";
 import { createMemoryCompute, type MemoryCompute } from "../../src/adapters/compute/memory.ts";
 import { createMemoryLog } from "../../src/adapters/log/memory.ts";
@@ -216,6 +217,22 @@ describe.skipIf(moto === "")("calls to AWS", () => {
     const calls = await counted(() => claim(machine?.providerId ?? ""));
     expect(calls).toBe(4);
     expect(github.calls.slice(asked).map(({ method }) => method)).toEqual(["mintRunner"]);
+  });
+
+  it("claims of a whole launch, each from a process of its own: all are answered, with at most 25 calls each", async () => {
+    const jobs = 25;
+    await queueJobs(jobs);
+    await deliver();
+    await scaleUp(ports, rules, fleet);
+    const clock = createSystemClock();
+    const claims = compute.machines().map(({ providerId }) => async () => {
+      const name = { compute: "memory", providerId };
+      return answerClaim({ ...ports, clock, store: table.open() }, rules, name, { headers: {} });
+    });
+    table.proxy.forgetCalls();
+    const answers = await Promise.all(claims.map((claim) => claim()));
+    expect(answers.filter(({ kind }) => kind !== "run")).toEqual([]);
+    expect(table.proxy.calls.length / claims.length).toBeLessThanOrEqual(25);
   });
 
   /**

@@ -324,12 +324,12 @@ async function commit(
 /**
  * The machines of one launch claim within seconds, each in a process of its own, and of those that commit at the same
  * time one wins. When all others try again at once, a hundred machines make ten thousand calls, and many give up; when
- * each waits for a while that is drawn anew and grows, two thousand do, and none gives up.
+ * each waits for a while that is drawn anew and grows, sixteen hundred do, and none gives up.
  */
 async function letOthersCommit({ conflicts, clock, random }: State, fleet: FleetId): Promise<void> {
   const inARow = (conflicts.get(fleet) ?? 0) + 1;
   conflicts.set(fleet, inARow);
-  await clock.sleep(random.fraction() * backoffSeconds(inARow, 0.02, 2) * 1000);
+  await clock.sleep(random.fraction() * backoffSeconds(inARow, 0.05, 2) * 1000);
 }
 
 /** Undefined: the fleet has another version. */
