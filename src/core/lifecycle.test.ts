@@ -419,6 +419,18 @@ describe("what an event notes of a machine", () => {
       },
     ],
     [
+      "of which job it has said that it is done",
+      machine({ state: "retiring", reason: "completed", exitCode: 0, times: { finished: start } }),
+      { kind: "job-finished", jobId: 3 },
+      { jobId: 3 },
+    ],
+    [
+      "no other job, once one is known",
+      machine({ state: "retiring", reason: "completed", jobId: 3, times: { finished: start } }),
+      { kind: "job-finished", jobId: 4 },
+      {},
+    ],
+    [
       "that it is told to go",
       noted("registered"),
       { kind: "interrupted", detail: "soon" },

@@ -55,6 +55,14 @@ describe("the types that fit", () => {
     expect(fitting(0.5, 1, "arm64")).toEqual(["g.xlarge"]);
   });
 
+  it("are one alone where it is exactly of a size, the smallest", () => {
+    const sizes = [type("2 8", 2, 8), type("2 4", 2, 4), type("2 5", 2, 5)].map((size) => {
+      return { ...size, exact: true } as const;
+    });
+    expect(typesThatFit(sizes, { architecture: "x86_64", cpu: 2 })).toEqual(["2 4"]);
+    expect(typesThatFit(sizes, { architecture: "x86_64", cpu: 1, memoryGib: 5 })).toEqual(["2 5"]);
+  });
+
   it("are no more than make a difference", () => {
     const many = Array.from({ length: 30 }, (_, index) => type(`c${index}.large`, 2, 4));
     expect(typesThatFit(many, { architecture: "x86_64", cpu: 2 })).toHaveLength(20);

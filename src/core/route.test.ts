@@ -429,6 +429,66 @@ describe("patterns", () => {
   });
 });
 
+describe("images that a job names", () => {
+  const rules = policy({
+    presets: [
+      preset({ name: "tasks", imageKind: "container", image: "registry.acme/tools/own:1" }),
+      preset({ name: "machines", imageKind: "machine" }),
+    ],
+    imagesAllowed: ["registry.acme/*", "ami-*", "ssm:*", "pipeline:*", "name:*"],
+    imagesDenied: ["registry.acme/tools/*", "*:latest"],
+  });
+
+  it.each<[string, string]>([
+    ["registry.acme/app:1", "tasks"],
+    ["ami-registry/app:1", "tasks"],
+    ["ami-0123456789abcdef0", "machines"],
+    ["ami-0123456789abcdef01", "tasks"],
+    ["ssm:/images/ours", "machines"],
+    ["pipeline:ours", "machines"],
+    ["name:ours-1", "machines"],
+  ])("%s leads to a preset whose images are of its kind", (image, name) => {
+    const route = routeJob(["self-hosted", `image:${image}`], rules);
+    expect(route.kind === "routed" && route.preset.name).toBe(name);
+  });
+
+  it("of another kind than the preset's are said to be", () => {
+    expect(detailOf(["mayfly/tasks", "image:ami-0123456789abcdef0"], rules)).toMatch(
+      /tasks: its images are of containers, and ami-0123456789abcdef0 is not/,
+    );
+    expect(detailOf(["mayfly/machines", "image:registry.acme/app:1"], rules)).toMatch(
+      /images are of machines/,
+    );
+  });
+
+  it("are refused where they are denied, though they are allowed, unless a preset has them itself", () => {
+    for (const image of ["registry.acme/tools/root:1", "registry.acme/app:latest"]) {
+      expect(fleetOf([`image:${image}`], rules)).toBe("refused: image-not-allowed");
+      expect(detailOf([`image:${image}`], rules)).toBe(`The image ${image} matches an entry of images.deny.`);
+    }
+    expect(fleetOf(["image:registry.acme/tools/own:1"], rules)).toBe("tasks");
+  });
+});
+
+describe("a route that was found", () => {
+  const rules = policy();
+  const found = () => routeJob(["linux", "x64"], rules);
+
+  it("is kept for the same labels, and not for ever", () => {
+    const first = found();
+    expect(found()).toBe(first);
+    for (let count = 0; count < 1_000; count++) routeJob([`label-${count}`], rules);
+    expect(found()).not.toBe(first);
+    expect(found()).toEqual(first);
+  });
+
+  it("is not that of other labels, nor of another configuration", () => {
+    found();
+    expect(routeJob(["linux", "arm64"], rules).kind).toBe("ignored");
+    expect(routeJob(["linux", "x64"], policy({ presets: [] })).kind).toBe("ignored");
+  });
+});
+
 describe("machine types", () => {
   const type = (
     name: string,
