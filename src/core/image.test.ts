@@ -31,7 +31,12 @@ describe("an image", () => {
   it("is built when it is first wanted, once, however many want it", () => {
     expect(building).toMatchObject({ state: "building", attempts: 1, build: { recipe, startedAt: start } });
     expect(wanted(building, start + 1)).toBe(building);
-    expect(imageAnswer(building)).toMatchObject({ kind: "building", isFinal: false });
+    expect(imageAnswer(building)).toEqual({
+      kind: "building",
+      detail: "The image of ubuntu:22.04 is being built, as it is needed for the first time.",
+      nextAttemptAt: start,
+      isFinal: false,
+    });
   });
 
   it("that is built serves", () => {
@@ -53,8 +58,35 @@ describe("an image", () => {
     expect(again).toMatchObject({ state: "building", attempts: 2 });
     expect(again.build?.tag).not.toBe(tag);
     expect(imageAnswer(again)).toMatchObject({
-      detail: expect.stringContaining("for the 2nd time: No such image."),
+      detail: "The image of ubuntu:22.04 is being built for the 2nd time: No such image.",
+      nextAttemptAt: start + 2 * minute,
+      isFinal: false,
     });
+    const times = [1, 3, 4].map((attempts) => imageAnswer({ ...again, attempts }));
+    expect(times).toMatchObject(
+      ["1st", "3rd", "4th"].map((nth) => ({ detail: expect.stringContaining(`for the ${nth} time: `) })),
+    );
+  });
+
+  it("that could not be built says so in one sentence, whether or not the reason is one, and without a log", () => {
+    const event = { kind: "failed", tag, reason: "It was refused." } as const;
+    const silent = imageAfter(building, event, start);
+    expect(imageAnswer(silent)).toMatchObject({
+      detail: "The image of ubuntu:22.04 could not be built: It was refused.",
+    });
+    expect(imageAnswer(wanted(silent, start + minute))).toMatchObject({
+      detail: "The image of ubuntu:22.04 is being built for the 2nd time: It was refused.",
+    });
+  });
+
+  it("that nobody has wanted is none, and nothing can be told of it", () => {
+    const event = { kind: "running", tag } as const;
+    expect(() => imageAfter(none, event, start)).toThrow(/nobody has wanted/);
+  });
+
+  it("keeps what it says of itself", () => {
+    expect(ready.usable).toEqual({ reference: "repository:1", recipe, builtAt: start + minute });
+    expect(imageKey("ubuntu:22.04", "x86_64")).toMatch(/^image\/[0-9a-f]{32}$/);
   });
 
   it("that fails again and again is given up, for an hour", () => {

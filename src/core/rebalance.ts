@@ -100,10 +100,11 @@ function longestUnasked(left: Job, right: Job): number {
 
 /** Machines that have run a job for `jobCheckSeconds`, and none that the ledger knows to be running. */
 export function machinesToCheck(ledger: Ledger, policy: Policy, now: Instant): readonly Machine[] {
-  const running = new Set(ledger.jobs.filter((job) => job.state === "running").map((job) => job.id));
+  const jobs = ledger.jobs.filter((job) => job.state === "running");
+  const running = new Set<JobId | undefined>(jobs.map((job) => job.id));
   return ledger.machines.filter(({ state, jobId, times }) => {
     const isSettled = (times.started ?? now) + policy.timing.jobCheckSeconds * 1000 <= now;
-    return state === "busy" && isSettled && (jobId === undefined || !running.has(jobId));
+    return state === "busy" && isSettled && !running.has(jobId);
   });
 }
 

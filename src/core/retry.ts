@@ -48,7 +48,7 @@ function triedWithItsPools(
   const waiting = refusals.filter((entry) => entry.purchase === purchase && entry.until > now);
   const first = Math.min(...waiting.filter(({ pool }) => pool !== earlyEnds).map(({ until }) => until));
   return refusals.map((entry) => {
-    const isMarket = entry.pool === everyPool && entry.purchase === purchase && entry.until > first;
+    const isMarket = entry.pool === everyPool && entry.purchase === purchase;
     return isMarket ? { ...entry, until: first } : entry;
   });
 }

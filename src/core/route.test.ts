@@ -444,6 +444,7 @@ describe("images that a job names", () => {
     ["ami-registry/app:1", "tasks"],
     ["ami-0123456789abcdef0", "machines"],
     ["ami-0123456789abcdef01", "tasks"],
+    ["registry.acme/name:1", "tasks"],
     ["ssm:/images/ours", "machines"],
     ["pipeline:ours", "machines"],
     ["name:ours-1", "machines"],
@@ -456,9 +457,9 @@ describe("images that a job names", () => {
     expect(detailOf(["mayfly/tasks", "image:ami-0123456789abcdef0"], rules)).toMatch(
       /tasks: its images are of containers, and ami-0123456789abcdef0 is not/,
     );
-    expect(detailOf(["mayfly/machines", "image:registry.acme/app:1"], rules)).toMatch(
-      /images are of machines/,
-    );
+    const { considered } = routeJob(["mayfly/machines", "image:registry.acme/app:1"], rules);
+    expect(considered.map(({ lacks }) => lacks)).toEqual(["name", "label"]);
+    expect(considered[1]?.because).toMatch(/images are of machines/);
   });
 
   it("are refused where they are denied, though they are allowed, unless a preset has them itself", () => {

@@ -195,6 +195,35 @@ describe("a plan", () => {
     expect(other.blocked).toMatchObject({ because: "total-limit", since: start + 9_000 });
   });
 
+  it("launches nothing while its image is built, and says so", () => {
+    const nextAttemptAt = start + 75_000;
+    const image = { kind: "building", detail: "It is built.", nextAttemptAt, isFinal: false } as const;
+    const result = plan(ledger(jobs(2)), policy(), { counters: {}, spentTodayUsd: 0, image }, start + 60_000);
+    expect(result.commands).toEqual([]);
+    expect(result.blocked).toMatchObject({
+      because: "image-building",
+      detail: "It is built.",
+      nextAttemptAt,
+    });
+  });
+
+  it("gives up the jobs whose image cannot be built, but for those whose deadline has passed anyway", () => {
+    const detail = "No such image.";
+    const image = { kind: "failed", detail, nextAttemptAt: start + 75_000, isFinal: true } as const;
+    const late = job({ id: 1, labels: [...labels, "gpu"], times: { created: start - 86_400_000 } });
+    const served = job({ id: 2 });
+    const claimed = registered("m-1", served);
+    const all = ledger([late, served, ...jobs(1)], [claimed]);
+    const result = plan(all, policy(), { counters: {}, spentTodayUsd: 0, image }, start + 60_000);
+    const said = result.commands.map((command) => {
+      return command.kind === "give-up" ? [command.job.id, command.because, command.detail] : command;
+    });
+    expect(said).toEqual([
+      [1, "deadline-passed", expect.any(String)],
+      [2000, "image-failed", detail],
+    ]);
+  });
+
   it("counts places of other fleets", () => {
     const counters = { machines: 199, "preset:linux-x64": 10 };
     expect(launches(plan(ledger(jobs(5)), policy(), { counters, spentTodayUsd: 0 }, start))).toBe(1);
@@ -241,6 +270,16 @@ describe("markets", () => {
     const again = job({ id: 9, runId: 77, name: "lost", runAttempt: 2 });
     const { purchase, jobs: served } = launchOf(planned(ledger([again], [], record)));
     expect([purchase, served]).toEqual(["spot", [again]]);
+  });
+
+  it("asks once where all is bought on demand anyway", () => {
+    const spec = fleetSpec({ market: "spot-preferred" });
+    const refusals = [refusal("spot", "capacity")];
+    const lost = job({ id: 1, runId: 77, name: "lost" });
+    const record = rememberRerun(fleetRecord({ spec, refusals }), lost, start);
+    const again = job({ id: 9, runId: 77, name: "lost", runAttempt: 2 });
+    const { commands } = planned(ledger([again, ...jobs(1)], [], record));
+    expect(commands).toMatchObject([{ kind: "launch", count: 2, purchase: "on-demand" }]);
   });
 
   const refusal = (
@@ -718,6 +757,18 @@ describe("a look at a fleet", () => {
       expect(deserved(ledger([]), ledger([known]))).toBe(true);
       expect(deserved(ledger([]), ledger([job()], [machine({ state: "launched" })]))).toBe(true);
       expect(deserved(ledger([known]), ledger([]))).toBe(false);
+    });
+
+    it("is deserved for what is to be done now, also where a later look is arranged", () => {
+      const launched = machine({ id: "m-1", state: "launched" });
+      const second = machine({ id: "m-2", state: "launched" });
+      const later = (planned: boolean) =>
+        job({ id: 2, times: { created: start, ...(planned && { planned: start }) } });
+      expect(deserved(ledger([known], [launched]), ledger([known, later(true)], [launched]))).toBe(true);
+      expect(deserved(ledger([known], [launched]), ledger([known, later(false)], [launched, second]))).toBe(
+        true,
+      );
+      expect(deserved(ledger([]), ledger([], [machine({ state: "busy" })]))).toBe(false);
     });
 
     it("is deserved when there will be something to do, and no look before has arranged for it", () => {

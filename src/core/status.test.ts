@@ -222,6 +222,7 @@ describe("the status document", () => {
     const problem = "1 jobs of fleet fleet-a wait: No such image.";
     expect(blocked("launch-refused").problems).toEqual([problem]);
     expect(blocked("preset-removed").problems).toEqual([problem]);
+    expect(blocked("image-failed").problems).toEqual([problem]);
     expect(documentOf({ problems: ["The disk is full."] })).toMatchObject({ state: "degraded" });
     expect(blocked("total-limit")).toMatchObject({ state: "ready", problems: [] });
     expect(blocked("total-limit").presets[0]?.status).toBe("blocked");

@@ -202,6 +202,13 @@ describe("why", () => {
       /^A machine is asked for again/,
       again,
     ],
+    [
+      "its image",
+      job(),
+      fleetRecord({ blocked: { ...full, because: "image-building", nextAttemptAt: again } }),
+      /^The build is asked about/,
+      again,
+    ],
     ["a place", job(), fleetRecord({ blocked: full }), /as soon as a place is free/, null],
     [
       "a place, when the try is due",

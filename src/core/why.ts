@@ -65,7 +65,7 @@ function stepsOf(job: Job, machines: readonly Machine[]): readonly WhyStep[] {
     [times.online, "its runner listened for jobs"],
     [times.started, `the job started on ${job.runnerName ?? machine}`],
     [times.completed, endOf(outcome)],
-    [job.loss === undefined || job.loss.kind === "undecided" ? undefined : job.loss.at, lossOf(job)],
+    ...lossOf(job),
   ]);
   const known = [...ofJob, ...machines.flatMap((entry) => momentsOf(entry, job))].sort(
     ([left], [right]) => left - right,
@@ -115,9 +115,8 @@ function inPlaceOf({ rerunOf }: Job): string {
   return rerunOf === undefined ? "" : `, in place of job ${rerunOf}, which was lost with its machine`;
 }
 
-function lossOf({ loss }: Job): string {
-  if (loss === undefined || loss.kind === "undecided") return "it may have been lost with its machine";
-  return loss.detail;
+function lossOf({ loss }: Job): readonly Moment[] {
+  return loss === undefined || loss.kind === "undecided" ? [] : [[loss.at, loss.detail]];
 }
 
 function nextOf(
