@@ -445,6 +445,31 @@ describe("deliveries and faults", () => {
     expect(told(model, start + minute)).toEqual(["queued build", "in_progress unannounced"]);
   });
 
+  test("a job that waits is taken by a runner of somebody else, and runs to its end there", () => {
+    const { model, run, job } = world({ faults: { ...noFaults, jobTakenElsewhereFraction: 1 } });
+    const taken = job(run(start));
+    model.advance(start + 5 * minute);
+    expect(taken.runnerName).toBe(`somebody-elses-${taken.id}`);
+    expect(told(model, start + hour)).toEqual(["queued build", "in_progress build", "completed build"]);
+    expect([taken.conclusion, model.state.runners.size]).toEqual(["success", 0]);
+  });
+
+  test("a job that has a runner is taken by nobody else", () => {
+    const { model, online, run, job } = world({ faults: { ...noFaults, jobTakenElsewhereFraction: 1 } });
+    const runner = online(start);
+    const assigned = job(run(start));
+    model.pickUpJob(start, runner.id, assigned.id);
+    model.advance(start + 5 * minute);
+    expect(assigned.runnerName).toBe(runner.name);
+  });
+
+  test("it is said of a runner that is given no job, to those who simulate", () => {
+    const { model, online, run, job } = world({ faults: { ...noFaults, runnerForgottenFraction: 1 } });
+    const runner = online(start);
+    expect(job(run(start)).runnerId).toBeUndefined();
+    expect(model.takeEffects()).toContainEqual({ kind: "runner-forgotten", runnerId: runner.id });
+  });
+
   test("a busy runner may be listed as idle, and is still protected", () => {
     const { model, online, run } = world({ faults: { ...noFaults, runnerFalselyIdleFraction: 1 } });
     const runner = online(start);
