@@ -7,6 +7,7 @@ import { createSystemRandom } from "../../src/adapters/random/system.ts";
 import { createDynamoStore } from "../../src/adapters/store/dynamodb.ts";
 import { writeRunnerDirectory } from "../../src/emulator/runner-directory.ts";
 import type { Store } from "../../src/ports/store.ts";
+import { fargatePermissions } from "../../src/targets/aws/permissions.ts";
 import { createDemoWorld, type DemoWorld } from "../../src/targets/box/demo-world.ts";
 import { type AwsDeployment, deployOnStandIns } from "../support/aws-deployment.ts";
 import { standInClient } from "../support/aws-environment.ts";
@@ -177,6 +178,15 @@ test.skipIf(moto === "")(
     );
     expect(problems).toEqual([]);
     expect(deployment.demands.filter(({ allowedBy }) => allowedBy.length === 0)).toEqual([]);
+    const used = new Set(deployment.demands.flatMap(({ allowedBy }) => allowedBy));
+    // ListTasks of scaleup is for a launch whose answer was lost, StopTask for a task that does not end by itself.
+    const seldom = ["ecs:ListTasks", "ecs:StopTask"];
+    const unused = Object.values(fargatePermissions)
+      .flat()
+      .filter(
+        (permission) => !used.has(permission) && !permission.actions.some((each) => seldom.includes(each)),
+      );
+    expect(unused).toEqual([]);
   },
   400_000,
 );

@@ -243,7 +243,7 @@ function createCourt(deployment: string, client: AwsClient, options: AwsDeployme
       );
       return Object.fromEntries((tasks[0]?.tags ?? []).map(({ key, value }) => [key, value]));
     }
-    const input = { Filter: [{ Name: "instance-id", Value: [id] }] };
+    const input = { InstanceId: [id] };
     const [reservation = {}] = itemsAt(await callEc2(client, "DescribeInstances", input), "reservationSet");
     const [instance = {}] = itemsAt(reservation, "instancesSet");
     return Object.fromEntries(tagsIn(instance));

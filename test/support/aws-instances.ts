@@ -82,7 +82,8 @@ export async function startInstances(options: AwsInstancesOptions): Promise<AwsI
       }
       const ids = new Set(alive.map(({ id }) => id));
       for (const known of all.values()) if (!known.isOff && !ids.has(known.id)) known.machine.cutPower();
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      // moto looks at every instance that ever was, so it is not asked more often.
+      await new Promise((resolve) => setTimeout(resolve, 1_000));
     }
   };
   const watching = watch();
