@@ -8,14 +8,14 @@ module "claim" {
   timeout_seconds = 29
   memory_mib      = 512
 
-  environment = {
+  environment = merge({
     MAYFLY_TABLE                     = aws_dynamodb_table.ledger.name
     MAYFLY_SCALEUP_QUEUE_URL         = aws_sqs_queue.queue["scaleup"].url
     MAYFLY_SCALEDOWN_QUEUE_URL       = aws_sqs_queue.queue["scaledown"].url
     MAYFLY_LIFECYCLE_QUEUE_URL       = aws_sqs_queue.queue["lifecycle"].url
     MAYFLY_APP_PRIVATE_KEY_SECRET_ID = var.private_key_secret_arn
     MAYFLY_MACHINE_ROLE_ARN          = local.machine_arn
-  }
+  }, local.fargate_claim_variables)
 
   permissions = [
     { Effect = "Allow", Action = ["dynamodb:GetItem", "dynamodb:Query"], Resource = [aws_dynamodb_table.ledger.arn] },

@@ -8,7 +8,7 @@ module "scaledown" {
   timeout_seconds = 60
   memory_mib      = 512
 
-  environment = {
+  environment = merge({
     MAYFLY_DEPLOYMENT                = var.deployment
     MAYFLY_TABLE                     = aws_dynamodb_table.ledger.name
     MAYFLY_SCALEUP_QUEUE_URL         = aws_sqs_queue.queue["scaleup"].url
@@ -16,7 +16,7 @@ module "scaledown" {
     MAYFLY_APP_PRIVATE_KEY_SECRET_ID = var.private_key_secret_arn
     MAYFLY_SUBNETS                   = jsonencode(var.subnets)
     MAYFLY_TAGS                      = jsonencode(var.machine_tags)
-  }
+  }, local.fargate_variables)
 
   permissions = [
     { Effect = "Allow", Action = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], Resource = [aws_sqs_queue.queue["scaledown"].arn] },

@@ -101,6 +101,12 @@ variable "machine_tags" {
   default     = {}
 }
 
+variable "fargate" {
+  description = "Whether a cluster, roles and a log for presets on Fargate are made."
+  type        = bool
+  default     = false
+}
+
 variable "log_retention_days" {
   description = "How many days logs are kept."
   type        = number

@@ -16,6 +16,7 @@ export interface Template {
 export interface TemplateResource {
   readonly Type: string;
   readonly Properties: Fields;
+  readonly Condition?: string;
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: what a template holds has no type here.
@@ -54,9 +55,11 @@ export function resolveTemplate(
 ): Resolved {
   const place = { template, given };
   const resources = new Map(
-    Object.entries(template.Resources).map(([id, { Type, Properties = {} }]) => {
-      return [id, { Type, Properties: resolve(place, Properties) as Fields }] as const;
-    }),
+    Object.entries(template.Resources)
+      .filter(([, { Condition }]) => Condition === undefined || isMet(place, Condition))
+      .map(([id, { Type, Properties = {} }]) => {
+        return [id, { Type, Properties: resolve(place, Properties) as Fields }] as const;
+      }),
   );
   const outputs = Object.fromEntries(
     Object.entries(template.Outputs).map(([name, { Value }]) => [name, String(resolve(place, Value))]),
@@ -100,9 +103,13 @@ const functions: Readonly<Record<string, (place: Place, argument: any) => unknow
     }),
   "Fn::Base64": (place, text) => Buffer.from(String(resolve(place, text))).toString("base64"),
   "Fn::If": (place, [condition, yes, no]: [string, unknown, unknown]) =>
-    resolve(place, resolve(place, place.template.Conditions?.[condition]) === true ? yes : no),
+    resolve(place, isMet(place, condition) ? yes : no),
   "Fn::Equals": (place, [left, right]: [unknown, unknown]) => resolve(place, left) === resolve(place, right),
 };
+
+function isMet(place: Place, condition: string): boolean {
+  return resolve(place, place.template.Conditions?.[condition]) === true;
+}
 
 const pseudo: Readonly<Record<string, unknown>> = {
   "AWS::Partition": "aws",

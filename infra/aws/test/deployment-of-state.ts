@@ -34,7 +34,17 @@ export function deploymentOfState(text: string): Deployment {
       environment: made.environment[0].variables,
     })),
     trust: byName(ofType("aws_iam_role"), "name", ({ assume_role_policy }) => JSON.parse(assume_role_policy)),
-    policies: byName(ofType("aws_iam_role_policy"), "role", ({ policy }) => sortedGrants(JSON.parse(policy))),
+    policies: Object.fromEntries(
+      ofType("aws_iam_role_policy").map(({ role, name, policy }) => [
+        `${role} ${name}`,
+        sortedGrants(JSON.parse(policy)),
+      ]),
+    ),
+    clusters: byName(
+      ofType("aws_ecs_cluster_capacity_providers"),
+      "cluster_name",
+      ({ capacity_providers }) => capacity_providers,
+    ),
     profiles: byName(ofType("aws_iam_instance_profile"), "name", ({ role }) => [role]),
     queues: byName(ofType("aws_sqs_queue"), "name", (queue) => ({
       visibilitySeconds: queue.visibility_timeout_seconds,

@@ -30,8 +30,16 @@ export function deploymentOfTemplate({ resources, ofType }: Resolved): Deploymen
       environment: made.Environment.Variables,
     })),
     trust: byName(roles, "RoleName", ({ AssumeRolePolicyDocument }) => AssumeRolePolicyDocument),
-    policies: byName([...inline, ...ofType("AWS::IAM::RolePolicy")], "RoleName", ({ PolicyDocument }) =>
-      sortedGrants(PolicyDocument),
+    policies: Object.fromEntries(
+      [...inline, ...ofType("AWS::IAM::RolePolicy")].map(({ RoleName, PolicyName, PolicyDocument }) => [
+        `${RoleName} ${PolicyName}`,
+        sortedGrants(PolicyDocument),
+      ]),
+    ),
+    clusters: byName(
+      ofType("AWS::ECS::Cluster"),
+      "ClusterName",
+      ({ CapacityProviders }) => CapacityProviders,
     ),
     profiles: byName(ofType("AWS::IAM::InstanceProfile"), "InstanceProfileName", ({ Roles }) => Roles),
     queues: byName(ofType("AWS::SQS::Queue"), "QueueName", (queue) => ({

@@ -2,40 +2,44 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterEach, expect, it } from "vitest";
+import { afterAll, afterEach, expect, it, vi } from "vitest";
 import { loadConfig } from "../../../src/config/load.ts";
 import { policyDocument } from "../../../src/config/policy-document.ts";
 import { functions } from "../../../src/targets/aws/functions.ts";
-import { readTemplate, resolveTemplate } from "./cloudformation.ts";
+import { parameters, readTemplate, resolveTemplate } from "./cloudformation.ts";
 
 const real = process.env;
 const folder = mkdtempSync(join(tmpdir(), "mayfly-environment-"));
 afterEach(() => {
   process.env = real;
-  rmSync(folder, { recursive: true, force: true });
 });
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-it("gives each function the variables that it reads, and no others", async () => {
+it.each([
+  ["without Fargate", false],
+  ["with Fargate", true],
+] as const)("gives each function the variables that it reads %s, and no others", async (_, onFargate) => {
   const path = fileURLToPath(new URL("../../../examples/aws.yaml", import.meta.url));
-  const document = policyDocument(await loadConfig({ path, environment: {} }), "0.0.0");
+  const script = onFargate ? "echo" : undefined;
+  const document = policyDocument(await loadConfig({ path, environment: {} }), "0.0.0", script);
   writeFileSync(join(folder, "policy.json"), JSON.stringify(document));
   const given = new Map(
-    resolveTemplate(readTemplate())
+    resolveTemplate(readTemplate(), { ...parameters, Fargate: onFargate ? "yes" : "no" })
       .ofType("AWS::Lambda::Function")
       .map(({ FunctionName, Environment }) => [FunctionName, Environment.Variables] as const),
   );
   for (const { name } of functions) {
     const variables = given.get(`mayfly-${name}`);
     const read = await variablesRead(name, variables);
-    expect([name, read.filter((variable) => !onlyOnFargate.test(variable))]).toEqual([
+    expect([name, read.filter((variable) => variable in variables || !mayBeMissing.test(variable))]).toEqual([
       name,
       Object.keys(variables).sort(),
     ]);
   }
 });
 
-/** Which is not made here, and asked for all the same. */
-const onlyOnFargate = /^MAYFLY_TASK_/;
+/** What is asked for, and may be missing. */
+const mayBeMissing = /^MAYFLY_TASK_(ROLE_ARN|PUBLIC_ADDRESSES)$/;
 
 /** What a function asks its environment for when its first event comes, which is nothing that it could deal with. */
 async function variablesRead(
@@ -47,6 +51,8 @@ async function variablesRead(
     ...{ LAMBDA_TASK_ROOT: folder, AWS_REGION: "eu-west-1", AWS_ENDPOINT_URL: "http://127.0.0.1:9" },
     ...variables,
   };
+  // Each opens its ports once, with the environment that it finds then.
+  vi.resetModules();
   const { handler } = await import(`../../../src/targets/aws/${name}.lambda.ts`);
   process.env = new Proxy<NodeJS.ProcessEnv>(environment, {
     get(target, key) {

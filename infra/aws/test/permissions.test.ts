@@ -1,64 +1,72 @@
 import { describe, expect, it } from "vitest";
 import { functions } from "../../../src/targets/aws/functions.ts";
-import { type Fields, readTemplate, resolveTemplate } from "./cloudformation.ts";
+import { type Fields, parameters, readTemplate, resolveTemplate } from "./cloudformation.ts";
 import { policyDifferences, type Statement, withoutOneLine } from "./policies.ts";
 
-const resolved = resolveTemplate(readTemplate());
-const roles = resolved.ofType("AWS::IAM::Role");
+describe.each([
+  ["without Fargate", false],
+  ["with Fargate", true],
+] as const)("the roles of the template %s", (_, onFargate) => {
+  const given = { ...parameters, Fargate: onFargate ? "yes" : "no" };
+  const resolved = resolveTemplate(readTemplate(), given);
+  const roles = resolved.ofType("AWS::IAM::Role");
 
-function policyOfRole(name: string): readonly Statement[] {
-  const role = roles.find(({ RoleName }) => RoleName === `mayfly-${name}`);
-  return role?.Policies?.flatMap(({ PolicyDocument }: Fields) => PolicyDocument.Statement) ?? [];
-}
+  function policyOfRole(name: string): readonly Statement[] {
+    const inline = roles
+      .filter(({ RoleName }) => RoleName === `mayfly-${name}`)
+      .flatMap(({ Policies = [] }) => Policies);
+    const apart = resolved
+      .ofType("AWS::IAM::RolePolicy")
+      .filter(({ RoleName }) => RoleName === `mayfly-${name}`);
+    return [...inline, ...apart].flatMap(({ PolicyDocument }: Fields) => PolicyDocument.Statement);
+  }
 
-describe("the roles of the template", () => {
-  it.each(functions)("$name may do what its code calls, and nothing else", ({ name }) => {
-    expect(policyDifferences(name, policyOfRole(name))).toEqual([]);
+  it.each(functions)("let $name do what its code calls, and nothing else", ({ name }) => {
+    expect(policyDifferences(name, policyOfRole(name), onFargate)).toEqual([]);
   });
 
-  it.each(functions)("$name without any one line of its policy is found out", ({ name }) => {
+  it.each(functions)("of $name without any one line of its policy are found out", ({ name }) => {
     let lines = 0;
     for (const lacking of withoutOneLine(policyOfRole(name))) {
       lines += 1;
-      expect(policyDifferences(name, lacking)).not.toEqual([]);
+      expect(policyDifferences(name, lacking, onFargate)).not.toEqual([]);
     }
     expect(lines).toBeGreaterThan(5);
   });
 
-  it("gives no function a role that another service or account may take on", () => {
+  it("may be taken on by one service each", () => {
+    const services: Readonly<Record<string, string>> = {
+      machine: "ec2",
+      task: "ecs-tasks",
+      "task-start": "ecs-tasks",
+    };
     for (const { RoleName, AssumeRolePolicyDocument } of roles) {
-      const service = RoleName === "mayfly-machine" ? "ec2.amazonaws.com" : "lambda.amazonaws.com";
+      const service = services[RoleName.replace("mayfly-", "")] ?? "lambda";
       expect(AssumeRolePolicyDocument.Statement).toEqual([
-        { Effect: "Allow", Principal: { Service: service }, Action: "sts:AssumeRole" },
+        { Effect: "Allow", Principal: { Service: `${service}.amazonaws.com` }, Action: "sts:AssumeRole" },
+      ]);
+    }
+    expect(roles).toHaveLength(functions.length + (onFargate ? 3 : 1));
+  });
+
+  it("let a machine call the routes of machines, and nothing else", () => {
+    const kinds = onFargate ? { machine: "ec2", task: "fargate" } : { machine: "ec2" };
+    for (const [role, kind] of Object.entries(kinds)) {
+      expect(policyOfRole(role)).toEqual([
+        {
+          Effect: "Allow",
+          Action: ["execute-api:Invoke"],
+          Resource: [`arn:aws:execute-api:eu-west-1:123456789012:the-api/*/POST/v1/machines/${kind}/*`],
+        },
       ]);
     }
   });
 
-  it("lets a machine call the routes of machines, and nothing else", () => {
-    expect(policyOfRole("machine")).toEqual([]);
-    expect(resolved.ofType("AWS::IAM::RolePolicy")).toEqual([
-      expect.objectContaining({
-        RoleName: "mayfly-machine",
-        PolicyDocument: {
-          Version: "2012-10-17",
-          Statement: [
-            {
-              Effect: "Allow",
-              Action: ["execute-api:Invoke"],
-              Resource: ["arn:aws:execute-api:eu-west-1:123456789012:the-api/*/POST/v1/machines/ec2/*"],
-            },
-          ],
-        },
-      }),
-    ]);
-  });
-
-  it("names a resource for everything but what only describes", () => {
+  it("name a resource for everything but what only describes", () => {
     for (const { name } of functions) {
-      for (const { Action, Resource } of policyOfRole(name)) {
-        if ([Resource].flat().includes("*")) {
-          for (const action of [Action].flat()) expect(action).toMatch(/^ec2:Describe/);
-        }
+      for (const { Action, Resource, Condition } of policyOfRole(name)) {
+        if (![Resource].flat().includes("*") || Condition !== undefined) continue;
+        for (const action of [Action].flat()) expect(action).toMatch(/^(ec2|ecs):Describe/);
       }
     }
   });

@@ -1,5 +1,10 @@
 import type { FunctionName } from "../../../src/targets/aws/functions.ts";
-import { type PolicyPlace, permissions, policyOf } from "../../../src/targets/aws/permissions.ts";
+import {
+  fargatePermissions,
+  type PolicyPlace,
+  permissions,
+  policyOf,
+} from "../../../src/targets/aws/permissions.ts";
 import { account, parameters, region } from "./cloudformation.ts";
 
 /** A statement as IAM reads it: what can be a list or a single one, is a list. */
@@ -30,6 +35,11 @@ const place: PolicyPlace = {
     "status-token": parameters.StatusTokenSecretArn ?? "",
   },
   machineRoleArns: [`arn:aws:iam::${account}:role/mayfly-machine`],
+  fargate: {
+    clusterArn: `arn:aws:ecs:${here}:cluster/mayfly`,
+    clusterName: "mayfly",
+    roleArns: [`arn:aws:iam::${account}:role/mayfly-task`, `arn:aws:iam::${account}:role/mayfly-task-start`],
+  },
   imageParameterArns: [
     `arn:aws:ssm:${region}::parameter/aws/service/*`,
     `arn:aws:ssm:${here}:parameter/mayfly/*`,
@@ -40,13 +50,18 @@ const place: PolicyPlace = {
  * Where the policy of a function's role differs from what the code declares that it calls; empty when it does not. Each
  * pair of action and resource is compared by itself, with its conditions.
  */
-export function policyDifferences(name: FunctionName, statements: readonly Statement[]): readonly string[] {
+export function policyDifferences(
+  name: FunctionName,
+  statements: readonly Statement[],
+  onFargate = false,
+): readonly string[] {
   const writesLog: Statement = {
     Effect: "Allow",
     Action: ["logs:CreateLogStream", "logs:PutLogEvents"],
     Resource: `arn:aws:logs:${here}:log-group:/aws/lambda/mayfly-${name}:*`,
   };
-  const declared = grants([...policyOf(permissions[name], place).Statement, writesLog]);
+  const called = [...permissions[name], ...((onFargate && fargatePermissions[name]) || [])];
+  const declared = grants([...policyOf(called, place).Statement, writesLog]);
   const given = grants(statements);
   return [
     ...[...declared].filter((grant) => !given.has(grant)).map((grant) => `${name} may not: ${grant}`),

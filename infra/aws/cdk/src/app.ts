@@ -16,6 +16,7 @@ import { MayflyStack } from "./mayfly-stack.ts";
  * | `vpcId`          | an existing VPC; with `subnets`                               | a VPC without NAT is made     |
  * | `subnets`        | JSON: a subnet for each zone, by the zone's name              |                               |
  * | `alarmTopicArn`  | the topic of SNS that hears of alarms                         | none                          |
+ * | `fargate`        | `true`: with what presets on Fargate need                     | `false`                       |
  * | `keepTable`      | `false`: the table may be deleted, for a tear-down            | `true`                        |
  */
 const app = new App();
@@ -40,6 +41,7 @@ new MayflyStack(app, "Mayfly", {
   deployment,
   package: { folder, machines },
   foundation,
+  ...(text("fargate") === "true" && { fargate: "always" }),
   deletionProtection: text("keepTable") !== "false",
   ...(topic !== undefined && { alarmActions: [topic] }),
 });

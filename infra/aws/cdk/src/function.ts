@@ -1,5 +1,5 @@
 import { CfnRule } from "aws-cdk-lib/aws-events";
-import { CfnRole } from "aws-cdk-lib/aws-iam";
+import { CfnRole, CfnRolePolicy } from "aws-cdk-lib/aws-iam";
 import {
   CfnEventInvokeConfig,
   CfnEventSourceMapping,
@@ -36,11 +36,13 @@ export interface StageFunction {
   readonly environment: Readonly<Record<string, string>>;
   /** Beside writing its log. */
   readonly permissions: readonly Statement[];
+  /** What is added to them where presets are on Fargate. */
+  readonly onFargate?: readonly Statement[];
   readonly reservedConcurrency?: number;
 }
 
 /** A function with a role of its own, its log, and an alarm for when it goes on failing. */
-export function addFunction({ scope, props }: Place, stage: StageFunction): CfnFunction {
+export function addFunction({ scope, props, fargate }: Place, stage: StageFunction): CfnFunction {
   const { name } = stage;
   const { timeoutSeconds, memoryMib } = specOf(name);
   const functionName = `${props.deployment}-${name}`;
@@ -60,6 +62,14 @@ export function addFunction({ scope, props }: Place, stage: StageFunction): CfnF
       },
     ],
   });
+  if (fargate !== undefined && stage.onFargate !== undefined) {
+    const added = new CfnRolePolicy(scope, logicalId(name, "FargatePolicy"), {
+      roleName: role.ref,
+      policyName: "fargate",
+      policyDocument: { Version: "2012-10-17", Statement: stage.onFargate },
+    });
+    if (fargate.condition !== undefined) added.cfnOptions.condition = fargate.condition;
+  }
   const code = props.code(name);
   const made = new CfnFunction(scope, logicalId(name, "Function"), {
     functionName,

@@ -20,6 +20,7 @@ type Choices = Pick<
   | "images"
   | "rootDeviceName"
   | "machineTags"
+  | "fargate"
   | "logRetentionDays"
   | "deletionProtection"
   | "alarmActions"
@@ -46,6 +47,7 @@ export class MayflyStack extends Stack {
       images: props.images ?? { x86_64: `${amazonLinux}-x86_64`, arm64: `${amazonLinux}-arm64` },
       rootDeviceName: props.rootDeviceName ?? "/dev/xvda",
       machineTags: props.machineTags ?? "{}",
+      fargate: props.fargate,
       logRetentionDays: props.logRetentionDays ?? 30,
       deletionProtection: props.deletionProtection ?? true,
       alarmActions: props.alarmActions ?? [],

@@ -5,6 +5,7 @@ import { Construct } from "constructs";
 import type { FunctionName } from "../../../../src/targets/aws/functions.ts";
 import { addApi } from "./api.ts";
 import { addDashboard } from "./dashboard.ts";
+import { addFargate } from "./fargate.ts";
 import { addLaunchTemplates, addMachineRole } from "./machines.ts";
 import type { Place } from "./place.ts";
 import type { MayflyProps } from "./props.ts";
@@ -49,6 +50,7 @@ export class Mayfly extends Construct {
       queues: this.queues,
       api: this.api,
       machineRoleArn: machineRole.attrArn,
+      fargate: addFargate(this, props, this.api, this.queues.lifecycle),
     };
     this.functions = {
       webhook: addWebhook(place),

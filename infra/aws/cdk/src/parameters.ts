@@ -74,6 +74,12 @@ const parameters = {
     allowedPattern: "^\\{.*\\}$",
     description: "JSON: tags of instances and volumes, for example for the allocation of costs.",
   },
+  Fargate: {
+    type: "String",
+    default: "no",
+    allowedValues: ["yes", "no"],
+    description: "Whether a cluster, roles and a log for presets on Fargate are made.",
+  },
   LogRetentionDays: {
     type: "Number",
     default: 30,

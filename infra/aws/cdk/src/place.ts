@@ -4,6 +4,7 @@ import type { CfnTable } from "aws-cdk-lib/aws-dynamodb";
 import type { CfnQueue } from "aws-cdk-lib/aws-sqs";
 import type { Construct } from "constructs";
 import type { QueueName } from "../../../../src/targets/aws/functions.ts";
+import type { Fargate } from "./fargate.ts";
 import type { MayflyProps } from "./props.ts";
 
 /** What the stages share. */
@@ -14,6 +15,7 @@ export interface Place {
   readonly queues: Readonly<Record<QueueName, CfnQueue>>;
   readonly api: CfnApi;
   readonly machineRoleArn: string;
+  readonly fargate: Fargate | undefined;
 }
 
 /** An ARN in this account and region, or in the region alone. */

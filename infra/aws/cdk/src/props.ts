@@ -1,3 +1,4 @@
+import type { CfnCondition } from "aws-cdk-lib";
 import type { FunctionName } from "../../../../src/targets/aws/functions.ts";
 import type { MachineTemplate } from "../../../../src/targets/aws/machine-templates.ts";
 
@@ -28,6 +29,8 @@ export interface MayflyProps {
   readonly rootDeviceName: string;
   /** JSON: tags of instances and volumes beside our own. */
   readonly machineTags: string;
+  /** Whether what presets on Fargate need is made; in a template, under this condition. Undefined: there are none. */
+  readonly fargate: "always" | CfnCondition | undefined;
   readonly logRetentionDays: number;
   /** Whether the table refuses to be deleted. */
   readonly deletionProtection: boolean | Resolvable;

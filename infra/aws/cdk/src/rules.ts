@@ -1,7 +1,8 @@
 import { CfnRule } from "aws-cdk-lib/aws-events";
 import type { CfnQueue } from "aws-cdk-lib/aws-sqs";
 import type { Construct } from "constructs";
-import { logicalId } from "./place.ts";
+import { taskRuleName } from "./fargate.ts";
+import { arnHere, logicalId } from "./place.ts";
 import type { MayflyProps } from "./props.ts";
 import { addQueuePolicy } from "./queues.ts";
 
@@ -20,6 +21,8 @@ export function addRules(scope: Construct, props: MayflyProps, lifecycle: CfnQue
       "detail-type": ["EC2 Instance Rebalance Recommendation"],
     }),
   ];
+  // Whether or not it is made.
+  const tasks = arnHere(scope, "events", `rule/${taskRuleName(props)}`);
   addQueuePolicy(scope, "lifecycle", lifecycle, [
     {
       Sid: "EventsOfEc2",
@@ -27,7 +30,7 @@ export function addRules(scope: Construct, props: MayflyProps, lifecycle: CfnQue
       Principal: { Service: "events.amazonaws.com" },
       Action: "sqs:SendMessage",
       Resource: lifecycle.attrArn,
-      Condition: { ArnEquals: { "aws:SourceArn": rules.map((rule) => rule.attrArn) } },
+      Condition: { ArnEquals: { "aws:SourceArn": [...rules.map((rule) => rule.attrArn), tasks] } },
     },
   ]);
 }

@@ -41,6 +41,7 @@ export class TemplateStack extends Stack {
       images: { x86_64: text("DefaultAMI"), arm64: text("DefaultArmAMI") },
       rootDeviceName: text("RootDeviceName"),
       machineTags: text("Tags"),
+      fargate: new CfnCondition(this, "OnFargate", { expression: Fn.conditionEquals(given.Fargate, "yes") }),
       logRetentionDays: given.LogRetentionDays.valueAsNumber,
       deletionProtection: Fn.conditionIf(keepsTable, true, false),
       alarmActions: Fn.conditionIf(isSilent, Aws.NO_VALUE, [text("AlarmTopicArn")]),

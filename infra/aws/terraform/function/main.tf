@@ -121,6 +121,10 @@ output "name" {
   value = aws_lambda_function.function.function_name
 }
 
+output "role" {
+  value = aws_iam_role.role.name
+}
+
 output "arn" {
   value = aws_lambda_function.function.arn
 }

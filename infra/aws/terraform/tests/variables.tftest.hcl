@@ -61,6 +61,15 @@ run "as_usual" {
   }
 }
 
+run "makes_nothing_for_fargate_unasked" {
+  command = plan
+
+  assert {
+    condition     = length(aws_ecs_cluster.tasks) + length(aws_iam_role.task) + length(aws_iam_role_policy.scaleup_fargate) == 0
+    error_message = "Without presets on Fargate there is nothing of it."
+  }
+}
+
 run "tells_a_topic" {
   command = plan
   variables {

@@ -16,6 +16,7 @@ export function addClaim(place: Place): CfnFunction {
       MAYFLY_LIFECYCLE_QUEUE_URL: queues.lifecycle.ref,
       MAYFLY_APP_PRIVATE_KEY_SECRET_ID: props.secrets.appPrivateKey,
       MAYFLY_MACHINE_ROLE_ARN: machineRoleArn,
+      ...place.fargate?.claimVariables,
     },
     permissions: [
       allow(["dynamodb:GetItem", "dynamodb:Query"], table.attrArn),

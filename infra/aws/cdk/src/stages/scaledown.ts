@@ -16,6 +16,7 @@ export function addScaledown(place: Place): CfnFunction {
       MAYFLY_APP_PRIVATE_KEY_SECRET_ID: props.secrets.appPrivateKey,
       MAYFLY_SUBNETS: props.subnets,
       MAYFLY_TAGS: props.machineTags,
+      ...place.fargate?.variables,
     },
     permissions: [
       allow(["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], queues.scaledown.attrArn),
@@ -31,6 +32,13 @@ export function addScaledown(place: Place): CfnFunction {
       }),
       allow(["sqs:SendMessage"], queues.scaleup.attrArn),
       allow(["sqs:SendMessage"], queues.scaledown.attrArn),
+    ],
+    onFargate: [
+      allow(["ecs:ListTasks"], "*", { "ecs:cluster": place.fargate?.clusterArn }),
+      allow(["ecs:DescribeTasks"], arnHere(scope, "ecs", `task/${props.deployment}/*`)),
+      allow(["ecs:StopTask"], arnHere(scope, "ecs", `task/${props.deployment}/*`), {
+        "aws:ResourceTag/mayfly:deployment": props.deployment,
+      }),
     ],
   });
   addSchedule(place, "scaledown", target);

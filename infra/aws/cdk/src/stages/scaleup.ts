@@ -1,5 +1,5 @@
 import type { CfnFunction } from "aws-cdk-lib/aws-lambda";
-import { addFunction, addQueueTrigger, allow } from "../function.ts";
+import { addFunction, addQueueTrigger, allow, type Statement } from "../function.ts";
 import { arnHere, type Place } from "../place.ts";
 
 /** The only function that launches: from templates that bear our tag, and nothing that does not get it. */
@@ -16,6 +16,7 @@ export function addScaleup(place: Place): CfnFunction {
       MAYFLY_APP_PRIVATE_KEY_SECRET_ID: props.secrets.appPrivateKey,
       MAYFLY_SUBNETS: props.subnets,
       MAYFLY_TAGS: props.machineTags,
+      ...place.fargate?.variables,
     },
     permissions: [
       allow(["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], queues.scaleup.attrArn),
@@ -54,9 +55,28 @@ export function addScaleup(place: Place): CfnFunction {
       allow(["sqs:SendMessage"], queues.scaleup.attrArn),
       allow(["sqs:SendMessage"], queues.scaledown.attrArn),
     ],
+    onFargate: onFargate(place),
   });
   addQueueTrigger(place, "scaleup", target);
   return target;
+}
+
+function onFargate({ scope, props, fargate }: Place): readonly Statement[] {
+  const definitions = arnHere(scope, "ecs", `task-definition/mayfly-${props.deployment}-*:*`);
+  const tasks = arnHere(scope, "ecs", `task/${props.deployment}/*`);
+  const inOurCluster = { "ecs:cluster": fargate?.clusterArn };
+  const asItIsMade = { "ecs:CreateAction": ["RegisterTaskDefinition", "RunTask"] };
+  return [
+    allow(["ecs:DescribeTaskDefinition"], "*"),
+    allow(["ecs:RegisterTaskDefinition"], definitions, {
+      "aws:RequestTag/mayfly:deployment": props.deployment,
+    }),
+    allow(["ecs:RunTask"], definitions, inOurCluster),
+    allow(["ecs:TagResource"], definitions, asItIsMade),
+    allow(["ecs:TagResource"], tasks, asItIsMade),
+    allow(["iam:PassRole"], fargate?.roleArns ?? [], { "iam:PassedToService": "ecs-tasks.amazonaws.com" }),
+    allow(["ecs:ListTasks"], "*", inOurCluster),
+  ];
 }
 
 /** What a launch uses. Images and snapshots have no account, or that of whoever shares them. */
