@@ -52,8 +52,6 @@ export async function sweep(
   }
   const listings = new Map([...listed].map(([compute, machines]) => [compute, listingOf(machines)]));
   const known = new Set<string>();
-  // What exists of a fleet that could not be looked at may be in its ledger.
-  const unswept = new Set<FleetId>();
   const fleets = await ports.store.activeFleets();
   for (const [index, fleet] of inTurn(fleets, ports.clock.now(), until).entries()) {
     if (until !== undefined && ports.clock.now() >= until) {
@@ -62,12 +60,11 @@ export async function sweep(
       return;
     }
     const machines = await compareOrReport(ports, policy, fleet, listings);
-    if (machines === undefined) unswept.add(fleet);
-    for (const { id, compute, providerId } of machines ?? []) known.add(id).add(`${compute}/${providerId}`);
+    for (const { id, compute, providerId } of machines) known.add(id).add(`${compute}/${providerId}`);
   }
   for (const [compute, machines] of listed) {
     for (const machine of machines) {
-      if (machine.ended !== undefined || unswept.has(machine.fleet)) continue;
+      if (machine.ended !== undefined) continue;
       if (known.has(machine.machineId ?? "") || known.has(`${compute}/${machine.providerId}`)) continue;
       await dealWithUnknown(ports, policy, compute, machine);
     }
@@ -119,20 +116,20 @@ async function list(ports: Ports, compute: Compute): Promise<readonly ListedMach
   }
 }
 
-/** The fleet's machines, as they are now; undefined when that cannot be told. */
+/** The fleet's machines, as they are now. None when that cannot be told: each that exists is then looked up by itself. */
 async function compareOrReport(
   ports: Ports,
   policy: Policy,
   fleet: FleetId,
   listings: ReadonlyMap<string, Listing>,
-): Promise<readonly Machine[] | undefined> {
+): Promise<readonly Machine[]> {
   try {
     const machines = await compareFleet(ports, policy, fleet, listings);
     if (machines.some((machine) => machine.state === "retiring")) await poke(ports, "scaledown", fleet);
     return machines;
   } catch (error) {
     ports.log.error("A fleet could not be swept.", { stage: "scaledown", fleet, error });
-    return undefined;
+    return [];
   }
 }
 

@@ -26,6 +26,11 @@ it("ends a job at its own preset's limit, from its start on: neither the wait no
   expect(await world.runUntil(() => second.status === "completed", 8 * 3_600)).toBe(true);
   expect([first.conclusion, second.conclusion]).toEqual(["success", "success"]);
   expect(endless.conclusion).not.toBe("success");
+  // The machine ends the job itself; the control plane does where that fails.
+  const told = [...world.agents.values()].map(({ lastAnswer }) => lastAnswer);
+  expect(new Set(told.map((answer) => answer?.kind === "run" && answer.jobTimeoutSeconds))).toEqual(
+    new Set([4 * 3_600, 600]),
+  );
   expect((endless.completedAt ?? 0) - (endless.startedAt ?? 0)).toBeLessThan(1_200_000);
   await endsWithNothingLeft(world);
 });
