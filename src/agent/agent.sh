@@ -13,6 +13,10 @@
 set -u
 # A variable that arrived exported would stay exported when it is assigned, and so reach the job.
 unset credential jit_config answer original_umask metadata metadata_token
+# Where the system's curl cannot sign, one on the runner's own Node stands in for it.
+[ -z "${MAYFLY_NODE:-}" ] || curl() {
+  "$MAYFLY_NODE" "${0%/*}/curl.mjs" "$@"
+}
 
 main() {
   take_credential
@@ -477,7 +481,7 @@ start_listener() {
     unset MAYFLY_URL MAYFLY_IDENTITY MAYFLY_REGION MAYFLY_POWER_OFF MAYFLY_RUNNER_USER MAYFLY_SPOT_NOTICE \
       MAYFLY_LOG MAYFLY_SHELL MAYFLY_SECOND_MILLISECONDS MAYFLY_BOOT_TIMEOUT_SECONDS MAYFLY_JOB_TIMEOUT_SECONDS \
       MAYFLY_STOP_GRACE_SECONDS MAYFLY_NOTICE_GRACE_SECONDS ECS_CONTAINER_METADATA_URI_V4 \
-      ECS_CONTAINER_METADATA_URI ECS_AGENT_URI AWS_CONTAINER_CREDENTIALS_RELATIVE_URI
+      ECS_CONTAINER_METADATA_URI ECS_AGENT_URI MAYFLY_NODE AWS_CONTAINER_CREDENTIALS_RELATIVE_URI
     if [ -x bin/Runner.Listener ]; then
       set -- ./bin/Runner.Listener run --startuptype service
     else

@@ -3,7 +3,8 @@
 # /opt/mayfly/manifest.json, which says what is there. Image builders run it once for an image; a machine whose image
 # has no manifest runs it at its start. docs/reference/image-manifest.md
 #
-# Runs as root on Amazon Linux 2023 and Ubuntu 24.04, x86_64 and arm64. Reads MAYFLY_RUNNER_VERSION, its checksums
+# Runs as root on Amazon Linux 2023, Ubuntu 22.04 and 24.04, Debian 12 and 13, RHEL 9 and 10 and their relatives, x86_64
+# and arm64. Not on Alpine: GitHub's runner needs glibc. Reads MAYFLY_RUNNER_VERSION, its checksums
 # MAYFLY_RUNNER_SHA256_X86_64 and MAYFLY_RUNNER_SHA256_ARM64, and MAYFLY_RUNNER_BASE_URL where the runner comes from
 # somewhere else than GitHub. Exits with 0 only when everything is in place.
 
@@ -28,8 +29,9 @@ recognise_system() {
   # shellcheck source=/dev/null
   system=$(. /etc/os-release && printf '%s-%s' "$ID" "$VERSION_ID")
   case $system in
-    amzn-2023 | ubuntu-24.04) ;;
-    *) die "This system is $system; machines run Amazon Linux 2023 or Ubuntu 24.04." ;;
+    amzn-2023 | ubuntu-22.04 | ubuntu-24.04 | debian-12 | debian-13) ;;
+    rhel-9* | rhel-10* | rocky-9* | rocky-10* | almalinux-9* | almalinux-10* | centos-9 | centos-10) ;;
+    *) die "This system is $system; machines run Amazon Linux 2023, Ubuntu, Debian, or a relative of RHEL." ;;
   esac
   case $(uname -m) in
     x86_64) architecture=x86_64 file=x64 sha256=${MAYFLY_RUNNER_SHA256_X86_64:-} ;;
@@ -47,13 +49,19 @@ recognise_system() {
 # The runner needs ICU; jobs expect git. Another installer may hold the lock of the packages when a machine boots.
 install_packages() {
   case $system in
-    amzn-2023) again dnf -y -q install git libicu tar gzip shadow-utils util-linux ;;
-    ubuntu-24.04)
+    ubuntu-* | debian-*)
+      case $system in
+        ubuntu-22.04) icu=libicu70 ;;
+        ubuntu-24.04) icu=libicu74 ;;
+        debian-12) icu=libicu72 ;;
+        *) icu=libicu76 ;;
+      esac
       export DEBIAN_FRONTEND=noninteractive
       again apt-get -q -o DPkg::Lock::Timeout=120 update
       again apt-get -q -y -o DPkg::Lock::Timeout=120 install --no-install-recommends \
-        ca-certificates curl git libicu74
+        ca-certificates curl git "$icu"
       ;;
+    *) again dnf -y -q install git libicu tar gzip shadow-utils util-linux ;;
   esac
 }
 

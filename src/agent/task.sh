@@ -33,7 +33,31 @@ main() {
   esac
   export MAYFLY_IDENTITY=fargate MAYFLY_CREDENTIAL="$credential" MAYFLY_POWER_OFF=exit \
     MAYFLY_RUNNER_DIRECTORY="$runner_directory" MAYFLY_RUNNER_USER="$runner_user"
+  curl_signs || use_node
   exec sh "$home/agent.sh"
+}
+
+# From 7.86.0 on, it signs the session token too.
+curl_signs() {
+  version=$(curl -q --version 2>/dev/null)
+  version=${version#*libcurl/}
+  version=${version%%[!0-9.]*}
+  minor=${version#*.}
+  minor=${minor%%.*}
+  case ${version%%.*}:$minor in
+    *[!0-9:]* | :* | *:) return 1 ;;
+  esac
+  [ "$((${version%%.*} * 1000 + minor))" -ge 7086 ]
+}
+
+# The runner brings a Node of its own. Without one, the agent says what is wrong with curl.
+use_node() {
+  for node in "$runner_directory"/externals/node*/bin/node; do
+    if [ -x "$node" ] && "$node" --version >/dev/null 2>&1; then
+      export MAYFLY_NODE="$node"
+    fi
+  done
+  say "The curl of this image cannot sign (${version:-there is none}); ${MAYFLY_NODE:-nothing} stands in for it."
 }
 
 install_runner() {

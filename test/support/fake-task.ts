@@ -19,6 +19,8 @@ export interface FakeTaskOptions {
   readonly runnerUser?: string;
   /** Accounts are played, not changed: the runner is one that only root of this host can start. */
   readonly playsAccounts?: true;
+  /** What its curl says of itself, where it is another than this host's; then the runner brings a Node. */
+  readonly curlVersion?: string;
   readonly environment?: Readonly<Record<string, string>>;
 }
 
@@ -58,8 +60,13 @@ export async function startFakeTask(options: FakeTaskOptions): Promise<FakeTask>
   const programs = join(root, "programs");
   await mkdir(programs);
   const port = (server.address() as AddressInfo).port;
-  const curl = `#!/bin/sh\nexec ${programPath("curl")} "$@" --connect-to 169.254.170.2:80:127.0.0.1:${port}\n`;
+  const { curlVersion } = options;
+  const refuses =
+    curlVersion &&
+    `case "$*" in *--version) echo "curl libcurl/${curlVersion} X/1"; exit ;; *) exit 2 ;; esac`;
+  const curl = `#!/bin/sh\n${refuses ?? ""}\nexec ${programPath("curl")} "$@" --connect-to 169.254.170.2:80:127.0.0.1:${port}\n`;
   await writeFile(join(programs, "curl"), curl, { mode: 0o755 });
+  if (curlVersion !== undefined) await bringNode(root, port);
   if (options.playsAccounts === true) await writeAccounts(programs, root);
   await prepareImage(options);
   await mkdir(join(root, "temporary"), { mode: 0o755 });
@@ -119,6 +126,23 @@ async function prepareImage({ root, listener, runnerUser = "nobody" }: FakeTaskO
   await writeFile(join(home, "runner/bin/Runner.Listener"), program, { mode: 0o755 });
   const manifest = { schema: 1, runnerUser, runnerDirectory: join(home, "runner"), runnerVersion: "2.338.0" };
   await writeFile(join(home, "manifest.json"), `${JSON.stringify(manifest, undefined, 2)}\n`);
+}
+
+/** A Node beside the runner, for which ECS's address in a task is our server, too. */
+async function bringNode(root: string, port: number): Promise<void> {
+  const folder = join(root, "opt/mayfly/runner/externals/node20/bin");
+  await mkdir(folder, { recursive: true });
+  const redirect = [
+    'import http from "node:http";',
+    "const request = http.request;",
+    "http.request = (options, ...rest) => {",
+    `  const toEcs = options.hostname === "169.254.170.2" ? { hostname: "127.0.0.1", port: ${port} } : {};`,
+    "  return request({ ...options, ...toEcs }, ...rest);",
+    "};",
+  ].join("\n");
+  await writeFile(join(folder, "redirect.mjs"), redirect);
+  const script = `#!/bin/sh\nexec "${process.execPath}" --import "${folder}/redirect.mjs" "$@"\n`;
+  await writeFile(join(folder, "node"), script, { mode: 0o755 });
 }
 
 async function writeAccounts(programs: string, root: string): Promise<void> {

@@ -99,9 +99,34 @@ describe.skipIf(!isRoot)("a task", () => {
     }
   });
 
+  it.each(["7.81.0", "7.76.1"])(
+    "whose curl is %s, and cannot sign, does so by the runner's own Node",
+    async (curlVersion) => {
+      const task = await start({ listener: `${startJob} echo "a b&c=d+e" >&2; exit 1`, curlVersion });
+      await task.ended;
+      expect(task.log()).toContain(`The curl of this image cannot sign (${curlVersion})`);
+      const { requests } = task.controlPlane;
+      expect(requests.map((one) => one.form.step ?? one.what)).toEqual([
+        "claim",
+        "listening",
+        "job-started",
+        "exited",
+      ]);
+      const credentials = { [task.credentials.accessKeyId]: task.credentials };
+      const options = { service: "execute-api", region, now: Date.now(), credentials };
+      for (const request of requests) expect(verifySignature(request, options).kind).toBe("valid");
+      expect(task.controlPlane.lastReport("exited")).toMatchObject({
+        ...{ "exit-code": "1", "ran-job": "true" },
+        log: expect.stringContaining("a b&c=d+e"),
+      });
+      const seen = JSON.stringify(requests.map(({ form }) => form)) + task.log();
+      expect(seen).not.toContain(task.credentialsPath);
+    },
+  );
+
   it("E11: keeps its role's credentials from the job, which looks everywhere that it can", async () => {
     const look = [
-      "env",
+      "env; env >own",
       "cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline | tr '\\0' '\\n'",
       'grep -rasF "$(id -un)" "$TMPDIR"; ls -lR "$TMPDIR"; cat "$TMPDIR"/*/* "$TMPDIR"/*/*/*',
       "dd if=/proc/$PPID/mem of=/dev/null bs=1 count=1 && echo MEMORY-IS-OPEN",
@@ -134,7 +159,7 @@ describe.skipIf(!isRoot)("a task", () => {
     for (const secret of [task.credentialsPath, secretAccessKey, sessionToken])
       expect(seen).not.toContain(secret);
     expect(seen).not.toContain("MEMORY-IS-OPEN");
-    expect(seen).not.toMatch(/AWS_CONTAINER_CREDENTIALS|ECS_CONTAINER_METADATA/);
+    expect(task.kept("own")).not.toMatch(/AWS_CONTAINER_CREDENTIALS|ECS_CONTAINER_METADATA|ECS_AGENT/);
     // Not even root finds it where environments are read.
     expect(agents).not.toContain(task.credentialsPath);
     const said = JSON.stringify(task.controlPlane.requests.map(({ form }) => form)) + task.log();

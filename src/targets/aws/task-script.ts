@@ -4,7 +4,7 @@ import { embedded, quoted, type RunnerRelease, readAgentFile, withoutComments } 
 const installMinutes = 15;
 
 /**
- * What every task of Fargate runs: constants, then install.sh and agent.sh as they are in this version, then task.sh. It
+ * What every task of Fargate runs: constants, then the files of the agent as they are in this version, then task.sh. It
  * stands in the task definition, where everybody who may describe tasks can read it: there is no secret in it, and
  * nothing of one task.
  */
@@ -20,7 +20,7 @@ export function taskScript(runnerBaseUrl = ""): string {
   return [
     ...Object.entries(constants).map(([name, value]) => `${name}=${quoted(name, value)}`),
     "write_files() {",
-    ...["install.sh", "agent.sh"].flatMap(embedded),
+    ...["install.sh", "agent.sh", "curl.mjs"].flatMap(embedded),
     "}",
     withoutComments(readAgentFile("task.sh")),
   ].join("\n");
