@@ -1,9 +1,29 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { fleetSpec, preset } from "../../../test/builders.ts";
-import { createFargatePrices, fargatePerHourUsd } from "./fargate.ts";
+import { onDemandPricePerHourUsd } from "./ec2-on-demand.ts";
+import { createFargatePrices, type FargateTask, fargatePerHourUsd } from "./fargate.ts";
 import { createFixedPrices } from "./fixed.ts";
 
 describe("the price of a task", () => {
+  it("is the one that the guide has", () => {
+    const guide = readFileSync(new URL("../../../docs/guides/fargate.md", import.meta.url), "utf8");
+    const row = (name: string, perMinute: number) => {
+      const costs = [1, 5, 30].map((minutes) => `$${((minutes + 1) * perMinute).toFixed(5)}`);
+      return `| ${name} | $${perMinute.toFixed(6)} | ${costs.join(" | ")} |`;
+    };
+    const large = { architecture: "x86_64", cpu: 2, memoryGib: 4 } as const;
+    const perMinute = (task: FargateTask, purchase: "spot" | "on-demand") =>
+      fargatePerHourUsd(task, purchase) / 60;
+    const arm = { ...large, architecture: "arm64" } as const;
+    expect(guide).toContain(row("Fargate `class:large`", perMinute(large, "on-demand")));
+    expect(guide).toContain(row("the same on spot", perMinute(large, "spot")));
+    expect(guide).toContain(row("Fargate `class:large`, arm64", perMinute(arm, "on-demand")));
+    const c7i = (onDemandPricePerHourUsd("us-east-1", "c7i.large") ?? 0) / 60;
+    expect(guide).toContain(row("EC2 `c7i.large`", c7i));
+    expect(guide).toContain(row("the same on spot, at 38 %", c7i * 0.38));
+  });
+
   it("is of its processors, its memory and its disk beyond 20 GiB", () => {
     const medium = { architecture: "x86_64", cpu: 1, memoryGib: 2 } as const;
     expect(fargatePerHourUsd(medium, "on-demand")).toBeCloseTo(0.04937, 8);
