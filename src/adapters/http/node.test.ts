@@ -289,13 +289,17 @@ describe("handlers", () => {
   });
 
   test("beyond the limit of requests under way get 503", async () => {
+    const underWay = Promise.withResolvers<void>();
+    const mayEnd = Promise.withResolvers<void>();
     const { url } = await start({ requestsUnderWay: 1 }, async () => {
-      await pause(60);
+      underWay.resolve();
+      await mayEnd.promise;
       return { status: 200, headers: {} };
     });
     const first = fetch(url);
-    await pause(20);
+    await underWay.promise;
     expect((await fetch(url)).status).toBe(503);
+    mayEnd.resolve();
     expect((await first).status).toBe(200);
   });
 });
