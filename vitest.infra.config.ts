@@ -5,6 +5,8 @@ export default defineConfig({
   test: {
     include: ["infra/**/*.test.ts"],
     globalSetup: ["test/aws/global-setup.ts"],
+    // One of them mostly waits for Terraform.
+    maxWorkers: 2,
     testTimeout: 600_000,
     hookTimeout: 600_000,
   },

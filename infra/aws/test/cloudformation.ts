@@ -70,8 +70,12 @@ export function resolveTemplate(
 }
 
 /** One value of the template. */
-export function resolveValue(template: Template, value: unknown): unknown {
-  return resolve({ template, given: parameters }, value);
+export function resolveValue(
+  template: Template,
+  value: unknown,
+  given: Readonly<Record<string, string>>,
+): unknown {
+  return resolve({ template, given }, value);
 }
 
 interface Place {

@@ -130,10 +130,14 @@ describe.skipIf(problem !== undefined || moto === "")("a deployment by Terraform
     const { values } = JSON.parse(await terraform(root, "show", "-json"));
     expect(values?.root_module).toBeUndefined();
     const api = motoApi(moto);
-    expect((await api.json("sqs", "AmazonSQS.ListQueues")).QueueUrls ?? []).toEqual([]);
-    expect((await api.rest("lambda", "GET", "/2015-03-31/functions/")).Functions).toEqual([]);
+    expect(
+      (await api.json("sqs", "AmazonSQS.ListQueues", { QueueNamePrefix: "mayfly" })).QueueUrls ?? [],
+    ).toEqual([]);
+    const { Functions } = await api.rest("lambda", "GET", "/2015-03-31/functions/");
+    expect(Functions.filter(({ FunctionName }: Fields) => FunctionName.startsWith("mayfly"))).toEqual([]);
     expect(await api.query("iam", "ListRoles", {})).not.toContain("<RoleName>mayfly");
-    expect((await api.json("logs", "Logs_20140328.DescribeLogGroups")).logGroups).toEqual([]);
+    const logs = { logGroupNamePrefix: "/aws/lambda/mayfly" };
+    expect((await api.json("logs", "Logs_20140328.DescribeLogGroups", logs)).logGroups).toEqual([]);
   });
 });
 
