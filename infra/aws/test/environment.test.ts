@@ -20,8 +20,12 @@ it.each([
   ["with Fargate", true],
 ] as const)("gives each function the variables that it reads %s, and no others", async (_, onFargate) => {
   const path = fileURLToPath(new URL("../../../examples/aws.yaml", import.meta.url));
-  const script = onFargate ? "echo" : undefined;
-  const document = policyDocument(await loadConfig({ path, environment: {} }), "0.0.0", script);
+  const tasks = { script: "echo", recipe: { buildspec: "", version: "1" } };
+  const document = policyDocument(
+    await loadConfig({ path, environment: {} }),
+    "0.0.0",
+    onFargate ? tasks : undefined,
+  );
   writeFileSync(join(folder, "policy.json"), JSON.stringify(document));
   const given = new Map(
     resolveTemplate(readTemplate(), { ...parameters, Fargate: onFargate ? "yes" : "no" })
@@ -39,7 +43,7 @@ it.each([
 });
 
 /** What is asked for, and may be missing. */
-const mayBeMissing = /^MAYFLY_TASK_(ROLE_ARN|PUBLIC_ADDRESSES)$/;
+const mayBeMissing = /^MAYFLY_(TASK_ROLE_ARN|TASK_PUBLIC_ADDRESSES|IMAGE_\w+)$/;
 
 /** What a function asks its environment for when its first event comes, which is nothing that it could deal with. */
 async function variablesRead(
