@@ -52,3 +52,12 @@ test("labels that nobody can serve", () => {
   `);
   expect(explain("ubuntu-latest")).toContain("A job with these labels is left to others.");
 });
+
+test("E19: what jobs cannot do on the machine that they would get is said", () => {
+  const limitation = "Tasks have no Docker.";
+  const rules = policy({ presets: [preset({ name: "tasks", labels: ["task"], limitation })] });
+  const document = explainDocument(["task"], routeJob(["task"], rules));
+  expect(document.limitation).toBe(limitation);
+  expect(renderConfigExplain(document, { colours: false, now: 0 })).toContain(`\n\n${limitation}\n\n`);
+  expect(explainDocument(["linux"], routeJob(["linux"], policy({ presets }))).limitation).toBeNull();
+});

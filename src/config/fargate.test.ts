@@ -93,6 +93,10 @@ describe("jobs of the other system's workflows", () => {
     expect(routeJob(["image:ubuntu:24.04"], careful)).toMatchObject({ kind: "routed" });
   });
 
+  it("E19: have no Docker, which explain says", () => {
+    expect(policy.presets[0]?.limitation).toMatch(/no Docker.*`container:` and `services:` fail/);
+  });
+
   it("are told which classes there are", () => {
     const route = routeJob(["class:huge"], policy);
     expect(route).toMatchObject({ kind: "refused", detail: expect.stringContaining("small, medium, large") });

@@ -179,8 +179,9 @@ test.skipIf(moto === "")(
     expect(problems).toEqual([]);
     expect(deployment.demands.filter(({ allowedBy }) => allowedBy.length === 0)).toEqual([]);
     const used = new Set(deployment.demands.flatMap(({ allowedBy }) => allowedBy));
-    // ListTasks of scaleup is for a launch whose answer was lost, StopTask for a task that does not end by itself.
-    const seldom = ["ecs:ListTasks", "ecs:StopTask"];
+    // ListTasks of scaleup is for a launch whose answer was lost, StopTask for a task that does not end by itself, and
+    // GetLogEvents for a build that fails.
+    const seldom = ["ecs:ListTasks", "ecs:StopTask", "logs:GetLogEvents"];
     const unused = Object.values(fargatePermissions)
       .flat()
       .filter(
