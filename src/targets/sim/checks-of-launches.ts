@@ -106,6 +106,9 @@ function explanationsOfJob(world: WorldView, job: Job): readonly Explanation[] {
     add("jobs told of when they ran already", toldOfIt, toldOfStart);
   if (startedAt !== undefined && toldOfStart > startedAt + lateMilliseconds)
     add("starts told of late", startedAt, toldOfStart);
+  const retiringAt = world.toldAt.get(`${job.runnerName} retiring`);
+  if (retiringAt !== undefined && startedAt !== undefined && retiringAt <= startedAt)
+    add("jobs that began on a machine that was about to be ended", retiringAt, toldOfStart);
   const noticeAt = world.agents.get(job.runnerName ?? "")?.machine.noticeAt;
   if (noticeAt !== undefined && startedAt !== undefined && noticeAt >= startedAt)
     add("jobs that had just begun on a machine that is to be taken back", noticeAt, toldOfStart);
