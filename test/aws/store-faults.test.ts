@@ -7,14 +7,14 @@ import { createLedgerTable, type LedgerTable } from "../support/ledger-table.ts"
 
 /* What DynamoDB does to a ledger on a bad day, made by the proxy in front of moto (test/support/aws-fault-proxy.ts). */
 
-const moto = inject("moto");
+const dynamodb = inject("dynamodb");
 const putMachine = (each: Machine): Change => ({ put: "machine", machine: each });
 
-describe.skipIf(moto === "")("store: dynamodb, when calls fail", () => {
+describe.skipIf(dynamodb === "")("store: dynamodb, when calls fail", () => {
   let table: LedgerTable;
   let store: Store;
   beforeEach(async () => {
-    table = await createLedgerTable(moto);
+    table = await createLedgerTable(dynamodb);
     store = table.open();
   });
   afterEach(async () => {
