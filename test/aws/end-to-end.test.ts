@@ -1,6 +1,6 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, inject, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, test } from "vitest";
 import { parse, stringify } from "yaml";
 import { createSystemClock } from "../../src/adapters/clock/system.ts";
 import { itemsAt, textAt } from "../../src/adapters/compute/ec2-answers.ts";
@@ -13,6 +13,7 @@ import { type AwsDeployment, deployOnStandIns } from "../support/aws-deployment.
 import { standInClient } from "../support/aws-environment.ts";
 import { type AwsInstances, createLaunchTemplates, startInstances } from "../support/aws-instances.ts";
 import { callEc2 } from "../support/ec2-stand-in.ts";
+import { type MotoServer, startMoto } from "../support/moto-server.ts";
 import { until } from "../support/server-process.ts";
 
 /*
@@ -32,6 +33,14 @@ let instances: AwsInstances;
 /** The number of the delivery that is lost on its way, counted from 1. */
 let lostDelivery = 0;
 
+/** One of its own: moto has one thread at a time, and what lags behind here is what is tested. */
+let server: MotoServer;
+beforeAll(async () => {
+  if (moto !== "") server = await startMoto();
+});
+afterAll(async () => {
+  await server?.stop();
+});
 beforeEach(async () => {
   lostDelivery = 0;
   world = await createDemoWorld({ faults: "none" });
@@ -49,7 +58,7 @@ async function deploy(machines: number): Promise<void> {
   await writeFile(configPath, stringify(configOnAws(box, machines)));
   let deliveries = 0;
   deployment = await deployOnStandIns({
-    moto,
+    moto: server.url,
     configPath,
     secrets: {
       "webhook-secret": await secretIn("webhookSecret"),
@@ -86,7 +95,7 @@ function configOnAws({ secrets: _, server: __, ...box }: any, machines: number):
 }
 
 async function subnetsByZone(): Promise<Readonly<Record<string, string>>> {
-  const subnets = itemsAt(await callEc2(standInClient(moto), "DescribeSubnets", {}), "subnetSet");
+  const subnets = itemsAt(await callEc2(standInClient(server.url), "DescribeSubnets", {}), "subnetSet");
   return Object.fromEntries(
     subnets.map((subnet) => [textAt(subnet, "availabilityZone"), textAt(subnet, "subnetId")]),
   );
