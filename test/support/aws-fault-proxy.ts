@@ -8,6 +8,7 @@ import { createEcsOverMoto } from "./ecs-over-moto.ts";
  *
  * - Transactions of DynamoDB are not atomic beside one another (threads, and a rollback that restores the tables as
  *   they were before): here, requests to DynamoDB happen one after the other.
+ * - Two that terminate the same instance at once detach its volume twice, and the second fails: one after the other, too.
  * - `ClientRequestToken` of `TransactWriteItems` is ignored: here, a repetition gets the first answer, and the same
  *   token with another content is refused.
  * - So is `ClientToken` of `CreateFleet`, and so it is here. (That moto uses the first override only stays so.)
@@ -99,7 +100,7 @@ export async function startAwsFaultProxy(
   const agent = new Agent({ keepAlive: true });
   const ecs = createEcsOverMoto();
   const done = new Map<string, { readonly body: string; readonly reply: Promise<Reply> }>();
-  let dynamoTurn: Promise<unknown> = Promise.resolve();
+  const turns = new Map<string, Promise<unknown>>();
 
   /** One action for one token, also when it is asked twice at the same time. */
   async function once(call: AwsCall, body: string, act: () => Promise<Reply>): Promise<Reply> {
@@ -133,8 +134,14 @@ export async function startAwsFaultProxy(
         const reply = call.service === "ecs" ? ecs.asEcs(call.action, sent, answer) : answer;
         return { ...reply, body: change(reply.body) };
       });
-    const answer = call.service === "dynamodb" ? dynamoTurn.then(work) : work();
-    if (call.service === "dynamodb") dynamoTurn = answer.catch(() => undefined);
+    const line = lineOf(call);
+    const answer = line === undefined ? work() : (turns.get(line) ?? Promise.resolve()).then(work);
+    if (line !== undefined) {
+      turns.set(
+        line,
+        answer.catch(() => undefined),
+      );
+    }
     const reply = await answer.catch(() => undefined);
     if (reply === undefined || fault?.kind === "lose-answer") return void outgoing.destroy();
     give(outgoing, reply);
@@ -151,6 +158,11 @@ export async function startAwsFaultProxy(
       await new Promise((resolve) => server.close(resolve));
     },
   };
+}
+
+/** In which line a call waits for those before it, if in any. */
+function lineOf({ service, action }: AwsCall): string | undefined {
+  return service === "dynamodb" || action === "TerminateInstances" ? service : undefined;
 }
 
 function tokenOf({ action }: AwsCall, body: string): string | undefined {

@@ -29,7 +29,7 @@ export async function prepareEc2(
   const images = await callEc2(client, "DescribeImages", { Owner: ["amazon"], Filter: [linux, x86] });
   const imageId = textAt(itemsAt(images, "imagesSet")[0] ?? {}, "imageId") ?? "";
   places += 1;
-  const launchTemplate = `stand-in-${places}`;
+  const launchTemplate = `stand-in-${process.pid}-${places}`;
   const data = launchTemplateData({
     imageId,
     rootDeviceName: "/dev/xvda",
