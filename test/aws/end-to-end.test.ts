@@ -243,10 +243,10 @@ test.skipIf(moto === "")(
     const [spot = 0, onDemand = 0] = [bought.get("spot")?.length, bought.get("on-demand")?.length];
     expect(spot + onDemand).toBeGreaterThanOrEqual(101);
     expect(spot + onDemand).toBeLessThanOrEqual(110);
-    // The pool that refused had others beside it, so dearer is only what stands for the job that was interrupted. Its
-    // machine may be given another job, and is then bought once more.
+    // The pool that refused had others beside it, so dearer is only what stands for the job that was interrupted. GitHub
+    // may give its machine to another job that waits, and it is then bought once more: on a slow host several times.
     expect(onDemand).toBeGreaterThanOrEqual(1);
-    expect(onDemand).toBeLessThanOrEqual(4);
+    expect(onDemand).toBeLessThanOrEqual(10);
     const said = deployment.host.lines.map(({ line }) => line).join("\n");
     expect(said).toContain("InsufficientInstanceCapacity");
     expect(said).toContain(`"state":"ended","reason":"interrupted"`);
