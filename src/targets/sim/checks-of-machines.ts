@@ -1,5 +1,7 @@
 import { isBeforeJobState, isBeforeMachineState } from "../../core/lifecycle.ts";
 import type { Job, LifecycleEvent, Machine, Policy } from "../../core/model.ts";
+import { coversRepository } from "../../emulator/model-deliveries.ts";
+import { repositoryKey } from "../../emulator/model-state.ts";
 import { jobChecksPerRound } from "../../flow/rebalance.ts";
 import type { Agent } from "./agent.ts";
 import type { Facts, Found, WorldView } from "./checks.ts";
@@ -67,7 +69,8 @@ function isNeeded(world: WorldView, machine: CloudMachine, startedAt: number): F
   const agent = world.agents.get(machine.machineId);
   const known = world.machines.get(machine.machineId);
   const own = agent === undefined ? machine.launchedAt : usefulUntil(world, agent);
-  const until = known?.nameless === true ? Math.max(own, limitOfNameless(world, machine, known)) : own;
+  const left = known !== undefined && nobodyCanAskAbout(world, known);
+  const until = left ? Math.max(own, ownTimeLimit(world, machine, known)) : own;
   if (Math.max(until, world.hinderedUntil) > startedAt) {
     needless.delete(machine.providerId);
     return undefined;
@@ -82,11 +85,29 @@ function isNeeded(world: WorldView, machine: CloudMachine, startedAt: number): F
   return `machine ${machine.machineId} (${known?.state ?? "unknown"}; its agent is ${agent?.state}) has had no use for ${entry.sweeps} sweeps`;
 }
 
-/** What may run a job under a name that was lost is left to the time limits of its kind. */
-function limitOfNameless(world: WorldView, machine: CloudMachine, { times }: Machine): number {
-  const idleSeconds = longest(world, machine, "idleTimeoutSeconds");
-  const limitSeconds = idleSeconds + longest(world, machine, "jobTimeoutSeconds") + 60;
-  return (times.retiring ?? 0) + limitSeconds * 1_000;
+/**
+ * Whether a job may run on this machine of which GitHub tells us nothing: under a name that was lost, or in a repository
+ * that was taken out of the App, where its runner is registered. Once its end is known or forced, nobody has to be asked.
+ */
+function nobodyCanAskAbout(world: WorldView, machine: Machine): boolean {
+  if (machine.nameless === true) return true;
+  const { binding, registration, exitCode, times, forced } = machine;
+  if (exitCode !== undefined || times.finished !== undefined || forced === true) return false;
+  const scope = registration?.scope ?? binding?.scope;
+  if (scope?.kind !== "repository") return false;
+  const { state } = world.model;
+  const repositoryId = state.repositoryIds.get(repositoryKey(scope.owner, scope.name)) ?? 0;
+  return !coversRepository(state, scope.installationId, repositoryId);
+}
+
+/** When its job has passed its time limit, or, where none is known to have begun, the last one that may have. */
+function ownTimeLimit(world: WorldView, machine: CloudMachine, known: Machine): number {
+  const { started, retiring } = known.times;
+  const jobSeconds =
+    (known.registration?.jobTimeoutSeconds ?? longest(world, machine, "jobTimeoutSeconds")) + 60;
+  if (started !== undefined) return started + jobSeconds * 1_000;
+  if (retiring === undefined) return 0;
+  return retiring + (longest(world, machine, "idleTimeoutSeconds") + jobSeconds) * 1_000;
 }
 
 /** Until when a machine in this state may be of use, as far as those outside of it can know. */
