@@ -635,6 +635,7 @@ export class World implements WorldView {
       this.agents.get(machine.id)?.misfortunes.add("one configuration wanted it, and another did not");
     }
     if (machine.reason === "boot-timeout" && before?.state === "launched") this.#noteSilence(machine.id);
+    if (machine.reason === "idle" && before?.state === "registered") this.#noteUnheard(machine.id);
     this.#trace.add(this.now, `ledger ${machine.id} ${machine.state} ${machine.reason ?? ""}`);
   }
 
@@ -650,6 +651,15 @@ export class World implements WorldView {
     if (agent?.unansweredSince === undefined) return;
     const limitSeconds = agent.machine.bootTimeoutSeconds - contactSeconds - this.faults.clockSkewSeconds;
     if (agent.unansweredSince + limitSeconds * 1_000 <= this.now)
+      agent.misfortunes.add("nobody answered its claims");
+  }
+
+  /** Its registration was on the way when the last process died: what it was made for it never heard. */
+  #noteUnheard(machineId: MachineId): void {
+    const agent = this.agents.get(machineId);
+    if (agent?.state !== "claiming" || agent.unansweredSince === undefined) return;
+    const silentSeconds = contactSeconds + machineHttpTimeoutSeconds;
+    if (agent.unansweredSince + silentSeconds * 1_000 <= this.now)
       agent.misfortunes.add("nobody answered its claims");
   }
 
