@@ -461,6 +461,29 @@ describe("events that come together", () => {
     expect(await store.findJob(2)).toMatchObject({ state: "running", machineId: "m-2" });
   });
 
+  it("that are the first that is heard of a job: it may have been lost with its machine", async () => {
+    const { ports, rules, store, fleet } = await fleetOfThree();
+    const { machines, version } = await store.load(fleet);
+    const m1 = machines.find(({ id }) => id === "m-1") as Machine;
+    const taken: Machine = { ...m1, state: "retiring", interruptedAt: start, exitCode: 143 };
+    await store.commit(fleet, version, [{ put: "machine", machine: taken }]);
+    const ended = { action: "completed", conclusion: "failure", completedAt: start + 9 } as const;
+    const jobs = [
+      jobEvent({ id: 4, ...ended, runnerName: "m-1" }),
+      jobEvent({ id: 5, ...ended, runnerName: "m-2" }),
+    ];
+    await applyEvents(
+      ports,
+      rules,
+      jobs.map((job) => ({ kind: "job", job })),
+    );
+    expect(await store.findJob(4)).toMatchObject({ state: "done", loss: { kind: "undecided" } });
+    expect((await store.load(fleet)).jobs.map(({ id }) => id)).toContain(4);
+    // A control: nobody took the machine of the other.
+    expect(await store.findJob(5)).toMatchObject({ state: "done" });
+    expect((await store.findJob(5))?.loss).toBeUndefined();
+  });
+
   it("are more than one commit takes: nothing is left out", async () => {
     const { ports, rules, store, fleet, calls } = await fleetOfThree();
     const many = Array.from({ length: 40 }, (_, index) => index + 100);

@@ -179,8 +179,8 @@ async function applyEvent(ports: Ports, policy: Policy, event: LocatedEvent): Pr
 
 /** An event of GitHub about one job, and about the machine whose runner it names. */
 export async function applyJobEvent(ports: Ports, policy: Policy, event: JobEvent): Promise<void> {
-  const fleet = await fleetOfJob(ports, policy, event);
   const runner = event.runnerName === undefined ? undefined : await ports.store.findMachine(event.runnerName);
+  const fleet = await fleetOfJob(ports, policy, event, runner);
   if (fleet !== undefined) {
     const touched = await commitFleet(ports.store, fleet, async (ledger) => {
       const job = ledger.jobs.find((entry) => entry.id === event.id) ?? (await ports.store.findJob(event.id));
@@ -273,13 +273,20 @@ interface Touched {
 const unchanged: Outcome<Touched> = { changes: [], result: { jobs: false, machines: [] } };
 
 /** The fleet that the job belongs to. One that is unknown is added: a `completed` may arrive before its `queued`. */
-async function fleetOfJob(ports: Ports, policy: Policy, event: JobEvent): Promise<FleetId | undefined> {
+async function fleetOfJob(
+  ports: Ports,
+  policy: Policy,
+  event: JobEvent,
+  runner: Machine | undefined,
+): Promise<FleetId | undefined> {
   const known = await ports.store.findJob(event.id);
   if (known !== undefined) return known.fleet;
   const route = routeJob(event.labels, policy);
   if (route.kind !== "routed" || event.installationId === 0) return undefined;
   if (admit(event.repository, policy) !== undefined) return undefined;
-  const added = await ports.store.addJob(route.record, newJob(event, route.record.id));
+  // Also one that is over when we first hear of it may have been lost with its machine.
+  const job = keptIfLost(newJob(event, route.record.id), runner, event.receivedAt);
+  const added = await ports.store.addJob(route.record, job);
   if (added === "added") return route.record.id;
   return (await ports.store.findJob(event.id))?.fleet;
 }

@@ -108,6 +108,8 @@ export class World implements WorldView {
   readonly #agentRandom: Random;
   readonly #agentsByProviderId = new Map<string, Agent>();
   readonly #runnerNames = new Map<number, MachineId>();
+  /** Runners that GitHub is being asked to remove by a claim for whose answer nobody waits. */
+  readonly #unwantedByRepeats = new Set<number>();
   /** What befell machines that were asked for and did not exist yet. */
   readonly #befallenBefore = new Map<MachineId, string>();
   readonly #identity: Ports["identity"];
@@ -274,7 +276,12 @@ export class World implements WorldView {
     }
     const machineId = this.#runnerNames.get(effect.runnerId) ?? "";
     const agent = this.agents.get(machineId);
-    if (effect.kind === "runner-removed") this.#runnerNames.delete(effect.runnerId);
+    if (effect.kind === "runner-removed") {
+      this.#runnerNames.delete(effect.runnerId);
+      const isItsOwn = this.machines.get(machineId)?.registration?.runnerId === effect.runnerId;
+      if (isItsOwn && this.#unwantedByRepeats.has(effect.runnerId))
+        this.befalls(machineId, "its claim was repeated");
+    }
     if (agent === undefined || agent.runnerId !== effect.runnerId) return;
     if (effect.kind === "runner-removed" && effect.because === "idle")
       this.befalls(machineId, "GitHub removed its runner");
@@ -395,7 +402,10 @@ export class World implements WorldView {
     isWaitedFor: () => boolean,
   ): Promise<HttpAnswer> {
     const { pattern, parameters, proof } = this.#nameAndProof(machine);
-    const route = machineRoutes(...told).find((entry) => entry.path === `${pattern}/${path}`);
+    const [ports, ...rest] = told;
+    const route = machineRoutes(this.#notingRemovals(ports, isWaitedFor), ...rest).find(
+      (entry) => entry.path === `${pattern}/${path}`,
+    );
     if (route === undefined) throw new Error(`There is no route for ${path}.`);
     const before = this.machines.get(machine.machineId);
     const answer = await route.handle(
@@ -418,6 +428,20 @@ export class World implements WorldView {
     const isRepeated = path === "claim" && answer.status === 200 && !isWaitedFor();
     if (isRepeated) this.befalls(machineId, "its claim was repeated");
     return { status: answer.status, body: text };
+  }
+
+  /** The process may die before it answers, and the registration that the machine got before is gone all the same. */
+  #notingRemovals<Own extends Pick<Ports, "github">>(ports: Own, isWaitedFor: () => boolean): Own {
+    const deleteRunner: Ports["github"]["deleteRunner"] = async (scope, runnerId) => {
+      if (!isWaitedFor()) this.#unwantedByRepeats.add(runnerId);
+      try {
+        return await ports.github.deleteRunner(scope, runnerId);
+      } finally {
+        // Whoever removes it later does so for a reason of its own.
+        this.#unwantedByRepeats.delete(runnerId);
+      }
+    };
+    return { ...ports, github: { ...ports.github, deleteRunner } };
   }
 
   /** How a machine calls itself, and how it proves that. */
