@@ -129,6 +129,12 @@ describe("a machine that says that it runs a job, and not which", () => {
     expect(presumedOn(said(named, "m-1", exits, start + 2))).toEqual({});
   });
 
+  it("says nothing new at its end: GitHub may have been asked since it began, and the job that it claimed still waits", () => {
+    const ledger = said(claimed(1), "m-1", starts, start + 1);
+    const asked = changed(ledger, [{ ...ledger.jobs[0]!, checkedAt: start + 2 }], []);
+    expect(presumedOn(said(asked, "m-1", exits, start + 3))).toEqual({});
+  });
+
   it("is told apart from one that says so in the same instant", () => {
     const both = said(said(claimed(2), "m-1", starts, start), "m-2", starts, start);
     expect(presumedOn(both)).toEqual({ 1: "m-1", 2: "m-2" });

@@ -65,7 +65,9 @@ function jobOfRunner(ledger: Ledger, machine: Machine, event: MachineEvent, at: 
     const claimed = ledger.jobs.find((job) => job.state === "queued" && isPresumedOf(job, machine));
     return claimed === undefined || claimed.id === event.jobId ? undefined : freed(claimed);
   }
-  const runs = event.kind === "job-started" || (event.kind === "exited" && event.ranJob);
+  // A job whose start was reported has been presumed then. GitHub may have been asked since, and its word stands.
+  const wasSilent = machine.times.started === undefined;
+  const runs = event.kind === "job-started" || (event.kind === "exited" && event.ranJob && wasSilent);
   if (!runs || machine.jobId !== undefined) return undefined;
   const claimed = ledger.jobs.find((entry) => entry.id === machine.binding?.jobId);
   const isFree = claimed?.state === "queued" && !isPresumedRunning(claimed);
