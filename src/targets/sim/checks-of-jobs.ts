@@ -85,6 +85,7 @@ export function onlyJobsOfGithub({ model }: WorldView, { change }: Facts["commit
 export const hopelessMinutes = 20;
 
 export function nobodyWaitsInVain(world: WorldView): Found {
+  const { unattendedMilliseconds } = world;
   const { hopeless } = world.memory;
   const coming = comingMachines(world);
   const launchable = launchableNow(world);
@@ -95,9 +96,11 @@ export function nobodyWaitsInVain(world: WorldView): Found {
       hopeless.delete(job.id);
       continue;
     }
-    // Whoever was refused is right to wait.
-    const since = Math.max(hopeless.get(job.id) ?? world.now, world.cloud.refusedAt(purchase));
-    hopeless.set(job.id, since);
+    const before = hopeless.get(job.id) ?? { since: world.now, unattendedMilliseconds };
+    // While nobody was there, GitHub could not be asked; and whoever was refused is right to wait.
+    const attendedSince = before.since + unattendedMilliseconds - before.unattendedMilliseconds;
+    const since = Math.max(attendedSince, world.cloud.refusedAt(purchase));
+    hopeless.set(job.id, { since, unattendedMilliseconds });
     if (since + hopelessMinutes * 60_000 > world.now) continue;
     return `job ${job.id} (${job.state}) has waited for ${hopelessMinutes} minutes, and nothing exists that could run it`;
   }

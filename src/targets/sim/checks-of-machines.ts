@@ -233,6 +233,14 @@ export function onlyForwards(_world: WorldView, { change, before }: Facts["commi
   if (change.put === "machine" && isBeforeMachineState(change.machine.state, (before as Machine).state)) {
     return `machine ${change.machine.id} goes from ${before.state} back to ${change.machine.state}`;
   }
+  if (change.put === "machine") {
+    const { online, started } = (before as Machine).times;
+    const { times } = change.machine;
+    if (online !== undefined && times.online === undefined)
+      return `machine ${change.machine.id} was online, and its entry does not say so any more`;
+    if (started !== undefined && times.started === undefined)
+      return `machine ${change.machine.id} had started a job, and its entry does not say so any more`;
+  }
   if (change.put === "job" && isBeforeJobState(change.job.state, (before as Job).state)) {
     return `job ${change.job.id} goes from ${before.state} back to ${change.job.state}`;
   }

@@ -87,7 +87,12 @@ export const checks: readonly Check[] = [
       "a machine without a job is explained by what befell it, or by one event in whose time a machine of its fleet was asked for",
     looks: { ended: noMachineTooMany },
   },
-  { name: "S5", says: "no state moves backwards", bound: "every write", looks: { committed: onlyForwards } },
+  {
+    name: "S5",
+    says: "no state moves backwards, and what a machine did is not forgotten",
+    bound: "every write",
+    looks: { committed: onlyForwards },
+  },
   {
     name: "S6",
     says: "the caps per preset, repository and in total hold, and the budget at the launch",
@@ -225,6 +230,8 @@ export interface WorldView {
   readonly healedAt: number | undefined;
   /** Until this instant GitHub does not do what it is asked, or nobody is there to ask. */
   readonly hinderedUntil: number;
+  /** For how long, all in all, no process was there that could do anything of its own accord. */
+  readonly unattendedMilliseconds: number;
   /** Whether everything has ended; false when the time ran out before. */
   readonly isQuiet: boolean;
 }
@@ -244,8 +251,8 @@ export interface CheckMemory {
   /** Good sweeps in a row after which a machine was still unknown, or needless. */
   readonly unknownSweeps: Map<string, number>;
   readonly needless: Map<string, { readonly since: number; sweeps: number }>;
-  /** Since when a job has waited in vain. */
-  readonly hopeless: Map<number, number>;
+  /** Since when a job has waited in vain, and how long nobody had been there at the last look. */
+  readonly hopeless: Map<number, { readonly since: number; readonly unattendedMilliseconds: number }>;
   readonly counters: Map<string, number>;
   readonly handedOut: Map<MachineId, number>;
   /** Which machine has what the provider launched, by provider id. */

@@ -58,6 +58,8 @@ export interface ProcessOptions {
 
 export interface ProcessEvents {
   logged(process: string, level: string, message: string, fields: Readonly<Record<string, unknown>>): void;
+  /** The process has begun, or has died. */
+  turned(): void;
   /** A sweep has ended well, and its listing was answered. */
   swept(startedAt: number): void;
   minted(name: string, runnerId: number, jitConfig: string): void;
@@ -122,6 +124,7 @@ export class Process {
     else life.catchUp();
     if (this.#options.runsAs === "functions") this.#startFunctions(life);
     else this.#startWorkers(life);
+    this.#options.events.turned();
     if (this.#options.runsTimers) this.#startTimers(life);
   }
 
@@ -170,6 +173,7 @@ export class Process {
     this.crashes += 1;
     life.end();
     this.#life = undefined;
+    this.#options.events.turned();
     for (const fail of [...life.openRequests]) fail(undefined);
     const { scheduler, random, faults } = this.#options;
     const seconds = 1 + random.fraction() * faults().restartSeconds;

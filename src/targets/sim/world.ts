@@ -115,6 +115,9 @@ export class World implements WorldView {
   readonly #identity: Ports["identity"];
   #modelDueAt = Number.POSITIVE_INFINITY;
   #hinderedUntil = 0;
+  /** Since when no process runs rounds, and for how long that was so before. */
+  #unattendedSince: number | undefined;
+  #unattendedMilliseconds = 0;
 
   constructor({ scenario, trace, sabotage, prices }: WorldOptions) {
     const { seed } = scenario;
@@ -207,6 +210,15 @@ export class World implements WorldView {
   get hinderedUntil(): number {
     const isUp = this.processes.some((process) => process.runsRounds);
     return isUp ? this.#hinderedUntil : this.now;
+  }
+
+  get unattendedMilliseconds(): number {
+    return this.#unattendedMilliseconds + this.now - (this.#unattendedSince ?? this.now);
+  }
+
+  #noteAttendance(): void {
+    this.#unattendedMilliseconds = this.unattendedMilliseconds;
+    this.#unattendedSince = this.processes.some((process) => process.runsRounds) ? undefined : this.now;
   }
 
   /** The machine is of no use any more, and it is not its own fault. Nothing has befallen one that nobody needs. */
@@ -587,6 +599,7 @@ export class World implements WorldView {
         ...(sabotage?.withoutRebalance === true && { withoutRebalance: true }),
         events: {
           logged: (process, level, message, fields) => this.#onLogged(process, level, message, fields),
+          turned: () => this.#noteAttendance(),
           dealtWith: (event) => this.#look("dealtWith", event),
           swept: (startedAt) => this.#look("swept", { startedAt }),
           minted: (name, runnerId, jitConfig) => {
