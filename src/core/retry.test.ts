@@ -119,6 +119,25 @@ describe("the memory of refusals", () => {
     expect(rest).toEqual(others);
   });
 
+  it("soon asks again where it was not answered, however often the market had been full before", () => {
+    let memory: readonly PoolRefusal[] = [];
+    let now = start;
+    for (let refused = 1; refused <= 5; refused++) {
+      memory = rememberRefusal(memory, refusal, now, timing);
+      now = marketRefusal(memory, "spot", now)?.until ?? Number.NaN;
+    }
+    expect(now).toBe(start + (1 + 2 + 4 + 8 + 16) * 60_000);
+    const throttled = rememberRefusal(memory, { ...refusal, kind: "throttle", pools: [] }, now, timing);
+    expect(marketRefusal(throttled, "spot", now)?.until).toBe(now + 60_000);
+    const again = rememberRefusal(
+      throttled,
+      { ...refusal, kind: "throttle", pools: [] },
+      now + 60_000,
+      timing,
+    );
+    expect(marketRefusal(again, "spot", now + 60_000)?.until).toBe(now + 180_000);
+  });
+
   it.each(["transient", "throttle"] as const)(
     "does not let an answer that was lost hide that a market is full: %s",
     (kind) => {

@@ -24,7 +24,7 @@ export interface LaunchRefusal {
 /**
  * The capacity memory after a refused launch: each pool that refused, and the market as a whole, is skipped for a
  * while that doubles with every refusal in a row. A refusal that is much older than its own wait no longer counts
- * towards the row.
+ * towards the row, nor does one that said nothing of the market count with those that did.
  */
 export function rememberRefusal(
   refusals: readonly PoolRefusal[],
@@ -97,7 +97,9 @@ export function rememberPools(
       if (isUnanswered(before.kind) && !isUnanswered(kind)) next.set(key, { ...before, kind, code, message });
       continue;
     }
-    const inARow = (before?.inARow ?? 0) + 1;
+    // After many that were full, one that was not answered is the first of its own row: it is soon asked again.
+    const goesOn = before !== undefined && isUnanswered(before.kind) === isUnanswered(refusal.kind);
+    const inARow = goesOn ? before.inARow + 1 : 1;
     const seconds = backoffSeconds(inARow, timing.capacityBackoffSeconds, timing.capacityBackoffLimitSeconds);
     next.set(key, {
       pool,

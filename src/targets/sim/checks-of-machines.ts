@@ -117,7 +117,7 @@ export function usefulUntil(world: WorldView, agent: Agent): number {
   const known = world.machines.get(agent.machineId);
   const bootMilliseconds = longest(world, machine, "bootTimeoutSeconds") * 1_000;
   const idleMilliseconds = longest(world, machine, "idleTimeoutSeconds") * 1_000;
-  const jobMilliseconds = (machine.jobTimeoutSeconds + 60) * 1_000;
+  const jobMilliseconds = (agent.jobTimeoutSeconds + 60) * 1_000;
   const heardAt = Math.max(known?.contactedAt ?? 0, known?.times.launched ?? 0, agent.toldToWaitAt ?? 0);
   switch (agent.state) {
     case "booting":
