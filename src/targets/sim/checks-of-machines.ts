@@ -145,15 +145,19 @@ export function usefulUntil(world: WorldView, agent: Agent): number {
   }
 }
 
-/** By any configuration: the newest says what is allowed, and the machine may have been told by an older one. */
+/**
+ * By any configuration: the newest says what is allowed, and the machine may have been told by an older one. Nobody
+ * knows which preset a machine without a name was made for, so that any may be meant.
+ */
 function longest(
-  { everyPolicy }: WorldView,
-  { spec }: CloudMachine,
+  { everyPolicy, machines }: WorldView,
+  { machineId, spec }: CloudMachine,
   limit: "bootTimeoutSeconds" | "idleTimeoutSeconds" | "jobTimeoutSeconds",
 ): number {
+  const isNameless = machines.get(machineId)?.nameless === true;
   const presets = everyPolicy.flatMap(({ policy }) => policy.presets);
-  const limits = presets.filter(({ name }) => name === spec.preset).map((preset) => preset[limit]);
-  return Math.max(spec[limit], ...limits);
+  const limits = presets.filter(({ name }) => isNameless || name === spec.preset);
+  return Math.max(spec[limit], ...limits.map((preset) => preset[limit]));
 }
 
 export function nothingIsLeft(world: WorldView): Found {
