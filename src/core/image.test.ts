@@ -9,6 +9,7 @@ import {
   imageKey,
   imageTag,
   newImage,
+  servesSeconds,
 } from "./image.ts";
 
 const recipe = "runner-1";
@@ -44,6 +45,30 @@ describe("an image", () => {
     expect(ready).not.toHaveProperty("build");
     expect(imageAnswer(ready)).toEqual({ kind: "ready", reference: "repository:1" });
     expect(wanted(ready, start + 2 * minute)).toBe(ready);
+  });
+
+  it("whose build is said to have ended has its builder asked at once, and is believed to be nothing yet", () => {
+    const { build: asked } = imageAfter(building, { kind: "running", tag }, start);
+    const running = imageAfter(building, { kind: "running", tag }, start);
+    expect(asked?.lookAt).toBeGreaterThan(start + 1_000);
+    const told = imageAfter(running, { kind: "told", tag }, start + 1_000);
+    expect(told).toEqual({ ...running, build: { ...asked, lookAt: start + 1_000 } });
+    expect(imageAfter(told, { kind: "told", tag }, start + 2_000)).toBe(told);
+    expect(imageAfter(running, { kind: "told", tag: "another" }, start)).toBe(running);
+    expect(imageAfter(ready, { kind: "told", tag }, start)).toBe(ready);
+  });
+
+  it("E15: serves while another is built, but not when it is so old that its repository may drop it", () => {
+    const old = start + minute + servesSeconds * 1000;
+    expect(imageAnswer(wanted(ready, old - 1))).toMatchObject({ kind: "ready" });
+    const again = wanted(ready, old);
+    expect(again).toMatchObject({ state: "building" });
+    expect(imageAnswer(again)).toMatchObject({ kind: "building" });
+    // Also when it is wanted while the other is being built, or that has failed.
+    expect(imageAnswer(wanted(wanted(ready, old - 1), old))).toMatchObject({ kind: "building" });
+    const other = wanted(ready, old - 1);
+    const event = { kind: "failed", tag: other.build?.tag ?? "", reason: "No." } as const;
+    expect(imageAnswer(wanted(imageAfter(other, event, old - 1), old))).toMatchObject({ kind: "failed" });
   });
 
   it("E12: that could not be built says why, with its log, and is built again after a pause", () => {

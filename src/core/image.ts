@@ -13,8 +13,11 @@ import { backoffSeconds } from "./retry.ts";
  * | `ready`    | too old, or of another recipe: building, and it serves meanwhile | – | –         | –       |
  * | `failed`   | its pause is over: building                          | –        | `ready`, late | –       |
  *
+ * `told` is no state: whoever hears that a build has ended has its builder asked at once, and not only at `lookAt`.
+ *
  * What a build says is about its tag: what is said of a build that nobody waits for any more changes nothing. An image
- * that served before goes on to serve while another is built in its place, and when that fails.
+ * that served before goes on to serve while another is built in its place, and when that fails; but not for ever: what
+ * is older than `servesSeconds` has missed two months of fixes, and its repository may drop it some time later.
  */
 export interface Image {
   /** As the preset or the job names it, for example `ubuntu:22.04`. */
@@ -61,6 +64,8 @@ export type ImageEvent =
   | { readonly kind: "started"; readonly tag: string; readonly id: string }
   /** It was asked about, and goes on. */
   | { readonly kind: "running"; readonly tag: string }
+  /** It is said to have ended, however it did: its builder knows. */
+  | { readonly kind: "told"; readonly tag: string }
   | { readonly kind: "succeeded"; readonly tag: string; readonly reference: string }
   | { readonly kind: "failed"; readonly tag: string; readonly reason: string; readonly log?: string };
 
@@ -74,6 +79,8 @@ const attemptsLimit = 5;
 const pauseSeconds = 60 * 60;
 /** Bases get security fixes. */
 const refreshSeconds = 7 * 24 * 60 * 60;
+/** No machine is started from an image that was built longer ago. The repository has to keep it longer. */
+export const servesSeconds = 60 * 24 * 60 * 60;
 
 /** An image that nothing is known of yet. */
 export function newImage(base: string, architecture: Architecture): Omit<Image, "state"> {
@@ -92,6 +99,10 @@ export function imageAfter(image: Image | Omit<Image, "state">, event: ImageEven
       });
     case "running":
       return withBuild(image, event.tag, (build) => ({ ...build, lookAt: now + lookSeconds * 1000 }));
+    case "told":
+      return withBuild(image, event.tag, (build) => {
+        return build.lookAt <= now ? undefined : { ...build, lookAt: now };
+      });
     case "succeeded":
       return afterSucceeded(image, event.tag, event.reference, now);
     case "failed":
@@ -144,7 +155,8 @@ export function imageAnswer(image: Image): ImageAnswer {
 
 // ---------------------------------------------------------------------------------------------- transitions
 
-function afterWanted(image: Image, recipe: string, now: Instant): Image {
+function afterWanted(before: Image, recipe: string, now: Instant): Image {
+  const image = withoutTooOld(before, now);
   const { state, build, usable, failure } = image;
   if (state === "building" && build !== undefined) {
     const isSilent = build.startedAt + buildLimitSeconds * 1000 <= now;
@@ -160,6 +172,11 @@ function afterWanted(image: Image, recipe: string, now: Instant): Image {
   const isFresh =
     usable !== undefined && usable.recipe === recipe && usable.builtAt + refreshSeconds * 1000 > now;
   return isFresh ? image : building(image, recipe, now);
+}
+
+function withoutTooOld(image: Image, now: Instant): Image {
+  const { usable, ...rest } = image;
+  return usable !== undefined && usable.builtAt + servesSeconds * 1000 <= now ? rest : image;
 }
 
 function building(image: Omit<Image, "state">, recipe: string, now: Instant): Image {

@@ -513,6 +513,14 @@ export type LifecycleEvent =
       readonly takenBack?: true;
       readonly detail?: string;
       readonly at: Instant;
+    }
+  /** A build of an image has ended. How, its builder says who is asked: this carries no decision. */
+  | {
+      readonly kind: "image";
+      readonly base: string;
+      readonly architecture: Architecture;
+      readonly tag: string;
+      readonly at: Instant;
     };
 
 /** "Look at fleet F again." It carries no decision: losing, repeating or reordering it is harmless. */

@@ -19,6 +19,7 @@ import { admit, routeJob } from "../core/route.ts";
 import { deservesLook } from "../core/scaleup.ts";
 import type { Ports as AllPorts } from "../ports/ports.ts";
 import { commitFleet, commitFrom, ledgerAfter, type Outcome } from "./commit-fleet.ts";
+import { imageTold } from "./image-told.ts";
 import { poke, pokeHeldBack } from "./pokes.ts";
 
 type Ports = Pick<AllPorts, "store" | "work" | "log" | "clock">;
@@ -38,6 +39,10 @@ export async function applyEvents(
 ): Promise<void> {
   const located: LocatedEvent[] = [];
   for (const event of events) {
+    if (event.kind === "image") {
+      await imageTold(ports, event);
+      continue;
+    }
     const found = event.kind === "cloud" ? await locate(ports, event) : event;
     if (found !== undefined) located.push(...withLostNotice(found));
   }
@@ -50,9 +55,10 @@ export async function applyEvents(
 }
 
 type CloudEvent = LifecycleEvent & { readonly kind: "cloud" };
+type ImageEvent = LifecycleEvent & { readonly kind: "image" };
 
 type LocatedEvent =
-  | Exclude<LifecycleEvent, CloudEvent>
+  | Exclude<LifecycleEvent, CloudEvent | ImageEvent>
   | (CloudEvent & { readonly machine: Pick<Machine, "id" | "fleet"> });
 
 /** Undefined: it is about no machine of ours, or about one of which it tells nothing new. */
@@ -72,6 +78,7 @@ function withLostNotice(event: LocatedEvent): readonly LocatedEvent[] {
 
 /** In whose ledger an event's job or machine is to be expected; undefined when that has to be looked up. */
 export function likelyFleet(event: LifecycleEvent | LocatedEvent, policy: Policy): FleetId | undefined {
+  if (event.kind === "image") return undefined;
   if (event.kind === "cloud") return "machine" in event ? event.machine.fleet : undefined;
   if (event.kind === "machine") return event.fleet;
   const route = routeJob(event.job.labels, policy);
@@ -342,7 +349,7 @@ function timeOf(event: JobEvent): number {
   return event.startedAt ?? event.receivedAt;
 }
 
-function machineEventOf(event: Exclude<LifecycleEvent, { kind: "job" }>): MachineEvent {
+function machineEventOf(event: Exclude<LifecycleEvent, { kind: "job" | "image" }>): MachineEvent {
   if (event.kind === "machine") return eventOfReport(event.report);
   switch (event.what) {
     case "running":

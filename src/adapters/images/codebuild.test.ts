@@ -45,6 +45,7 @@ describe("a build", () => {
         { name: "BASE_IMAGE", value: "ubuntu:22.04", type: "PLAINTEXT" },
         { name: "REPOSITORY", value: "1.dkr.ecr.eu-west-1.amazonaws.com/mayfly", type: "PLAINTEXT" },
         { name: "TAG", value: "0123abcd", type: "PLAINTEXT" },
+        { name: "ARCHITECTURE", value: "x86_64", type: "PLAINTEXT" },
       ],
     });
   });

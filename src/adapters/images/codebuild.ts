@@ -11,7 +11,7 @@ export interface CodeBuildOptions {
   readonly project: string;
   /** `<account>.dkr.ecr.<region>.amazonaws.com/<name>` */
   readonly repository: string;
-  /** What a build does: it reads BASE_IMAGE, REPOSITORY and TAG. */
+  /** What a build does: it reads BASE_IMAGE, REPOSITORY and TAG. Its event has them too, and ARCHITECTURE. */
   readonly buildspec: string;
   /** Changes with everything that makes another image of the same base. */
   readonly recipe: string;
@@ -46,7 +46,7 @@ async function startBuild(
   { client, project, repository, buildspec }: CodeBuildOptions,
   { base, architecture, tag }: ImageOrder,
 ): Promise<{ readonly id: string }> {
-  const variables = { BASE_IMAGE: base, REPOSITORY: repository, TAG: tag };
+  const variables = { BASE_IMAGE: base, REPOSITORY: repository, TAG: tag, ARCHITECTURE: architecture };
   const answer = await callJson<{ readonly build?: Build }>(client, {
     service: "codebuild",
     action: "StartBuild",

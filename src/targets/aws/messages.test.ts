@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { jobEvent, start } from "../../../test/builders.ts";
 import type { LifecycleEvent, Poke } from "../../core/model.ts";
-import { readLifecycleEvent, readPoke } from "./messages.ts";
+import { readLifecycleEvent, readPoke, summaryOfMessage } from "./messages.ts";
 
 const unreadable = expect.objectContaining({ kind: "operator", code: "MESSAGE_UNREADABLE" });
 
@@ -38,6 +38,22 @@ test("what EventBridge sends itself of tasks is translated", () => {
     },
   });
   expect(readLifecycleEvent(body)).toMatchObject({ compute: "fargate", providerId: "t-1", what: "gone" });
+});
+
+test("what EventBridge sends itself of builds is translated", () => {
+  const variables = { BASE_IMAGE: "ubuntu:22.04", TAG: "0123", ARCHITECTURE: "x86_64" };
+  const list = Object.entries(variables).map(([name, value]) => ({ name, value }));
+  const body = JSON.stringify({
+    "detail-type": "CodeBuild Build State Change",
+    source: "aws.codebuild",
+    time: "2026-11-21T08:00:00Z",
+    detail: {
+      "build-status": "FAILED",
+      "additional-information": { environment: { "environment-variables": list } },
+    },
+  });
+  expect(readLifecycleEvent(body)).toMatchObject({ kind: "image", base: "ubuntu:22.04", tag: "0123" });
+  expect(summaryOfMessage(body)).toBe("the image of ubuntu:22.04: a build has ended");
 });
 
 test("what EventBridge sends itself is translated, or tells nothing", () => {

@@ -1,5 +1,6 @@
 import { ec2EventOf } from "../../adapters/compute/ec2-events.ts";
 import { fargateEventOf } from "../../adapters/compute/fargate-events.ts";
+import { codeBuildEventOf } from "../../adapters/images/codebuild-events.ts";
 import { MayflyError } from "../../core/errors.ts";
 import { fullName, type LifecycleEvent, type Poke } from "../../core/model.ts";
 
@@ -13,11 +14,12 @@ export function readPoke(body: string, stage: Poke["stage"]): Poke {
 
 /**
  * The event in the body of a message: one of ours, or one that EventBridge has sent itself. Undefined: it is about an
- * instance or a task, and tells nothing that changes anything. Throws a `MayflyError` when it is neither.
+ * instance, a task or a build, and tells nothing that changes anything. Throws a `MayflyError` when it is neither.
  */
 export function readLifecycleEvent(body: string): LifecycleEvent | undefined {
   const message = parse(body);
   if ("detail-type" in message) {
+    if (message.source === "aws.codebuild") return codeBuildEventOf(message);
     return message.source === "aws.ecs" ? fargateEventOf(message) : ec2EventOf(message);
   }
   const { kind, job, machineId, report, providerId } = message;
@@ -42,6 +44,7 @@ export function summaryOfMessage(body: string): string | undefined {
     if (event.kind === "job")
       return `job ${event.job.id} of ${fullName(event.job.repository)}: ${event.job.action}`;
     if (event.kind === "machine") return `machine ${event.machineId}: ${event.report.step}`;
+    if (event.kind === "image") return `the image of ${event.base}: a build has ended`;
     return `${event.compute} ${event.providerId}: ${event.what}`;
   } catch (error) {
     if (error instanceof MayflyError) return undefined;
