@@ -1,5 +1,5 @@
-import { mkdir, readFile, rename } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { deflateRawSync } from "node:zlib";
 import { build } from "esbuild";
@@ -45,7 +45,8 @@ async function bundleFunction(name: FunctionName, folder: string): Promise<Bundl
     metafile: true,
     logLevel: "error",
   });
-  await rename(`${file}.map`, join(folder, "maps", `${name}.js.map`));
+  await writeFile(join(folder, "maps", `${name}.js.map`), await portableMap(`${file}.map`));
+  await rm(`${file}.map`);
   const content = await readFile(file);
   const inputs = Object.values(metafile.outputs)
     .flatMap((output) => Object.entries(output.inputs))
@@ -58,4 +59,14 @@ async function bundleFunction(name: FunctionName, folder: string): Promise<Bundl
     zippedBytes: deflateRawSync(content, { level: 9 }).byteLength,
     inputs,
   };
+}
+
+/** Sources by their place in this repository, or in node_modules: not by where they were seen from the folder of the build. */
+async function portableMap(file: string): Promise<string> {
+  const map = JSON.parse(await readFile(file, "utf8")) as { readonly sources: readonly string[] };
+  const sources = map.sources.map((source) => {
+    const path = relative(root, resolve(dirname(file), source));
+    return path.slice(Math.max(0, path.indexOf("node_modules/")));
+  });
+  return JSON.stringify({ ...map, sources });
 }
