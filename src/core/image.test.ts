@@ -104,6 +104,14 @@ describe("an image", () => {
     });
   });
 
+  it("has failed at the limit of its own builder", () => {
+    const image = imageAfter(none, { kind: "wanted", recipe, limitSeconds: 7200 }, start);
+    const at = (seconds: number) =>
+      imageAfter(image, { kind: "wanted", recipe, limitSeconds: 60 }, start + seconds * 1000);
+    expect(at(7199).state).toBe("building");
+    expect(at(7200).failure?.reason).toBe("It did not end within 120 minutes.");
+  });
+
   it("that nobody has wanted is none, and nothing can be told of it", () => {
     const event = { kind: "running", tag } as const;
     expect(() => imageAfter(none, event, start)).toThrow(/nobody has wanted/);

@@ -38,6 +38,8 @@ export interface ImageBuild {
   /** The name of what is built, and the token under which it is asked for. */
   readonly tag: string;
   readonly recipe: string;
+  /** It has failed when it did not end within so long. Absent: `buildLimitSeconds`. */
+  readonly limitSeconds?: number;
   readonly startedAt: Instant;
   /** The builder's name for it. Absent: its answer is not known yet. */
   readonly id?: string;
@@ -59,8 +61,8 @@ export interface ImageFailure {
 }
 
 export type ImageEvent =
-  /** A fleet needs it now; `recipe` is what it would be built by today. */
-  | { readonly kind: "wanted"; readonly recipe: string }
+  /** A fleet needs it now; how it would be built today, and how long that may take. */
+  | { readonly kind: "wanted"; readonly recipe: string; readonly limitSeconds?: number }
   | { readonly kind: "started"; readonly tag: string; readonly id: string }
   /** It was asked about, and goes on. */
   | { readonly kind: "running"; readonly tag: string }
@@ -69,7 +71,7 @@ export type ImageEvent =
   | { readonly kind: "succeeded"; readonly tag: string; readonly reference: string }
   | { readonly kind: "failed"; readonly tag: string; readonly reason: string; readonly log?: string };
 
-/** A build that is not told to have ended for so long has failed; its builder ends it before that. */
+/** Of builds whose builder names no limit. */
 export const buildLimitSeconds = 45 * 60;
 const lookSeconds = 15;
 const retrySeconds = 60;
@@ -82,6 +84,8 @@ const refreshSeconds = 7 * 24 * 60 * 60;
 /** No machine is started from an image that was built longer ago. The repository has to keep it longer. */
 export const servesSeconds = 60 * 24 * 60 * 60;
 
+type Method = Pick<Extract<ImageEvent, { kind: "wanted" }>, "recipe" | "limitSeconds">;
+
 /** An image that nothing is known of yet. */
 export function newImage(base: string, architecture: Architecture): Omit<Image, "state"> {
   return { base, architecture, attempts: 0 };
@@ -89,10 +93,10 @@ export function newImage(base: string, architecture: Architecture): Omit<Image, 
 
 /** The image after the event; the same object when it changes nothing. */
 export function imageAfter(image: Image | Omit<Image, "state">, event: ImageEvent, now: Instant): Image {
-  if (!("state" in image)) return event.kind === "wanted" ? building(image, event.recipe, now) : never();
+  if (!("state" in image)) return event.kind === "wanted" ? building(image, event, now) : never();
   switch (event.kind) {
     case "wanted":
-      return afterWanted(image, event.recipe, now);
+      return afterWanted(image, event, now);
     case "started":
       return withBuild(image, event.tag, ({ id, ...build }) => {
         return id === event.id ? undefined : { ...build, id: event.id, lookAt: now + lookSeconds * 1000 };
@@ -155,23 +159,25 @@ export function imageAnswer(image: Image): ImageAnswer {
 
 // ---------------------------------------------------------------------------------------------- transitions
 
-function afterWanted(before: Image, recipe: string, now: Instant): Image {
+function afterWanted(before: Image, method: Method, now: Instant): Image {
+  const { recipe } = method;
   const image = withoutTooOld(before, now);
   const { state, build, usable, failure } = image;
   if (state === "building" && build !== undefined) {
-    const isSilent = build.startedAt + buildLimitSeconds * 1000 <= now;
+    const { limitSeconds = buildLimitSeconds } = build;
+    const isSilent = build.startedAt + limitSeconds * 1000 <= now;
     if (!isSilent) return image;
-    const reason = `It did not end within ${buildLimitSeconds / 60} minutes.`;
+    const reason = `It did not end within ${limitSeconds / 60} minutes.`;
     return failed(image, build, { reason }, now);
   }
   if (failure !== undefined && state === "failed") {
     // Another recipe may be what it needed.
     const isOver = failure.retryAt <= now || failure.recipe !== recipe;
-    return isOver ? building(image, recipe, now) : image;
+    return isOver ? building(image, method, now) : image;
   }
   const isFresh =
     usable !== undefined && usable.recipe === recipe && usable.builtAt + refreshSeconds * 1000 > now;
-  return isFresh ? image : building(image, recipe, now);
+  return isFresh ? image : building(image, method, now);
 }
 
 function withoutTooOld(image: Image, now: Instant): Image {
@@ -179,11 +185,12 @@ function withoutTooOld(image: Image, now: Instant): Image {
   return usable !== undefined && usable.builtAt + servesSeconds * 1000 <= now ? rest : image;
 }
 
-function building(image: Omit<Image, "state">, recipe: string, now: Instant): Image {
+function building(image: Omit<Image, "state">, { recipe, limitSeconds }: Method, now: Instant): Image {
   const tag = imageTag(image, recipe, now);
   // What failed for good begins anew.
   const attempts = image.failure?.isFinal === true ? 1 : image.attempts + 1;
-  const build = { tag, recipe, startedAt: now, lookAt: now };
+  const limit = limitSeconds === undefined ? {} : { limitSeconds };
+  const build = { tag, recipe, ...limit, startedAt: now, lookAt: now };
   return { ...image, state: "building", attempts, build };
 }
 

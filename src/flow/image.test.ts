@@ -57,6 +57,15 @@ describe("a fleet whose image is made first", () => {
     expect(world.images.builds).toHaveLength(1);
   });
 
+  it("starts from what its builder does not build as it is", async () => {
+    const world = new World({ policy: rules({ image: "ami-0123456789abcdef0" }) });
+    const requests = launchesOf(world);
+    world.github.queueJob();
+    await endsWithNothingLeft(world);
+    expect(requests.map(({ spec }) => spec.image)).toEqual(["ami-0123456789abcdef0"]);
+    expect(world.images.builds).toEqual([]);
+  });
+
   it("E12: whose build fails says why, builds again, and serves its jobs", async () => {
     const world = new World({ policy: rules() });
     world.images.failNext("The base has no package manager");

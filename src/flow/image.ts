@@ -11,6 +11,7 @@ import {
 import type { FleetId, FleetRecord, Instant, Policy } from "../core/model.ts";
 import { refusedFleet } from "../core/route.ts";
 import { withSpecOfToday } from "../core/scaleup.ts";
+import type { BuildMethod } from "../ports/images.ts";
 import type { Ports as AllPorts } from "../ports/ports.ts";
 
 type Ports = Pick<AllPorts, "store" | "images" | "log" | "clock">;
@@ -47,11 +48,13 @@ export async function imageOf(
   const { record } = withSpecOfToday(await ports.store.load(fleet), policy);
   const { image: base, architecture } = record?.spec ?? {};
   if (base === undefined || architecture === undefined) return undefined;
+  const method = images.methodOf(base);
+  if (method === undefined) return undefined;
   const id = imageKey(base, architecture);
   for (let attempt = 0; attempt < attemptsLimit; attempt++) {
     const { version, record: before } = await ports.store.load(id);
     const image = before?.image ?? newImage(base, architecture);
-    const next = await look({ ...ports, images }, image);
+    const next = await look({ ...ports, images }, image, method);
     if (next === image) return later(imageAnswer(next), ports.clock.now());
     const isCommitted = await commit(ports, id, version, next);
     // The intent is in the ledger: now the build may begin.
@@ -72,10 +75,14 @@ function later(answer: ImageAnswer, now: Instant): ImageAnswer {
 type Builder = Ports & { readonly images: NonNullable<Ports["images"]> };
 
 /** What is true of the image now. Committing it is the caller's; what was begun for nothing is begun again. */
-async function look(ports: Builder, image: Image | Omit<Image, "state">): Promise<Image> {
+async function look(
+  ports: Builder,
+  image: Image | Omit<Image, "state">,
+  method: BuildMethod,
+): Promise<Image> {
   const now = ports.clock.now();
   const told = "state" in image ? await askAbout(ports, image, now) : image;
-  return imageAfter(told, { kind: "wanted", recipe: ports.images.recipe }, now);
+  return imageAfter(told, { kind: "wanted", ...method }, now);
 }
 
 /** The image with what its builder says of it. A build whose intent is in the ledger is begun here. */

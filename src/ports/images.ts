@@ -9,14 +9,21 @@ import type { Architecture } from "../core/model.ts";
  *   and the same order will not be taken.
  */
 export interface ImageBuilder {
-  /** What images are built by, runner included: another text makes another image of the same base. */
-  readonly recipe: string;
+  /** How images of this base are built. Undefined: they are not, and machines start from the base as it is. */
+  methodOf(base: string): BuildMethod | undefined;
 
   /** Begins a build. An order with a tag that was given before is the same build, and gives the same id. */
   start(order: ImageOrder): Promise<{ readonly id: string }>;
 
   /** How a build is. What the builder no longer knows has failed. */
   look(build: { readonly id: string; readonly tag: string }): Promise<ImageProgress>;
+}
+
+export interface BuildMethod {
+  /** What images are built by, runner included: another text makes another image of the same base. */
+  readonly recipe: string;
+  /** A build that is not told to have ended for so long has failed; its builder ends it before that. */
+  readonly limitSeconds: number;
 }
 
 export interface ImageOrder {

@@ -25,11 +25,14 @@ export interface CodeBuildOptions {
  */
 export function createCodeBuildImages(options: CodeBuildOptions): ImageBuilder {
   return {
-    recipe: options.recipe,
+    methodOf: () => ({ recipe: options.recipe, limitSeconds: buildLimitSeconds }),
     start: (order) => startBuild(options, order),
     look: (build) => lookAt(options, build),
   };
 }
+
+/** More than the 30 minutes after which the project ends a build. */
+const buildLimitSeconds = 45 * 60;
 
 interface Build {
   readonly id?: string;

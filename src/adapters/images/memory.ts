@@ -15,12 +15,18 @@ export interface MemoryImages extends ImageBuilder {
   failNext(...reasons: readonly string[]): void;
 }
 
+/** Images of machines, which exist already. */
+const notBuilt = /^(ami-|ssm:|name:)/;
+
 export function createMemoryImages({ clock, buildSeconds = 60 }: MemoryImagesOptions): MemoryImages {
   const builds: (ImageOrder & { readonly id: string; readonly endsAt: number; readonly fails?: string })[] =
     [];
   const reasons: string[] = [];
   return {
     recipe: "memory-1",
+    methodOf(base) {
+      return notBuilt.test(base) ? undefined : { recipe: this.recipe, limitSeconds: 45 * 60 };
+    },
     builds,
     failNext: (...more) => void reasons.push(...more),
     async start(order) {
