@@ -87,7 +87,7 @@ export const layers: readonly Layer[] = [
   {
     name: "targets",
     // The simulator runs the very workers of the box; the routes are those of every target.
-    may: { ...everything, targets: ["own folder", "box", "routes"] },
+    may: { ...everything, targets: ["own folder", "box", "doctor", "routes"] },
     packages: { "*": ["yaml"] },
     packagesText: "few",
   },

@@ -112,6 +112,8 @@ function addRunners(program: Command, terminal: Terminal, run: Run): void {
 function addConfig(program: Command, terminal: Terminal, run: Run): void {
   withConfig(program.command("doctor"))
     .description("look at all that the first job needs, and say how to cure what is wrong; changes nothing")
+    .option("--deployment <name>", "on AWS: the name that everything begins with", "mayfly")
+    .option("--stack <name>", "on AWS: the stack of CloudFormation (default: called as the deployment)")
     .addOption(jsonOption())
     .action((options) =>
       run(async () =>

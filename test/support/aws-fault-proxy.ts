@@ -30,6 +30,8 @@ export interface Reply {
   readonly status: number;
   readonly contentType: string;
   readonly body: string;
+  /** Beside those that every answer has, or in their place. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 export type AwsFault =
@@ -222,6 +224,6 @@ async function readText(message: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString("utf8");
 }
 
-function give(outgoing: ServerResponse, { status, contentType, body }: Reply): void {
-  outgoing.writeHead(status, { "content-type": contentType }).end(body);
+function give(outgoing: ServerResponse, { status, contentType, body, headers }: Reply): void {
+  outgoing.writeHead(status, { ...headers, "content-type": contentType }).end(body);
 }

@@ -1,49 +1,19 @@
 import { beforeAll, describe, expect, inject, it } from "vitest";
 import { ledgerTable } from "../../../src/adapters/store/dynamodb-table.ts";
 import { functions, type QueueName, queueNames, queues } from "../../../src/targets/aws/functions.ts";
-import {
-  type Fields,
-  parameters,
-  readTemplate,
-  resolveTemplate,
-  resolveValue,
-  type Template,
-} from "./cloudformation.ts";
+import { type Fields, parameters, readTemplate, resolveTemplate } from "./cloudformation.ts";
 import { motoApi } from "./moto-api.ts";
-
-/** What moto makes when a stack has it. The others are made there by the tests of Terraform. */
-const supported: ReadonlySet<string> = new Set([
-  ...["AWS::EC2::SecurityGroup", "AWS::DynamoDB::Table", "AWS::SQS::Queue", "AWS::Events::Rule"],
-  ...["AWS::Logs::LogGroup", "AWS::IAM::Role", "AWS::IAM::InstanceProfile", "AWS::EC2::LaunchTemplate"],
-  ...["AWS::Lambda::Function", "AWS::Lambda::Permission", "AWS::Lambda::EventSourceMapping"],
-  "AWS::CloudWatch::Dashboard",
-]);
+import { createStack, supported } from "./stack-on-moto.ts";
 
 /** Another name than that of the deployment by Terraform, which may be made at the same time. */
 const chosen = { ...parameters, Deployment: "stacked" };
 const moto = inject("moto");
 const api = motoApi(moto);
-const template = readTemplate();
-const resolved = resolveTemplate(template);
+const resolved = resolveTemplate(readTemplate());
 
 describe.skipIf(moto === "")("a stack of the template, on moto", () => {
   beforeAll(async () => {
-    await api.rest("s3", "PUT", `/${parameters.CodeBucket}`, bucketPlace);
-    for (const { name } of functions) {
-      await api.rest("s3", "PUT", `/${parameters.CodeBucket}/${parameters.CodePrefix}/${name}.zip`, "a zip");
-    }
-    const vpcs = await api.query("ec2", "DescribeVpcs", { Version: "2016-11-15" });
-    const given = { ...chosen, VpcId: /<vpcId>(vpc-[0-9a-f]+)/.exec(vpcs)?.[1] ?? "" };
-    const named = Object.entries(given).flatMap(([key, value], index) => [
-      [`Parameters.member.${index + 1}.ParameterKey`, key],
-      [`Parameters.member.${index + 1}.ParameterValue`, value],
-    ]);
-    await api.query("cloudformation", "CreateStack", {
-      StackName: "stacked",
-      TemplateBody: JSON.stringify(withoutUnsupported(template)),
-      "Capabilities.member.1": "CAPABILITY_NAMED_IAM",
-      ...Object.fromEntries(named),
-    });
+    await createStack(api, chosen);
   });
 
   it("makes the ledger that the adapter needs", async () => {
@@ -163,28 +133,8 @@ describe.skipIf(moto === "")("a stack of the template, on moto", () => {
   });
 });
 
-const bucketPlace =
-  "<CreateBucketConfiguration><LocationConstraint>eu-west-1</LocationConstraint></CreateBucketConfiguration>";
-
 function sorted(attributes: readonly Fields[]): readonly Fields[] {
   return [...attributes].sort((left, right) => (left.AttributeName < right.AttributeName ? -1 : 1));
-}
-
-/** References to what moto does not make are followed here. */
-function withoutUnsupported(whole: Template): object {
-  const kept = Object.entries(whole.Resources).filter(([, { Type }]) => supported.has(Type));
-  const gone = Object.keys(whole.Resources).filter((id) => !kept.some(([keptId]) => keptId === id));
-  const isGone = (text: string): boolean =>
-    gone.some((id) => new RegExp(`"${id}"|\\$\\{${id}[.}]`).test(text));
-  const follow = (value: unknown): unknown => {
-    if (Array.isArray(value)) return value.map(follow);
-    if (typeof value !== "object" || value === null) return value;
-    const [name = ""] = Object.keys(value);
-    const isReference = name === "Ref" || name.startsWith("Fn::");
-    if (isReference && isGone(JSON.stringify(value))) return resolveValue(whole, value, chosen);
-    return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, follow(inner)]));
-  };
-  return { ...whole, Resources: follow(Object.fromEntries(kept)), Outputs: {} };
 }
 
 it("is of as many types as were looked at", () => {

@@ -30,6 +30,10 @@ export interface AwsClientOptions {
 
 /** One request to one action of a service. `json.ts` and `query.ts` make these for the two protocols. */
 export interface AwsRequest extends AwsPurpose {
+  /** Default `POST`, which both protocols use; `GET` is for services that speak REST. */
+  readonly method?: "GET";
+  /** With its query, for services that speak REST. Default `/`. */
+  readonly path?: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
   /** AWS's code and sentence in an answer that is no success. */
@@ -73,10 +77,11 @@ export function createAwsClient(options: AwsClientOptions): AwsClient {
 
   async function attempt(request: AwsRequest): Promise<ExchangeAnswer | Failure> {
     const { timeoutSeconds = defaultTimeoutSeconds, signal } = request.limits ?? {};
-    const url = endpointOf(options, request.service);
-    const headers = await signedHeaders(request, url);
+    const { url, signingRegion } = placeOf(options, request);
+    const headers = await signedHeaders(request, url, signingRegion);
     try {
-      const sent = { url, method: "POST", headers, body: request.body, timeoutSeconds } as const;
+      const { method = "POST" as const, body } = request;
+      const sent = { url, method, headers, body, timeoutSeconds } as const;
       const answer = await exchange(signal === undefined ? sent : { ...sent, signal });
       return answer.status === 200 ? answer : refusalOf(request, answer);
     } catch (error) {
@@ -88,14 +93,18 @@ export function createAwsClient(options: AwsClientOptions): AwsClient {
     }
   }
 
-  async function signedHeaders(request: AwsRequest, url: URL): Promise<Record<string, string>> {
+  async function signedHeaders(
+    request: AwsRequest,
+    url: URL,
+    signingRegion: string,
+  ): Promise<Record<string, string>> {
     const { accessKeyId, secretAccessKey, sessionToken } = await options.credentials();
     const signed = aws4.sign(
       {
         service: request.service,
-        region,
-        method: "POST",
-        path: url.pathname,
+        region: signingRegion,
+        method: request.method ?? "POST",
+        path: `${url.pathname}${url.search}`,
         headers: { host: url.host, "x-amz-date": signingDate(clock.now()), ...request.headers },
         body: request.body,
       },
@@ -135,11 +144,25 @@ function refusalOf(request: AwsRequest, answer: ExchangeAnswer): Failure {
   return { error, certainlyNotDone: error.certainlyNotDone };
 }
 
-function endpointOf({ endpoint, region }: AwsClientOptions, service: string): URL {
-  if (endpoint !== undefined) return new URL(endpoint);
+/** IAM is one for all regions of a partition, and signed for the first of them. */
+const iamPlaces: Readonly<Record<string, readonly [host: string, signingRegion: string]>> = {
+  "": ["iam.amazonaws.com", "us-east-1"],
+  "cn-": ["iam.cn-north-1.amazonaws.com.cn", "cn-north-1"],
+  "us-gov-": ["iam.us-gov.amazonaws.com", "us-gov-west-1"],
+};
+
+function placeOf(
+  { endpoint, region }: AwsClientOptions,
+  { service, path = "/" }: AwsRequest,
+): { readonly url: URL; readonly signingRegion: string } {
+  const [partition = ""] = /^(cn-|us-gov-)/.exec(region) ?? [];
+  const [iamHost = "", iamRegion = ""] = iamPlaces[partition] ?? [];
+  const signingRegion = service === "iam" ? iamRegion : region;
+  if (endpoint !== undefined) return { url: new URL(path, endpoint), signingRegion };
   // China is a partition of its own, with its own domain.
-  const domain = region.startsWith("cn-") ? "amazonaws.com.cn" : "amazonaws.com";
-  return new URL(`https://${service}.${region}.${domain}/`);
+  const domain = partition === "cn-" ? "amazonaws.com.cn" : "amazonaws.com";
+  const host = service === "iam" ? iamHost : `${service}.${region}.${domain}`;
+  return { url: new URL(path, `https://${host}`), signingRegion };
 }
 
 /** `20261121T063000Z` */

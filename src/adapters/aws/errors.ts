@@ -169,12 +169,18 @@ export function awsBrokenAnswerError(purpose: AwsPurpose, problem: string): Mayf
 }
 
 const serviceNames: Readonly<Record<string, string>> = {
+  apigateway: "API Gateway",
+  cloudformation: "CloudFormation",
   codebuild: "CodeBuild",
   dynamodb: "DynamoDB",
   ec2: "EC2",
   ecs: "ECS",
+  events: "EventBridge",
+  iam: "IAM",
+  lambda: "Lambda",
   logs: "CloudWatch Logs",
   secretsmanager: "Secrets Manager",
+  servicequotas: "Service Quotas",
   sqs: "SQS",
   ssm: "Parameter Store",
   sts: "STS",

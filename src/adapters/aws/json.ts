@@ -11,6 +11,8 @@ const protocols = {
   codebuild: { version: "1.1", target: "CodeBuild_20161006" },
   logs: { version: "1.1", target: "Logs_20140328" },
   ecs: { version: "1.1", target: "AmazonEC2ContainerServiceV20141113" },
+  events: { version: "1.1", target: "AWSEvents" },
+  servicequotas: { version: "1.1", target: "ServiceQuotasV20190624" },
 } as const;
 
 export interface JsonCall extends AwsPurpose {
@@ -38,8 +40,23 @@ export async function callJson<Answer>(client: AwsClient, call: JsonCall): Promi
     refusalIn,
     ...(limits === undefined ? {} : { limits }),
   });
-  const parsed = objectIn(answer.body);
-  if (parsed === undefined) throw awsBrokenAnswerError(call, "it is no JSON object");
+  return parsedAnswer<Answer>(call, answer);
+}
+
+export interface RestCall extends AwsPurpose {
+  /** With its query, percent-encoded where that is needed. */
+  readonly path: string;
+}
+
+/** Reads from a service that speaks REST with JSON, such as Lambda, in the same way. */
+export async function getJson<Answer>(client: AwsClient, call: RestCall): Promise<Answer> {
+  const answer = await client.send({ ...call, method: "GET", headers: {}, body: "", refusalIn });
+  return parsedAnswer<Answer>(call, answer);
+}
+
+function parsedAnswer<Answer>(purpose: AwsPurpose, { body }: ExchangeAnswer): Answer {
+  const parsed = objectIn(body);
+  if (parsed === undefined) throw awsBrokenAnswerError(purpose, "it is no JSON object");
   return parsed as Answer;
 }
 

@@ -4,7 +4,12 @@ import { type AwsPurpose, type AwsRefusal, awsBrokenAnswerError } from "./errors
 import type { ExchangeAnswer } from "./exchange.ts";
 
 /** Services that speak AWS's query protocol, with the version of their API. */
-const versions = { ec2: "2016-11-15", sts: "2011-06-15" } as const;
+const versions = {
+  cloudformation: "2010-05-15",
+  ec2: "2016-11-15",
+  iam: "2010-05-08",
+  sts: "2011-06-15",
+} as const;
 
 export interface QueryCall extends AwsPurpose {
   readonly service: keyof typeof versions;
@@ -31,6 +36,14 @@ export interface XmlElement {
  * The parser costs a function 21 KB and some 5 ms at its start; only functions that call these services import it.
  */
 export async function callQuery(client: AwsClient, call: QueryCall): Promise<XmlElement> {
+  return (await exchangeQuery(client, call)).content;
+}
+
+/** The same, with the headers of the answer. */
+export async function exchangeQuery(
+  client: AwsClient,
+  call: QueryCall,
+): Promise<{ readonly content: XmlElement; readonly headers: ExchangeAnswer["headers"] }> {
   const { service, action, resource, limits } = call;
   const parameters = new URLSearchParams({ Action: action, Version: versions[service] });
   for (const [name, value] of flattened("", call.input)) parameters.append(name, value);
@@ -45,7 +58,7 @@ export async function callQuery(client: AwsClient, call: QueryCall): Promise<Xml
   });
   const parsed = elementIn(answer.body);
   if (parsed === undefined) throw awsBrokenAnswerError(call, "it is no XML document");
-  return parsed;
+  return { content: parsed, headers: answer.headers };
 }
 
 /** `{ Tag: [{ Key: "a" }] }` is `Tag.1.Key=a`. */

@@ -11,6 +11,8 @@ export interface UsableTemplate {
   readonly deviceNames: readonly string[];
   /** Of the root volume; undefined: as large as the image's. */
   readonly diskGib: number | undefined;
+  /** The image that its machines start from where a launch names no other; as EC2 has it: `ami-…` or `resolve:ssm:…`. */
+  readonly imageId: string | undefined;
 }
 
 /** A template is looked at again after so long, as it may have got a new version. */
@@ -53,6 +55,7 @@ async function look(client: AwsClient, launchTemplate: string): Promise<UsableTe
   return {
     deviceNames: devices.flatMap((device) => textAt(device, "deviceName") ?? []),
     diskGib: size === undefined ? undefined : Number(size),
+    imageId: textAt(element, "imageId"),
   };
 }
 

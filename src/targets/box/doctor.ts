@@ -1,17 +1,15 @@
 import { access, constants, statfs } from "node:fs/promises";
 import { delimiter, dirname, join } from "node:path";
 import { createSystemClock } from "../../adapters/clock/system.ts";
-import { createGithubApp, type GithubAppOptions } from "../../adapters/github/app.ts";
-import { inspectApp } from "../../adapters/github/inspection.ts";
 import type { Config } from "../../config/config.ts";
 import { readEnvironmentVariable } from "../../config/load.ts";
-import { diagnoseApp, diagnoseDeliveries, type Finding } from "../../core/diagnosis.ts";
-import { MayflyError } from "../../core/errors.ts";
+import type { Finding } from "../../core/diagnosis.ts";
 import type { Log } from "../../ports/log.ts";
+import { examineGithub } from "../doctor/github.ts";
+import { look, type Trouble, trouble } from "../doctor/look.ts";
 import { resolveUser } from "./user.ts";
 import { createBoxComputes, secretsOf } from "./wiring.ts";
 
-const deliveryLookbackMilliseconds = 3_600_000;
 /** Databases and machines' folders; less than this is soon full. */
 const freeBytesWanted = 2 * 1024 ** 3;
 
@@ -25,7 +23,7 @@ export async function examineBox(
 ): Promise<readonly Finding[]> {
   const findings = [
     ...(await examineSecrets(config, options.log)),
-    ...(await examineGithub(config, options)),
+    ...(await examineApp(config, options)),
     await examineDataDirectory(config.server.dataDirectory),
     ...(await examineComputes(config, options.log)),
   ];
@@ -38,7 +36,7 @@ async function examineSecrets(config: Config, log: Log): Promise<readonly Findin
   const wanted = names.filter((name) => name !== "status-token" || config.secrets.statusToken !== undefined);
   return Promise.all(
     wanted.map((name) =>
-      attempt(`secret ${name}`, async () => {
+      look(`secret ${name}`, async () => {
         await secrets.read(name);
         return "It is there.";
       }),
@@ -46,43 +44,29 @@ async function examineSecrets(config: Config, log: Log): Promise<readonly Findin
   );
 }
 
-async function examineGithub(
+function examineApp(
   config: Config,
   { version, log }: { readonly version: string; readonly log: Log },
 ): Promise<readonly Finding[]> {
-  const clock = createSystemClock();
   const { github, server } = config;
-  const options: GithubAppOptions = {
-    server: github.server,
-    ...(github.apiUrl !== undefined && { apiUrl: github.apiUrl }),
-    appId: github.appId,
-    secrets: secretsOf(config, log),
+  const secrets = secretsOf(config, log);
+  const clock = createSystemClock();
+  const { server: address, apiUrl, appId, scope } = github;
+  const options = {
+    server: address,
+    ...(apiUrl !== undefined && { apiUrl }),
+    appId,
+    secrets,
     clock,
     log,
     version,
   };
-  try {
-    const app = await inspectApp(options);
-    const since = clock.now() - deliveryLookbackMilliseconds;
-    const deliveries = await createGithubApp(options).listDeliveries(since);
-    return [
-      {
-        about: "GitHub",
-        verdict: "ok",
-        says: `It knows the App ${app.slug} and accepts its key.`,
-        cure: null,
-      },
-      ...diagnoseApp(app, { scope: github.scope, publicUrl: server.publicUrl }),
-      diagnoseDeliveries(deliveries),
-    ];
-  } catch (error) {
-    return [problemOf("GitHub", error)];
-  }
+  return examineGithub(options, { scope, publicUrl: server.publicUrl });
 }
 
 async function examineDataDirectory(path: string): Promise<Finding> {
   const about = "data directory";
-  return attempt(about, async () => {
+  return look(about, async () => {
     // One that is not there yet is made in the nearest folder that is.
     let folder = path;
     while (!(await can(folder, constants.F_OK)) && dirname(folder) !== folder) folder = dirname(folder);
@@ -107,7 +91,7 @@ async function examineComputes(config: Config, log: Log): Promise<readonly Findi
   for (const [name, { compute, local }] of presets) {
     if (compute !== "local") continue;
     findings.push(
-      await attempt(`preset ${name}`, async () => {
+      await look(`preset ${name}`, async () => {
         if (local.user !== undefined) resolveUser(local.user);
         const found = (await runnerTrouble(local.runnerDirectory)) ?? (await programTrouble("curl"));
         return found ?? "Its runner, its user and curl are there.";
@@ -116,7 +100,7 @@ async function examineComputes(config: Config, log: Log): Promise<readonly Findi
   }
   if (presets.some(([, { compute }]) => compute === "docker")) {
     findings.push(
-      await attempt("container engine", async () => {
+      await look("container engine", async () => {
         const docker = createBoxComputes(config, { log, clock: createSystemClock(), onGone: () => () => {} });
         try {
           const machines = await docker.get("docker")?.list();
@@ -149,33 +133,4 @@ async function can(path: string, mode: number): Promise<boolean> {
     () => true,
     () => false,
   );
-}
-
-interface Trouble {
-  readonly says: string;
-  readonly cure: string;
-}
-
-function trouble(says: string, cure: string): Trouble {
-  return { says, cure };
-}
-
-/** What a look says: a sentence where all is well. */
-async function attempt(about: string, look: () => Promise<string | Trouble>): Promise<Finding> {
-  try {
-    const seen = await look();
-    if (typeof seen !== "string") return { about, verdict: "problem", ...seen };
-    return { about, verdict: "ok", says: seen, cure: null };
-  } catch (error) {
-    return problemOf(about, error);
-  }
-}
-
-function problemOf(about: string, error: unknown): Finding {
-  if (!(error instanceof MayflyError)) {
-    const says = error instanceof Error ? error.message : String(error);
-    return { about, verdict: "unknown", says, cure: "Report it with this line: it is a bug." };
-  }
-  const verdict = error.kind === "retry" || error.kind === "wait" ? "unknown" : "problem";
-  return { about, verdict, says: error.message, cure: error.suggestion };
 }

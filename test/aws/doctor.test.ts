@@ -1,0 +1,232 @@
+import { spawn } from "node:child_process";
+import { readFile, writeFile } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { parse, stringify } from "yaml";
+import { callJson } from "../../src/adapters/aws/json.ts";
+import { itemsAt, textAt } from "../../src/adapters/compute/ec2-answers.ts";
+import type { DoctorDocument } from "../../src/cli/doctor.ts";
+import { type AwsAccount, createAccount } from "../support/aws-account.ts";
+import { callEc2, prepareEc2 } from "../support/ec2-stand-in.ts";
+import { type MotoServer, startMoto } from "../support/moto-server.ts";
+
+const moto = inject("moto");
+const mainFile = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+
+describe.skipIf(moto === "")("mayfly doctor on AWS", () => {
+  let server: MotoServer;
+  let account: AwsAccount;
+  beforeAll(async () => {
+    server = await startMoto();
+    account = await createAccount(server.url);
+  });
+  afterAll(async () => {
+    await account?.close();
+    await server?.stop();
+  });
+
+  async function doctor(...words: readonly string[]): Promise<DoctorDocument & { exitCode: number | null }> {
+    const all = [mainFile, "doctor", "--json", "--config", account.configPath, ...words];
+    const child = spawn(process.execPath, all, {
+      stdio: ["ignore", "pipe", "inherit"],
+      env: account.environment,
+    });
+    let stdout = "";
+    child.stdout.on("data", (chunk) => {
+      stdout += chunk;
+    });
+    const exitCode = await new Promise<number | null>((resolve) => child.once("close", resolve));
+    return { exitCode, ...JSON.parse(stdout) };
+  }
+
+  function telling({ findings }: DoctorDocument): readonly string[] {
+    return findings
+      .filter(({ verdict }) => verdict !== "ok")
+      .map(({ verdict, about }) => `${verdict} ${about}`);
+  }
+
+  test("finds an account that is ready", async () => {
+    const well = await doctor();
+    expect(telling(well)).toEqual(["unknown webhook deliveries"]);
+    expect(well).toMatchObject({ exitCode: 0, healthy: true });
+  });
+
+  test("names every right that is missing, and looks at the rest all the same", async () => {
+    const actions = [
+      ...["lambda:unknown", "events:DescribeRule", "sqs:GetQueueUrl", "dynamodb:DescribeTable"],
+      ...["cloudformation:DescribeStacks", "secretsmanager:GetSecretValue", "apigateway:unknown"],
+      ...["ec2:DescribeLaunchTemplates", "ec2:DescribeInstanceTypes", "iam:GetRole"],
+      ...["servicequotas:GetServiceQuota"],
+    ];
+    for (const action of actions) account.forbidden.add(action);
+    const { findings, exitCode } = await doctor();
+    account.forbidden.clear();
+    expect(exitCode).toBe(0);
+    expect(new Set(findings.map(({ verdict }) => verdict))).toEqual(new Set(["ok", "unknown"]));
+    const cures = findings.map(({ cure }) => cure ?? "").join("\n");
+    const named = actions.map((action) =>
+      action.replace("lambda:unknown", "lambda:GetFunctionConfiguration").replace("unknown", "GET"),
+    );
+    // Without the function's environment, its schedule is not looked at.
+    for (const action of named.filter((each) => !each.startsWith("events:"))) {
+      expect(cures).toContain(`Add ${action} on`);
+    }
+    expect(cures).toContain("to the policy of");
+  });
+
+  test("finds every fault of an account that is broken", async () => {
+    await breakFunctions(account);
+    await breakSecrets(account);
+    const named = await breakMachines(account);
+    account.world.emulator.setWebhook({ url: "https://elsewhere.example.com/webhook", secret: "x" });
+    const ill = await doctor("--stack", "other");
+    const told = telling(ill).map((text) => text.replace(/subnet-\w+/, (id) => `(${named.get(id)})`));
+    expect(told).toEqual([
+      "problem AWS: clock",
+      "problem function mayfly-scaleup",
+      "problem function mayfly-claim",
+      "problem function mayfly-lifecycle",
+      "problem function mayfly-rebalancer",
+      "problem function mayfly-status",
+      "problem queue mayfly-scaleup",
+      "problem queue mayfly-scaledown",
+      "warning queue mayfly-lifecycle",
+      "problem table mayfly",
+      "problem stack other",
+      "problem secret webhook-secret",
+      "warning secret status-token",
+      "warning App: webhook",
+      "unknown webhook deliveries",
+      "problem preset linux-x64: launch template",
+      "problem preset linux-x64: machine types",
+      "problem preset linux-arm64: launch template",
+      "problem preset linux-arm64: image",
+      "warning preset linux-arm64: machine types",
+      "problem preset windy: launch template",
+      "problem preset windy: machine types",
+      ...[
+        "problem subnet (public, without addresses)",
+        "problem subnet (no way out)",
+        "problem subnet (gone)",
+      ],
+      ...["warning subnet (small)", "problem subnet (in another zone)"],
+      "problem role AWSServiceRoleForEC2Spot",
+      "problem quota Standard (A, C, D, H, I, M, R, T, Z), spot",
+      "warning quota Standard (A, C, D, H, I, M, R, T, Z), on-demand",
+    ]);
+    expect(ill).toMatchObject({ exitCode: 1, healthy: false });
+  });
+});
+
+async function breakFunctions({ api, client, proxy }: AwsAccount): Promise<void> {
+  const identity =
+    "<R><GetCallerIdentityResult><Account>123456789012</Account></GetCallerIdentityResult></R>";
+  const date = new Date(Date.now() + 120_000).toUTCString();
+  const reply = { status: 200, contentType: "text/xml", body: identity, headers: { date } };
+  proxy.inject("GetCallerIdentity", { kind: "answer", reply });
+
+  const mappings = "/2015-03-31/event-source-mappings/";
+  const { EventSourceMappings } = await api.rest("lambda", "GET", mappings);
+  for (const { UUID, FunctionArn } of EventSourceMappings) {
+    if (FunctionArn.endsWith("-scaleup"))
+      await api.rest("lambda", "PUT", `${mappings}${UUID}`, '{"Enabled":false}');
+    if (FunctionArn.endsWith("-lifecycle")) await api.rest("lambda", "DELETE", `${mappings}${UUID}`);
+  }
+  const claim = "/2015-03-31/functions/mayfly-claim/configuration";
+  const { Environment } = await api.rest("lambda", "GET", claim);
+  const Variables = { ...Environment.Variables, MAYFLY_TABLE: "other" };
+  await api.rest("lambda", "PUT", claim, JSON.stringify({ Environment: { Variables } }));
+  await api.json("events", "AWSEvents.DisableRule", { Name: "mayfly-rebalancer" });
+  await api.rest("lambda", "DELETE", "/2015-03-31/functions/mayfly-status");
+
+  const sqs = (action: string, input: object) => api.json("sqs", `AmazonSQS.${action}`, input);
+  const urlOf = async (QueueName: string) => (await sqs("GetQueueUrl", { QueueName })).QueueUrl;
+  await sqs("DeleteQueue", { QueueUrl: await urlOf("mayfly-scaleup") });
+  await sqs("DeleteQueue", { QueueUrl: await urlOf("mayfly-scaledown-dead") });
+  await sqs("SendMessage", { QueueUrl: await urlOf("mayfly-lifecycle-dead"), MessageBody: "{}" });
+
+  const table = (action: string, input: object) =>
+    callJson(client, {
+      service: "dynamodb",
+      action,
+      resource: "mayfly",
+      input: { TableName: "mayfly", ...input },
+    });
+  await table("UpdateTable", { DeletionProtectionEnabled: false });
+  await table("DeleteTable", {});
+  await table("CreateTable", {
+    BillingMode: "PAY_PER_REQUEST",
+    KeySchema: [{ AttributeName: "id", KeyType: "HASH" }],
+    AttributeDefinitions: [{ AttributeName: "id", AttributeType: "S" }],
+  });
+  const Resources = { Queue: { Type: "AWS::SQS::Queue", Properties: { QueueName: "other" } } };
+  const TemplateBody = JSON.stringify({ Resources, Outputs: { TableName: { Value: "other" } } });
+  await api.query("cloudformation", "CreateStack", { StackName: "other", TemplateBody });
+}
+
+async function breakSecrets({ client }: AwsAccount): Promise<void> {
+  const broken = { "webhook-secret": "-----BEGIN RSA PRIVATE KEY-----", "status-token": "short" };
+  for (const [name, SecretString] of Object.entries(broken)) {
+    const input = { SecretId: `mayfly/${name}`, SecretString };
+    await callJson(client, { service: "secretsmanager", action: "PutSecretValue", resource: name, input });
+  }
+}
+
+/** Tells what is wrong with each subnet. */
+async function breakMachines({
+  api,
+  client,
+  subnets,
+  quotas,
+  configPath,
+}: AwsAccount): Promise<ReadonlyMap<string, string>> {
+  await callEc2(client, "CreateLaunchTemplateVersion", {
+    LaunchTemplateName: "mayfly-linux-arm64",
+    LaunchTemplateData: { InstanceType: "m8g.large" },
+  });
+  const { launchTemplate } = await prepareEc2(client);
+  const [first = "", second = "", third = ""] = Object.values(subnets);
+  await callEc2(client, "ModifySubnetAttribute", { SubnetId: first, MapPublicIpOnLaunch: { Value: false } });
+  const vpcs = await callEc2(client, "DescribeVpcs", {});
+  const VpcId = textAt(itemsAt(vpcs, "vpcSet")[0] ?? {}, "vpcId") ?? "";
+  const table = await callEc2(client, "CreateRouteTable", { VpcId });
+  const RouteTableId = textAt(table, "routeTable", "routeTableId") ?? "";
+  await callEc2(client, "AssociateRouteTable", { RouteTableId, SubnetId: second });
+  await callEc2(client, "DeleteSubnet", { SubnetId: third });
+  const small = async (CidrBlock: string): Promise<string> => {
+    const made = await callEc2(client, "CreateSubnet", { VpcId, CidrBlock, AvailabilityZone: "eu-west-1a" });
+    const SubnetId = textAt(made, "subnet", "subnetId") ?? "";
+    await callEc2(client, "ModifySubnetAttribute", { SubnetId, MapPublicIpOnLaunch: { Value: true } });
+    return SubnetId;
+  };
+
+  const config = parse(await readFile(configPath, "utf8"));
+  const x64 = config.presets["linux-x64"];
+  x64.instanceTypes = ["m99.large"];
+  const [few, wrong] = [await small("172.31.240.0/28"), await small("172.31.241.0/28")];
+  // Without the tag that lets scaleup launch from it.
+  x64.ec2 = { launchTemplate, subnets: { "eu-west-1a": few } };
+  const arm64 = config.presets["linux-arm64"];
+  arm64.instanceTypes = ["m8g.large", "m99g.large"];
+  arm64.image = "ami-0123456789abcdef0";
+  arm64.ec2 = { subnets: { "eu-west-1b": wrong } };
+  const windy = {
+    architecture: "arm64",
+    compute: "ec2",
+    instanceTypes: ["m99g.large"],
+    market: "on-demand-only",
+  };
+  config.presets.windy = windy;
+  await writeFile(configPath, stringify(config));
+
+  await api.query("iam", "DeleteRole", { RoleName: "AWSServiceRoleForEC2Spot" });
+  quotas.set("L-34B43A08", 1).set("L-1216C47A", 64);
+  return new Map([
+    ...[
+      [first, "public, without addresses"] as const,
+      [second, "no way out"] as const,
+      [third, "gone"] as const,
+    ],
+    ...[[few, "small"] as const, [wrong, "in another zone"] as const],
+  ]);
+}
