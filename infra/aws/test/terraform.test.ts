@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
-import { cp, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,6 +10,7 @@ import { loadConfig } from "../../../src/config/load.ts";
 import { functions } from "../../../src/targets/aws/functions.ts";
 import { machineTemplates } from "../../../src/targets/aws/machine-templates.ts";
 import { programPath } from "../../../test/support/search-path.ts";
+import { terraformArchive } from "../../../tools/release/terraform-archive.ts";
 import { type Fields, parameters, readTemplate, resolveTemplate } from "./cloudformation.ts";
 import type { Deployment } from "./deployment.ts";
 import { deploymentOfState } from "./deployment-of-state.ts";
@@ -73,9 +74,17 @@ describe.skipIf(problem !== undefined)("the Terraform module", () => {
 
   it("is valid for the provider of AWS", () => terraform(join(folder, "module"), "validate", "-no-color"));
 
-  it("has an example that is valid", async () => {
-    await terraform(join(folder, "module/example"), "init", "-no-color");
-    await terraform(join(folder, "module/example"), "validate", "-no-color");
+  it("has an example that is valid, also from the archive of a release", async () => {
+    const released = join(folder, "released");
+    await mkdir(released);
+    const archive = await terraformArchive(
+      module,
+      fileURLToPath(new URL("../../../LICENSE", import.meta.url)),
+    );
+    await writeFile(`${released}.tar.gz`, archive);
+    await promisify(execFile)("tar", ["-xzf", `${released}.tar.gz`, "-C", released]);
+    await terraform(join(released, "example"), "init", "-no-color");
+    await terraform(join(released, "example"), "validate", "-no-color");
   });
 
   it("keeps its rules", async () => {
