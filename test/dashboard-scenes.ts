@@ -53,6 +53,7 @@ export function emptyStatus(changes: Partial<StatusDocument> = {}): StatusDocume
       },
     ],
     fleets: [],
+    images: [],
     activeJobs: [],
     recentJobs: [],
     activeMachines: [],
@@ -280,6 +281,7 @@ export function problemStatus(): StatusDocument {
         machines: 0,
         blocked: {
           because: "launch-refused",
+          alias: null,
           detail: "EC2 refused every launch: VcpuLimitExceeded.",
           since: before(620),
           nextAttemptAt: before(-300),
@@ -302,5 +304,6 @@ export function whyDocument(job: JobStatus): WhyDocument {
     ],
     next: { what: "It is stopped when it runs for longer than 60 minutes.", at: before(-3520) },
     machines: job.machine === null ? [] : [machineStatus(job.machine, { jobId: job.id })],
+    image: null,
   };
 }

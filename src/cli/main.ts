@@ -29,6 +29,7 @@ function createProgram(terminal: Terminal): Command {
   addServing(program, terminal, run);
   addReading(program, terminal, run);
   addRunners(program, terminal, run);
+  addImages(program, terminal, run);
   addConfig(program, terminal, run);
   addClasses(program, terminal, run);
   addAws(program, terminal, run);
@@ -106,6 +107,32 @@ function addRunners(program: Command, terminal: Terminal, run: Run): void {
       run(async () =>
         (await import("./runners-terminate.ts")).runnersTerminateCommand(id, options, terminal),
       ),
+    );
+}
+
+function addImages(program: Command, terminal: Terminal, run: Run): void {
+  const images = program.command("images").description("the images that are built for presets that want it");
+  withServer(images.command("list"))
+    .description("images that were built or are being built, and what waits for them")
+    .action((options) =>
+      run(async () => (await import("./images-list.ts")).imagesListCommand(options, terminal)),
+    );
+  const order = (name: string, anew: boolean): Command =>
+    withArchitecture(withServer(images.command(name)))
+      .argument("<base>", "the image that it is made of, as presets and labels name it")
+      .action((base, options) =>
+        run(async () =>
+          (await import("./images-build.ts")).imagesBuildCommand(base, { ...options, anew }, terminal),
+        ),
+      );
+  order("build", false).description("build one now, where there is none that is fresh");
+  order("rebuild", true).description("build a new one; the one that is there serves until then");
+  withArchitecture(withServer(images.command("logs")))
+    .description("the last lines of the last build")
+    .argument("<base>", "the image that it is made of")
+    .option("--lines <number>", "so many at most", positiveNumber, 100)
+    .action((base, options) =>
+      run(async () => (await import("./images-logs.ts")).imagesLogsCommand(base, options, terminal)),
     );
 }
 
@@ -276,6 +303,12 @@ function withServer(command: Command): Command {
     .addOption(urlOption())
     .option("--token-file <file>", "the file with the status token (default: MAYFLY_STATUS_TOKEN)")
     .addOption(jsonOption());
+}
+
+function withArchitecture(command: Command): Command {
+  return command.addOption(
+    new Option("--architecture <name>", "where images are built for both").choices(["x86_64", "arm64"]),
+  );
 }
 
 function withConfig(command: Command): Command {

@@ -2,6 +2,7 @@ import type { StatusDocument } from "../core/status.ts";
 import { type ConnectionOptions, connect } from "./connection.ts";
 import { printable } from "./display-width.ts";
 import { type ExitCode, exitCodes } from "./failure.ts";
+import { needsALook, renderImages } from "./images-table.ts";
 import { renderActiveJobs } from "./jobs-table.ts";
 import { countText, durationText, moneyText, numberText, relativeText } from "./phrases.ts";
 import { renderFields, renderTable } from "./table.ts";
@@ -35,6 +36,9 @@ export function renderStatus(status: StatusDocument, screen: Screen): string {
     });
     blocks.push(["Blocked:", ...lines].join("\n"));
   }
+  // A server of an earlier version says nothing of images.
+  const images = (status.images ?? []).filter(needsALook);
+  if (images.length > 0) blocks.push(renderImages(images, screen));
   const { activeJobs } = status;
   if (activeJobs.length > 0) {
     const more = activeJobs.length - jobsShown;

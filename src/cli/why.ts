@@ -2,6 +2,7 @@ import type { WhyDocument } from "../core/status.ts";
 import { type ConnectionOptions, connect } from "./connection.ts";
 import { printable } from "./display-width.ts";
 import { type ExitCode, exitCodes } from "./failure.ts";
+import { imageText } from "./images-table.ts";
 import { parseJobReference } from "./job-reference.ts";
 import { outcomeStyle } from "./jobs-table.ts";
 import { renderMachines } from "./machines-table.ts";
@@ -55,6 +56,7 @@ export function renderWhy(why: WhyDocument, screen: Screen): string {
     );
   }
   if (machines.length > 0) blocks.push(renderMachines(machines, screen));
+  if (why.image != null) blocks.push(printable(imageText(why.image, screen.now)));
   if (next !== null) {
     const at =
       next.at === null ? "" : ` (${relativeText(next.at, screen.now)}, at ${instantText(next.at)} UTC)`;

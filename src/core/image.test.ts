@@ -71,6 +71,28 @@ describe("an image", () => {
     expect(imageAnswer(wanted(imageAfter(other, event, old - 1), old))).toMatchObject({ kind: "failed" });
   });
 
+  it("that is ordered is built anew, whatever there is, and the old one serves", () => {
+    const order = (image: Image | typeof none) =>
+      imageAfter(image, { kind: "ordered", recipe }, start + 2 * minute);
+    expect(order(none)).toMatchObject({ state: "building", attempts: 1 });
+    expect(order(building)).toBe(building);
+    const anew = order(ready);
+    expect(anew).toMatchObject({ state: "building", attempts: 1 });
+    expect(imageAnswer(anew)).toEqual({ kind: "ready", reference: "repository:1" });
+    const again = order({ ...failed, attempts: 5 });
+    expect(again).toMatchObject({ state: "building", attempts: 1 });
+    expect(again).not.toHaveProperty("failure");
+  });
+
+  it("knows whose log is its last one, also when that build has ended", () => {
+    const started = imageAfter(building, { kind: "started", tag, id: "build-7" }, start);
+    expect(started).toMatchObject({ lastBuildId: "build-7", build: { id: "build-7" } });
+    expect(imageAfter(started, { kind: "started", tag, id: "build-7" }, start + 1)).toBe(started);
+    const ended = imageAfter(started, { kind: "failed", tag, reason: "no" }, start);
+    expect(ended.lastBuildId).toBe("build-7");
+    expect(wanted(ended, start + 5 * minute).lastBuildId).toBe("build-7");
+  });
+
   it("E12: that could not be built says why, with its log, and is built again after a pause", () => {
     expect(imageAnswer(failed)).toEqual({
       kind: "failed",

@@ -6,12 +6,12 @@ import { backoffSeconds } from "./retry.ts";
  * An image that is made of another: the base that a preset or a job names, with the runner in it. There is one of each
  * base and processor, however many fleets and jobs want it, and at most one build of it at a time.
  *
- * | state      | wanted                                               | started  | succeeded     | failed  |
- * |------------|------------------------------------------------------|----------|---------------|---------|
- * | (none)     | building                                             | –        | –             | –       |
- * | `building` | silent past its limit: `failed`                      | its id   | `ready`       | `failed`|
- * | `ready`    | too old, or of another recipe: building, and it serves meanwhile | – | –         | –       |
- * | `failed`   | its pause is over: building                          | –        | `ready`, late | –       |
+ * | state      | wanted                                               | started  | succeeded     | failed  | ordered  |
+ * |------------|------------------------------------------------------|----------|---------------|---------|----------|
+ * | (none)     | building                                             | –        | –             | –       | building |
+ * | `building` | silent past its limit: `failed`                      | its id   | `ready`       | `failed`| –        |
+ * | `ready`    | too old, or of another recipe: building, and it serves meanwhile | – | –         | –       | building |
+ * | `failed`   | its pause is over: building                          | –        | `ready`, late | –       | building |
  *
  * `told` is no state: whoever hears that a build has ended has its builder asked at once, and not only at `lookAt`.
  *
@@ -28,6 +28,8 @@ export interface Image {
   readonly attempts: number;
   /** The one that runs. */
   readonly build?: ImageBuild;
+  /** The builder's name for the one that was begun last, which may have ended: it has a log. */
+  readonly lastBuildId?: string;
   /** The newest that can be used. */
   readonly usable?: { readonly reference: string; readonly recipe: string; readonly builtAt: Instant };
   /** The last build, where it failed. */
@@ -63,6 +65,8 @@ export interface ImageFailure {
 export type ImageEvent =
   /** A fleet needs it now; how it would be built today, and how long that may take. */
   | { readonly kind: "wanted"; readonly recipe: string; readonly limitSeconds?: number }
+  /** An operator wants a new one, whatever there is; it begins anew. */
+  | { readonly kind: "ordered"; readonly recipe: string; readonly limitSeconds?: number }
   | { readonly kind: "started"; readonly tag: string; readonly id: string }
   /** It was asked about, and goes on. */
   | { readonly kind: "running"; readonly tag: string }
@@ -93,14 +97,15 @@ export function newImage(base: string, architecture: Architecture): Omit<Image, 
 
 /** The image after the event; the same object when it changes nothing. */
 export function imageAfter(image: Image | Omit<Image, "state">, event: ImageEvent, now: Instant): Image {
-  if (!("state" in image)) return event.kind === "wanted" ? building(image, event, now) : never();
+  const isWanted = event.kind === "wanted" || event.kind === "ordered";
+  if (!("state" in image)) return isWanted ? building(image, event, now) : never();
   switch (event.kind) {
     case "wanted":
       return afterWanted(image, event, now);
+    case "ordered":
+      return image.state === "building" ? image : afterOrdered(image, event, now);
     case "started":
-      return withBuild(image, event.tag, ({ id, ...build }) => {
-        return id === event.id ? undefined : { ...build, id: event.id, lookAt: now + lookSeconds * 1000 };
-      });
+      return afterStarted(image, event.tag, event.id, now);
     case "running":
       return withBuild(image, event.tag, (build) => ({ ...build, lookAt: now + lookSeconds * 1000 }));
     case "told":
@@ -124,6 +129,11 @@ export function imageTag(image: Pick<Image, "base" | "architecture">, recipe: st
 export function imageKey(base: string, architecture: Architecture): string {
   const hash = createHash("sha256").update(JSON.stringify([base, architecture]));
   return `image/${hash.digest("hex").slice(0, 32)}`;
+}
+
+/** Whether the ledger may keep an image under this id. A fleet of a preset that is called `image` may look the same. */
+export function mayBeImageKey(id: string): boolean {
+  return /^image\/[0-9a-f]{32}$/.test(id);
 }
 
 /** What a fleet that wants it does: use it, or wait and say why. */
@@ -192,6 +202,17 @@ function building(image: Omit<Image, "state">, { recipe, limitSeconds }: Method,
   const limit = limitSeconds === undefined ? {} : { limitSeconds };
   const build = { tag, recipe, ...limit, startedAt: now, lookAt: now };
   return { ...image, state: "building", attempts, build };
+}
+
+function afterOrdered({ failure: _, ...image }: Image, method: Method, now: Instant): Image {
+  return building({ ...image, attempts: 0 }, method, now);
+}
+
+function afterStarted(image: Image, tag: string, id: string, now: Instant): Image {
+  const started = withBuild(image, tag, ({ id: before, ...build }) => {
+    return before === id ? undefined : { ...build, id, lookAt: now + lookSeconds * 1000 };
+  });
+  return started === image ? image : { ...started, lastBuildId: id };
 }
 
 function withBuild(image: Image, tag: string, change: (build: ImageBuild) => ImageBuild | undefined): Image {

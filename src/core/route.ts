@@ -139,6 +139,19 @@ export function admit(
   return undefined;
 }
 
+/** Why nobody may ask for this image, as a sentence; undefined where it is allowed. */
+export function imageRefusal(
+  reference: string,
+  { presets, imagesAllowed, imagesDenied }: Pick<Policy, "presets" | "imagesAllowed" | "imagesDenied">,
+): string | undefined {
+  const matches = (pattern: string): boolean => matchesPattern(reference, pattern);
+  if (!/^[\w][\w.:/@-]{0,255}$/.test(reference))
+    return `${reference || "Nothing"} is not an image reference.`;
+  if (presets.some(({ image }) => image === reference)) return undefined;
+  if (!imagesAllowed.some(matches)) return `The image ${reference} matches no entry of images.allow.`;
+  return imagesDenied.some(matches) ? `The image ${reference} matches an entry of images.deny.` : undefined;
+}
+
 /** A preset with a job's options applied. What names no machine type gets the smallest that fit, where any are known. */
 export function resolveSpec(
   preset: Preset,
@@ -390,22 +403,9 @@ class LabelReader {
   }
 
   #readImage(reference: string): void {
-    const configured = this.#policy.presets.some((preset) => preset.image === reference);
-    if (!/^[\w][\w.:/@-]{0,255}$/.test(reference)) {
-      this.#fail("image-not-allowed", `${reference || "Nothing"} is not an image reference.`);
-    } else if (
-      !configured &&
-      !this.#policy.imagesAllowed.some((pattern) => matchesPattern(reference, pattern))
-    ) {
-      this.#fail("image-not-allowed", `The image ${reference} matches no entry of images.allow.`);
-    } else if (
-      !configured &&
-      this.#policy.imagesDenied.some((pattern) => matchesPattern(reference, pattern))
-    ) {
-      this.#fail("image-not-allowed", `The image ${reference} matches an entry of images.deny.`);
-    } else {
-      this.#set("image", reference, `image:${reference}`);
-    }
+    const refusal = imageRefusal(reference, this.#policy);
+    if (refusal !== undefined) this.#fail("image-not-allowed", refusal);
+    else this.#set("image", reference, `image:${reference}`);
   }
 
   #readMapping(lower: string): boolean {

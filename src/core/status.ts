@@ -12,6 +12,7 @@ import {
   startOfDay,
 } from "./cost.ts";
 import { type Demand, demandOf, isPresumedRunning } from "./demand.ts";
+import type { ImageStatus } from "./image-status.ts";
 import {
   type BlockReason,
   type EndReason,
@@ -62,6 +63,8 @@ export interface StatusDocument {
   readonly cost: CostSummary;
   readonly presets: readonly PresetStatus[];
   readonly fleets: readonly FleetStatus[];
+  /** Those that are made of others for presets that want that. */
+  readonly images: readonly ImageStatus[];
   readonly activeJobs: readonly JobStatus[];
   readonly recentJobs: readonly JobStatus[];
   readonly activeMachines: readonly MachineStatus[];
@@ -113,6 +116,8 @@ export interface FleetStatus {
   readonly machines: number;
   readonly blocked: {
     readonly because: BlockReason;
+    /** The word of other systems for it: `IMAGE_CREATING` where an image is being built. Else null. */
+    readonly alias: "IMAGE_CREATING" | null;
     readonly detail: string;
     readonly since: string;
     readonly nextAttemptAt: string | null;
@@ -178,6 +183,8 @@ export interface WhyDocument {
     readonly at: string | null;
   } | null;
   readonly machines: readonly MachineStatus[];
+  /** The image that its machine starts from, where that is made of another; else null. */
+  readonly image: ImageStatus | null;
 }
 
 export interface WhyStep {
@@ -206,6 +213,7 @@ export interface StatusInput {
     readonly resetAt: Instant;
   }[];
   readonly problems: readonly string[];
+  readonly images?: readonly ImageStatus[];
   /** The lists hold at most so many entries; the counts are always of all. */
   readonly listLimit: number;
 }
@@ -246,6 +254,7 @@ export function statusDocument(input: StatusInput): StatusDocument {
     cost: costSummary(input, specs, jobs, machines),
     presets: input.policy.presets.map((preset) => presetStatus(preset, machines, fleets)),
     fleets,
+    images: input.images ?? [],
     activeJobs: cut(active.map((job) => jobStatus(job, waits.get(job.fleet), now))),
     recentJobs: cut(history.jobs.map((job) => jobStatus(job, undefined, now))),
     activeMachines: cut(machines.map((machine) => machineStatus(machine, now))),
@@ -465,6 +474,7 @@ function fleetStatus(ledger: Ledger): FleetStatus {
         ? null
         : {
             because: blocked.because,
+            alias: blocked.because === "image-building" ? "IMAGE_CREATING" : null,
             detail: blocked.detail,
             since: iso(blocked.since),
             nextAttemptAt: isoOrNull(blocked.nextAttemptAt),

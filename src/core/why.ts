@@ -1,4 +1,5 @@
 import { machineCostUsd } from "./cost.ts";
+import type { ImageStatus } from "./image-status.ts";
 import type { FleetRecord, Instant, Job, Ledger, Machine, Policy } from "./model.ts";
 import { deadlineOf } from "./scaleup.ts";
 import {
@@ -21,6 +22,7 @@ export function whyDocument(
   machines: readonly Machine[],
   policy: Policy,
   now: Instant,
+  image: ImageStatus | null = null,
 ): WhyDocument {
   const status = jobStatus(job, waitContext(ledger, now), now);
   const ran = machines.find((machine) => machine.jobId === job.id);
@@ -31,6 +33,7 @@ export function whyDocument(
     steps: stepsOf(job, machines),
     next: nextOf(job, ledger.record, policy, now),
     machines: machines.map((machine) => machineStatus(machine, now)),
+    image,
   };
 }
 

@@ -6,6 +6,7 @@ import {
   imageAfter,
   imageAnswer,
   imageKey,
+  mayBeImageKey,
   newImage,
 } from "../core/image.ts";
 import type { FleetId, FleetRecord, Instant, Policy } from "../core/model.ts";
@@ -13,6 +14,7 @@ import { refusedFleet } from "../core/route.ts";
 import { withSpecOfToday } from "../core/scaleup.ts";
 import type { BuildMethod } from "../ports/images.ts";
 import type { Ports as AllPorts } from "../ports/ports.ts";
+import { poke, pokeAt } from "./pokes.ts";
 
 type Ports = Pick<AllPorts, "store" | "images" | "log" | "clock">;
 
@@ -64,6 +66,32 @@ export async function imageOf(
   }
   const detail = `Others look at the image of ${base} at the same time.`;
   return later({ kind: "building", detail, nextAttemptAt: 0, isFinal: false }, ports.clock.now());
+}
+
+/**
+ * The same for an image by itself, which no fleet may want: an operator has ordered it. Looks again until its build has
+ * ended, and begins none again. False: there is no image of this id.
+ */
+export async function lookAtImage(ports: Ports & Pick<AllPorts, "work">, id: FleetId): Promise<boolean> {
+  if (!mayBeImageKey(id)) return false;
+  for (let attempt = 0; attempt < attemptsLimit; attempt++) {
+    const { version, record } = await ports.store.load(id);
+    if (record?.image === undefined) return false;
+    const { image } = record;
+    const { images, clock } = ports;
+    const method = images?.methodOf(image.base);
+    if (image.state !== "building" || images === undefined || method === undefined) return true;
+    const told = await askAbout({ ...ports, images }, image, clock.now());
+    const isOver = told.state !== "building";
+    const next = isOver ? told : imageAfter(told, { kind: "wanted", ...method }, clock.now());
+    if (next === image) {
+      await pokeAt(ports, "scaleup", id, next.build?.lookAt ?? 0);
+      return true;
+    }
+    await commit(ports, id, version, next);
+  }
+  await poke(ports, "scaleup", id, 1);
+  return true;
 }
 
 /** Time goes by while it is looked; the next look comes after now. */

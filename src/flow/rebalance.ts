@@ -1,5 +1,6 @@
 import { scopeName } from "../core/demand.ts";
 import { MayflyError } from "../core/errors.ts";
+import { imageKey } from "../core/image.ts";
 import { jobAfter, jobEndMissed, jobGivenUp } from "../core/lifecycle.ts";
 import type { Instant, Job, JobEvent, JobId, Ledger, Machine, Policy, Scope } from "../core/model.ts";
 import {
@@ -41,6 +42,8 @@ const firstSweepLimit = 200;
 const repositoryMemorySeconds = 24 * 60 * 60;
 /** A runner that was registered a moment ago may not be listed yet. */
 const runnerSettleSeconds = 60;
+/** A look at an image that is due for so long was forgotten. */
+const imageSettleSeconds = 30;
 
 /** A runner that is not online so long after its registration was never started, or has lost its connection. */
 const runnerOnlineSeconds = 180;
@@ -84,6 +87,7 @@ export async function rebalance(
       skipped: round.skipped,
     });
   }
+  await attempt(round, "Images could not be listed.", () => pokeImages(round, policy));
   await pokeWhatWaits(ports, policy, active);
   await ports.store.purge(ports.clock.now() - policy.timing.historySeconds * 1000);
 }
@@ -99,6 +103,17 @@ async function pokeWhatWaits(ports: Ports, policy: Policy, ledgers: readonly Led
     if (needsLook(ledger, policy, context, now)) await poke(ports, "scaleup", ledger.fleet);
     const retires = ledger.machines.some((machine) => machine.state === "retiring");
     if (retires) await poke(ports, "scaledown", ledger.fleet);
+  }
+}
+
+/** Builds at which nobody looks any more: an operator ordered them, and the poke was lost. */
+async function pokeImages(ports: Ports, policy: Policy): Promise<void> {
+  if (!policy.presets.some(({ buildsImages }) => buildsImages === true)) return;
+  const due = ports.clock.now() - imageSettleSeconds * 1000;
+  for (const { build, base, architecture } of await ports.store.images()) {
+    if (build !== undefined && build.lookAt <= due) {
+      await poke(ports, "scaleup", imageKey(base, architecture));
+    }
   }
 }
 

@@ -38,7 +38,7 @@ import type { Ports as AllPorts } from "../ports/ports.ts";
 import { commitFrom, type Outcome } from "./commit-fleet.ts";
 import { endedAmong } from "./ended-among.ts";
 import { sayGivenUp } from "./give-up.ts";
-import { imageOf } from "./image.ts";
+import { imageOf, lookAtImage } from "./image.ts";
 import { machineIdFor } from "./machine-id.ts";
 import { poke, pokeAt } from "./pokes.ts";
 
@@ -53,6 +53,7 @@ type Ports = Pick<
  * that the next look finishes.
  */
 export async function scaleUp(ports: Ports, policy: Policy, fleet: FleetId): Promise<void> {
+  if (await lookAtImage(ports, fleet)) return;
   const image = await imageOf(ports, policy, fleet);
   const look = await recordIntents(ports, policy, fleet, image);
   for (const job of look.givenUp) await sayGivenUp(ports, job);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { fleetRecord, job, machine, policy, start } from "../../test/builders.ts";
 import { createManualClock } from "../adapters/clock/manual.ts";
+import { createMemoryLog } from "../adapters/log/memory.ts";
 import { createMemoryStore } from "../adapters/store/memory.ts";
 import type { Store } from "../ports/store.ts";
 import { readStatus, readTrace } from "./status.ts";
@@ -37,7 +38,11 @@ describe("the status of a long day", () => {
     };
     const github = { budgets: () => [] };
     const options = { version: "1", problems: [], listLimit: 5 };
-    const status = await readStatus({ store: counting, clock, github }, policy(), options);
+    const status = await readStatus(
+      { store: counting, clock, github, log: createMemoryLog() },
+      policy(),
+      options,
+    );
     expect(status.cost.todayUsd).toBeCloseTo(23);
     expect(status.cost.githubHostedTodayUsd).toBeCloseTo(23 * 5 * 0.006);
     expect(status.jobs.completedLastHour).toBe(1);

@@ -1,5 +1,6 @@
 import { startOfDay } from "../core/cost.ts";
 import { MayflyError } from "../core/errors.ts";
+import type { ImageStatus } from "../core/image-status.ts";
 import { type TracedJob, tracedJob } from "../core/job-trace.ts";
 import { isQuiet, type Measures, measuresBetween } from "../core/measures.ts";
 import type { Instant, Job, JobId, Ledger, Machine, MachineId, Policy } from "../core/model.ts";
@@ -12,15 +13,18 @@ import {
 } from "../core/status.ts";
 import { whyDocument } from "../core/why.ts";
 import type { Ports as AllPorts } from "../ports/ports.ts";
+import { readImage, readImages } from "./images.ts";
 import { applyMachineEvent } from "./lifecycle.ts";
 
-type Ports = Pick<AllPorts, "store" | "work" | "log" | "clock">;
+type Ports = Pick<AllPorts, "store" | "work" | "images" | "log" | "clock">;
 
 const hourMilliseconds = 60 * 60 * 1000;
 
 /** Stage **status**: one document that says what runs, why a job waits and what it cost. It changes nothing. */
 export async function readStatus(
-  ports: Pick<Ports, "store" | "clock"> & { readonly github: Pick<AllPorts["github"], "budgets"> },
+  ports: Pick<Ports, "store" | "clock" | "images" | "log"> & {
+    readonly github: Pick<AllPorts["github"], "budgets">;
+  },
   policy: Policy,
   options: { readonly version: string; readonly problems: readonly string[]; readonly listLimit: number },
 ): Promise<StatusDocument> {
@@ -38,7 +42,16 @@ export async function readStatus(
   const usage = await ports.store.usage(today);
   const budgets = ports.github.budgets();
   const problems = [...options.problems, ...unreadable];
-  return statusDocument({ ...options, problems, now, policy, ledgers, history, usage, budgets });
+  const images = await readImages(ports, policy, ledgers);
+  return statusDocument({ ...options, problems, now, policy, ledgers, history, usage, budgets, images });
+}
+
+/** Every image that was ever wanted, with the fleets that want it now. */
+export async function readImagesNow(
+  ports: Pick<Ports, "store" | "images" | "log" | "clock">,
+  policy: Policy,
+): Promise<readonly ImageStatus[]> {
+  return readImages(ports, policy, (await readLedgers(ports)).ledgers);
 }
 
 /** What happened within this span, and what is there now; undefined when there is nothing to say of it. */
@@ -58,7 +71,8 @@ export async function readWhy(ports: Ports, policy: Policy, id: JobId): Promise<
   const job = await ports.store.findJob(id);
   if (job === undefined) return undefined;
   const ledger = await ports.store.load(job.fleet);
-  return whyDocument(job, ledger, await machinesOf(ports, job, ledger), policy, ports.clock.now());
+  const image = await readImage(ports, policy, ledger);
+  return whyDocument(job, ledger, await machinesOf(ports, job, ledger), policy, ports.clock.now(), image);
 }
 
 /** The jobs that ended within these instants and had run, for a trace; and how many had not. It changes nothing. */

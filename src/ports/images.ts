@@ -17,6 +17,22 @@ export interface ImageBuilder {
 
   /** How a build is. What the builder no longer knows has failed. */
   look(build: { readonly id: string; readonly tag: string }): Promise<ImageProgress>;
+
+  /** The last lines of a build's log, oldest first, as many as asked for at most. None: it has no log, or not any more. */
+  log(build: { readonly id: string; readonly lines: number }): Promise<readonly string[]>;
+
+  /**
+   * What a scan found in what is there under this reference; undefined where it was not scanned. May be some minutes old:
+   * every look at the status asks for it.
+   */
+  findings(reference: string): Promise<ImageFindings | undefined>;
+}
+
+export interface ImageFindings {
+  /** When it was scanned: ISO 8601 in UTC, or null where that is not known. */
+  readonly at: string | null;
+  /** How many there are by severity, in lower case: `critical`, `high`, … Empty: nothing was found. */
+  readonly findings: Readonly<Record<string, number>>;
 }
 
 export interface BuildMethod {

@@ -1,5 +1,6 @@
 import type { FleetUsage } from "../core/cost.ts";
 import type { CounterLimit } from "../core/counters.ts";
+import type { Image } from "../core/image.ts";
 import type {
   Change,
   FleetId,
@@ -61,6 +62,9 @@ export interface Store {
 
   /** Fleets that have at least one active job or machine, in a stable order. */
   activeFleets(): Promise<readonly FleetId[]>;
+
+  /** Every image that a record was written of (`FleetRecord.image`), in the order of its fleet's id. Cheap: there are few. */
+  images(): Promise<readonly Image[]>;
 
   /** Current sums of all counters that are not zero. */
   counters(): Promise<Readonly<Record<string, number>>>;

@@ -47,6 +47,19 @@ export function describeStore(
       expect(await store.commit(fleet, version, changes)).toEqual({ kind: "committed" });
     }
 
+    it("lists images, newest written, and nothing else that has a record", async () => {
+      const image = { base: "ubuntu:22.04", architecture: "x86_64", state: "ready", attempts: 0 } as const;
+      const ids = ["0", "1"].map((digit) => `image/${digit.repeat(32)}`);
+      for (const id of ids) await put(id, { put: "fleet", record: fleetRecord({ id, image }) });
+      const failed = { ...image, state: "failed" as const };
+      await put(ids[1] ?? "", { put: "fleet", record: fleetRecord({ id: ids[1] ?? "", image: failed }) });
+      // A preset may be called like that.
+      await put("image/cpu=4", { put: "fleet", record: fleetRecord({ id: "image/cpu=4" }) });
+      await put("fleet-a", { put: "fleet", record: fleetRecord() }, putJob(job()));
+      expect(await store.images()).toEqual([image, failed]);
+      expect(await store.activeFleets()).toEqual(["fleet-a"]);
+    });
+
     describe("load and commit", () => {
       it("knows nothing of a fleet that was never written", async () => {
         expect(await store.load("fleet-a")).toEqual({

@@ -43,7 +43,7 @@ resource "aws_lambda_permission" "status_api" {
 }
 
 resource "aws_apigatewayv2_route" "status" {
-  for_each           = toset(["GET /api/{path+}", "POST /api/machines/{id}/terminate", "GET /metrics"])
+  for_each           = toset(["GET /api/{path+}", "POST /api/machines/{id}/terminate", "POST /api/images/build", "GET /metrics"])
   api_id             = aws_apigatewayv2_api.api.id
   route_key          = each.key
   authorization_type = "NONE"

@@ -161,9 +161,12 @@ function placeOf(
   if (endpoint !== undefined) return { url: new URL(path, endpoint), signingRegion };
   // China is a partition of its own, with its own domain.
   const domain = partition === "cn-" ? "amazonaws.com.cn" : "amazonaws.com";
-  const host = service === "iam" ? iamHost : `${service}.${region}.${domain}`;
+  const host = service === "iam" ? iamHost : `${hosts[service] ?? service}.${region}.${domain}`;
   return { url: new URL(path, `https://${host}`), signingRegion };
 }
+
+/** Where the address of a service is not its name. */
+const hosts: Readonly<Record<string, string>> = { ecr: "api.ecr" };
 
 /** `20261121T063000Z` */
 function signingDate(now: number): string {

@@ -10,6 +10,7 @@ const protocols = {
   ssm: { version: "1.1", target: "AmazonSSM" },
   codebuild: { version: "1.1", target: "CodeBuild_20161006" },
   logs: { version: "1.1", target: "Logs_20140328" },
+  ecr: { version: "1.1", target: "AmazonEC2ContainerRegistry_V20150921" },
   ecs: { version: "1.1", target: "AmazonEC2ContainerServiceV20141113" },
   events: { version: "1.1", target: "AWSEvents" },
   servicequotas: { version: "1.1", target: "ServiceQuotasV20190624" },

@@ -1,22 +1,24 @@
 import { describe, expect, it } from "vitest";
 import type { AwsClient } from "../aws/client.ts";
 import { AwsError } from "../aws/errors.ts";
+import { createManualClock } from "../clock/manual.ts";
 import { createMemoryLog } from "../log/memory.ts";
 import { createCodeBuildImages } from "./codebuild.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
-function place(script: Readonly<Record<string, Json | "refused">>) {
+/** What each action answers; a text is the code of a refusal. */
+function place(script: Readonly<Record<string, Json | string>>) {
   const inputs: Record<string, Json> = {};
   const client: AwsClient = {
     region: "eu-west-1",
     send: async (request) => {
       inputs[request.action] = JSON.parse(request.body);
       const answer = script[request.action];
-      if (answer === "refused") {
+      if (typeof answer === "string") {
         throw new AwsError(request, {
           status: 400,
-          awsCode: "AccessDeniedException",
+          awsCode: answer,
           message: "",
           details: {},
         });
@@ -26,8 +28,9 @@ function place(script: Readonly<Record<string, Json | "refused">>) {
   };
   const log = createMemoryLog();
   const names = { project: "images", repository: "1.dkr.ecr.eu-west-1.amazonaws.com/mayfly" };
-  const images = createCodeBuildImages({ client, log, ...names, buildspec: "{}", recipe: "r" });
-  return { images, inputs, log };
+  const clock = createManualClock();
+  const images = createCodeBuildImages({ client, clock, log, ...names, buildspec: "{}", recipe: "r" });
+  return { images, inputs, log, clock };
 }
 
 const order = { base: "ubuntu:22.04", architecture: "x86_64", tag: "0123abcd" } as const;
@@ -93,7 +96,7 @@ describe("a build", () => {
     const logs = { groupName: "/images", streamName: "1" };
     const { images, log } = place({
       BatchGetBuilds: { builds: [{ buildStatus: "TIMED_OUT", logs }] },
-      GetLogEvents: "refused",
+      GetLogEvents: "AccessDeniedException",
     });
     expect(await images.look(build)).toEqual({ kind: "failed", reason: "CodeBuild says TIMED_OUT" });
     expect(log.text()).toContain("could not be read");
@@ -104,5 +107,54 @@ describe("a build", () => {
   it("that CodeBuild does not name is asked for again", async () => {
     const { images } = place({ StartBuild: {} });
     await expect(images.start(order)).rejects.toMatchObject({ kind: "retry" });
+  });
+
+  it("has a log, which may be read while it runs, and after", async () => {
+    const logs = { groupName: "/images", streamName: "1" };
+    const { images, inputs } = place({
+      BatchGetBuilds: { builds: [{ buildStatus: "IN_PROGRESS", logs }] },
+      GetLogEvents: { events: [{ message: "  step 1\n" }, { message: "\n" }, { message: "step 2\r\n" }] },
+    });
+    expect(await images.log({ id: "images:1", lines: 50 })).toEqual(["  step 1", "", "step 2"]);
+    expect(inputs.GetLogEvents).toMatchObject({ logGroupName: "/images", logStreamName: "1", limit: 50 });
+    const waiting = place({ BatchGetBuilds: { builds: [{ buildStatus: "IN_PROGRESS" }] } });
+    expect(await waiting.images.log({ id: "images:1", lines: 50 })).toEqual([]);
+    const gone = place({ BatchGetBuilds: { builds: [] } });
+    expect(await gone.images.log({ id: "images:1", lines: 50 })).toEqual([]);
+  });
+});
+
+describe("a scan", () => {
+  const reference = "123456789012.dkr.ecr.eu-west-1.amazonaws.com/mayfly:0123abcd";
+  const answer = {
+    imageScanStatus: { status: "COMPLETE" },
+    imageScanFindings: {
+      imageScanCompletedAt: 1_700_000_000,
+      findingSeverityCounts: { CRITICAL: 1, LOW: 12 },
+    },
+  };
+
+  it("is told by severity, and asked for now and then only", async () => {
+    const script: Record<string, Json | string> = { DescribeImageScanFindings: answer };
+    const { images, inputs, clock } = place(script);
+    const found = { at: "2023-11-14T22:13:20.000Z", findings: { critical: 1, low: 12 } };
+    expect(await images.findings(reference)).toEqual(found);
+    expect(inputs.DescribeImageScanFindings).toMatchObject({
+      registryId: "123456789012",
+      repositoryName: "mayfly",
+      imageId: { imageTag: "0123abcd" },
+    });
+    script.DescribeImageScanFindings = { imageScanStatus: { status: "PENDING" } };
+    expect(await images.findings(reference)).toEqual(found);
+    await clock.advance(16 * 60_000);
+    expect(await images.findings(reference)).toBeUndefined();
+  });
+
+  it("that nobody made is nothing; a refusal is an error", async () => {
+    const none = place({ DescribeImageScanFindings: "ScanNotFoundException" });
+    expect(await none.images.findings(reference)).toBeUndefined();
+    expect(await none.images.findings("registry.example.com/mayfly:1")).toBeUndefined();
+    const refused = place({ DescribeImageScanFindings: "AccessDeniedException" });
+    await expect(refused.images.findings(reference)).rejects.toThrow();
   });
 });

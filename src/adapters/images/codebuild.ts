@@ -1,11 +1,14 @@
 import { MayflyError } from "../../core/errors.ts";
+import type { Clock } from "../../ports/clock.ts";
 import type { ImageBuilder, ImageOrder, ImageProgress } from "../../ports/images.ts";
 import type { Log } from "../../ports/log.ts";
 import type { AwsClient } from "../aws/client.ts";
 import { callJson } from "../aws/json.ts";
+import { createEcrFindings } from "./ecr-findings.ts";
 
 export interface CodeBuildOptions {
   readonly client: AwsClient;
+  readonly clock: Clock;
   readonly log: Log;
   /** The name of a project whose role may push to the repository, and nothing else. */
   readonly project: string;
@@ -28,6 +31,11 @@ export function createCodeBuildImages(options: CodeBuildOptions): ImageBuilder {
     methodOf: () => ({ recipe: options.recipe, limitSeconds: buildLimitSeconds }),
     start: (order) => startBuild(options, order),
     look: (build) => lookAt(options, build),
+    async log({ id, lines }) {
+      const build = await readBuild(options, id);
+      return build === undefined ? [] : readLog(options, build, lines);
+    },
+    findings: createEcrFindings(options.client, options.clock),
   };
 }
 
@@ -83,19 +91,23 @@ async function lookAt(
   options: CodeBuildOptions,
   { id, tag }: { readonly id: string; readonly tag: string },
 ): Promise<ImageProgress> {
-  const { client, project, repository } = options;
+  const { repository } = options;
+  const build = await readBuild(options, id);
+  if (build === undefined) return { kind: "failed", reason: `CodeBuild knows no build ${id}.` };
+  if (build.buildStatus === "IN_PROGRESS") return { kind: "running" };
+  if (build.buildStatus === "SUCCEEDED") return { kind: "succeeded", reference: `${repository}:${tag}` };
+  const log = await lastLines(options, build);
+  return { kind: "failed", reason: reasonOf(build), ...(log !== undefined && { log }) };
+}
+
+async function readBuild({ client, project }: CodeBuildOptions, id: string): Promise<Build | undefined> {
   const { builds = [] } = await callJson<{ readonly builds?: readonly Build[] }>(client, {
     service: "codebuild",
     action: "BatchGetBuilds",
     resource: `project ${project}`,
     input: { ids: [id] },
   });
-  const [build] = builds;
-  if (build === undefined) return { kind: "failed", reason: `CodeBuild knows no build ${id}.` };
-  if (build.buildStatus === "IN_PROGRESS") return { kind: "running" };
-  if (build.buildStatus === "SUCCEEDED") return { kind: "succeeded", reference: `${repository}:${tag}` };
-  const log = await lastLines(options, build);
-  return { kind: "failed", reason: reasonOf(build), ...(log !== undefined && { log }) };
+  return builds[0];
 }
 
 /** The phase that failed, and what CodeBuild says of it. */
@@ -109,19 +121,33 @@ const logLines = 12;
 const logLimit = 1_000;
 
 /** The end of the build's log. What it says is a help: without it, the reason stands alone. */
-async function lastLines({ client, log }: CodeBuildOptions, { logs }: Build): Promise<string | undefined> {
-  const { groupName, streamName } = logs ?? {};
-  if (groupName === undefined || streamName === undefined) return undefined;
-  const input = { logGroupName: groupName, logStreamName: streamName, limit: logLines, startFromHead: false };
+async function lastLines(options: CodeBuildOptions, build: Build): Promise<string | undefined> {
   try {
-    const { events = [] } = await callJson<{ readonly events?: readonly { readonly message?: string }[] }>(
-      client,
-      { service: "logs", action: "GetLogEvents", resource: `log ${groupName}`, input },
-    );
-    const text = events.map(({ message = "" }) => message.trim()).filter(Boolean);
+    const text = (await readLog(options, build, logLines)).map((line) => line.trim()).filter(Boolean);
     return text.length === 0 ? undefined : text.join(" / ").slice(-logLimit);
   } catch (error) {
-    log.warn("The log of an image's build could not be read.", { stage: "scaleup", error });
+    options.log.warn("The log of an image's build could not be read.", { stage: "scaleup", error });
     return undefined;
   }
+}
+
+interface LogEvents {
+  readonly events?: readonly { readonly message?: string }[];
+}
+
+async function readLog(
+  { client }: CodeBuildOptions,
+  { logs }: Build,
+  lines: number,
+): Promise<readonly string[]> {
+  const { groupName, streamName } = logs ?? {};
+  // A build that waits for its container has none yet.
+  if (groupName === undefined || streamName === undefined) return [];
+  const { events = [] } = await callJson<LogEvents>(client, {
+    service: "logs",
+    action: "GetLogEvents",
+    resource: `log ${groupName}`,
+    input: { logGroupName: groupName, logStreamName: streamName, limit: lines, startFromHead: false },
+  });
+  return events.map(({ message = "" }) => message.trimEnd());
 }

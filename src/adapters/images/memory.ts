@@ -1,5 +1,5 @@
 import type { Clock } from "../../ports/clock.ts";
-import type { ImageBuilder, ImageOrder } from "../../ports/images.ts";
+import type { ImageBuilder, ImageFindings, ImageOrder } from "../../ports/images.ts";
 
 export interface MemoryImagesOptions {
   readonly clock: Clock;
@@ -13,6 +13,8 @@ export interface MemoryImages extends ImageBuilder {
   readonly builds: readonly (ImageOrder & { readonly id: string })[];
   /** The next builds fail, each with one of these reasons. */
   failNext(...reasons: readonly string[]): void;
+  /** What scans found, by the reference. */
+  readonly scans: Map<string, ImageFindings>;
 }
 
 /** Images of machines, which exist already. */
@@ -22,7 +24,9 @@ export function createMemoryImages({ clock, buildSeconds = 60 }: MemoryImagesOpt
   const builds: (ImageOrder & { readonly id: string; readonly endsAt: number; readonly fails?: string })[] =
     [];
   const reasons: string[] = [];
+  const scans = new Map<string, ImageFindings>();
   return {
+    scans,
     recipe: "memory-1",
     methodOf(base) {
       return notBuilt.test(base) ? undefined : { recipe: this.recipe, limitSeconds: 45 * 60 };
@@ -45,5 +49,11 @@ export function createMemoryImages({ clock, buildSeconds = 60 }: MemoryImagesOpt
       if (build.fails !== undefined) return { kind: "failed", reason: build.fails, log: "the last line" };
       return { kind: "succeeded", reference: `built:${build.tag}` };
     },
+    log: async ({ id, lines }) => {
+      const build = builds.find((entry) => entry.id === id);
+      if (build === undefined) return [];
+      return [`FROM ${build.base}`, build.fails ?? "the last line"].slice(-lines);
+    },
+    findings: async (reference) => scans.get(reference),
   };
 }

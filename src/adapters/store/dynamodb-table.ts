@@ -11,7 +11,7 @@ import { jobEndedAt, machineEndedAt, repositoryKey } from "./rules.ts";
  * | item                         | pk             | sk            | besides                                      |
  * |------------------------------|----------------|---------------|----------------------------------------------|
  * | a fleet's version            | fleet#<fleet>  | !version      | version, entries, sum (see dynamodb.ts)      |
- * | a fleet's record             | fleet#<fleet>  | record        | document                                     |
+ * | a fleet's record             | fleet#<fleet>  | record        | document; of an image: active, fleet         |
  * | an active job                | fleet#<fleet>  | job#<id>      | document, at, active, fleet                  |
  * | an active machine            | fleet#<fleet>  | machine#<id>  | document, at, active, fleet, provider        |
  * | where an active job is       | job#<id>       | job           | fleet                                        |
@@ -28,7 +28,7 @@ import { jobEndedAt, machineEndedAt, repositoryKey } from "./rules.ts";
  */
 
 export const indexes = {
-  /** Active entries by fleet; keys only. It tells which fleets have any. */
+  /** Active entries by fleet; keys only. It tells which fleets have any, and, apart from them, which are images. */
   active: { name: "active", partition: "active", sort: "fleet" },
   /** Jobs, and apart from them machines, in the history, by the time of their end. */
   ended: { name: "ended", partition: "ended", sort: "endedAt" },
@@ -202,7 +202,8 @@ export function endedItem(entry: Entry, endedAt: number, historySeconds: number)
 
 export function recordItem(record: FleetRecord): Item {
   const partition = fleetPartition(record.id);
-  return { ...keyOf(partition, recordSort), document: documentOf(record, partition) };
+  const listed = record.image === undefined ? {} : { active: text("image"), fleet: text(record.id) };
+  return { ...keyOf(partition, recordSort), ...listed, document: documentOf(record, partition) };
 }
 
 export function repositoryItem(seen: SeenRepository, historySeconds: number): Item {

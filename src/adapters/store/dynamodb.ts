@@ -105,6 +105,15 @@ export function createDynamoStore(options: DynamoStoreOptions): Store {
       const found = await all(calls, name, inPartition(partition, "active"));
       return [...new Set(found.map((item) => textOf(item, "fleet") ?? ""))].sort(inOrder);
     },
+    async images() {
+      const { name, partition } = indexes.active;
+      const found = await all(calls, name, inPartition(partition, "image"));
+      const fleets = found.map((item) => textOf(item, "fleet") ?? "").sort(inOrder);
+      const items = await Promise.all(
+        fleets.map((fleet) => calls.get(keyOf(fleetPartition(fleet), recordSort))),
+      );
+      return items.flatMap((item) => (item && parseDocument<FleetRecord>(item).image) ?? []);
+    },
     async counters() {
       const items = await everyCounter(calls);
       const used = items.filter((item) => numberOf(item, "places") !== 0);

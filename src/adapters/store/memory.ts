@@ -57,6 +57,10 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): Store {
         .filter((fleet) => !isEmpty(fleet))
         .map((fleet) => fleet.id)
         .sort(inOrder),
+    images: async () =>
+      [...state.fleets.values()]
+        .sort((left, right) => inOrder(left.id, right.id))
+        .flatMap(({ record }) => record?.image ?? []),
     counters: async () => {
       state.countersNow ??= Object.fromEntries(state.counters);
       return state.countersNow;

@@ -65,6 +65,12 @@ export function createSqliteStore(database: Database): Store {
           .map((row) => row.fleet)
           .sort(inOrder),
       ),
+    images: () =>
+      database.read(() =>
+        decodeAll<FleetRecord>(state, state.statements.imageRecords.all()).flatMap(
+          ({ image }) => image ?? [],
+        ),
+      ),
     counters: () =>
       database.read(() =>
         Object.fromEntries(state.statements.counters.all().map((row) => [row.name, row.value])),
@@ -254,6 +260,7 @@ interface Statements {
   readonly fleetOfJob: Statement<{ readonly fleet: FleetId }>;
   readonly fleetOfMachine: Statement<{ readonly fleet: FleetId }>;
   readonly activeFleets: Statement<{ readonly fleet: FleetId }>;
+  readonly imageRecords: Statement<DocumentRow>;
   readonly counter: Statement<{ readonly value: number }>;
   readonly counters: Statement<{ readonly name: string; readonly value: number }>;
   readonly endedJobs: Statement<DocumentRow>;
@@ -294,6 +301,10 @@ function prepareReads(database: Database) {
     fleetOfMachine: database.prepare<{ fleet: FleetId }>("SELECT fleet FROM machines WHERE id = ?"),
     activeFleets: database.prepare<{ fleet: FleetId }>(
       "SELECT fleet FROM jobs WHERE ended_at IS NULL UNION SELECT fleet FROM machines WHERE ended_at IS NULL",
+    ),
+    // What `imageKey` gives begins with `image/`; `0` is the character after the slash.
+    imageRecords: database.prepare<DocumentRow>(
+      "SELECT record AS document FROM fleets WHERE id >= 'image/' AND id < 'image0' AND record IS NOT NULL ORDER BY id",
     ),
     counter: database.prepare<{ value: number }>("SELECT value FROM counters WHERE name = ?"),
     counters: database.prepare<{ name: string; value: number }>("SELECT name, value FROM counters"),

@@ -89,7 +89,12 @@ export const functions: readonly FunctionSpec[] = [
     triggers: [
       {
         kind: "http",
-        routes: ["GET /api/{path+}", "POST /api/machines/{id}/terminate", "GET /metrics"],
+        routes: [
+          "GET /api/{path+}",
+          "POST /api/machines/{id}/terminate",
+          "POST /api/images/build",
+          "GET /metrics",
+        ],
         authorizer: "none",
       },
     ],

@@ -25,6 +25,7 @@ export type AwsResource =
   | "tasks"
   | "task-roles"
   | "image-project"
+  | "image-repository"
   | "image-log"
   /** AWS knows no single resources for what only describes. */
   | "everything";
@@ -173,6 +174,12 @@ export const fargatePermissions: Readonly<Partial<Record<FunctionName, readonly 
     // Why a build failed.
     { actions: ["logs:GetLogEvents"], on: "image-log" },
   ],
+  status: [
+    { actions: ["codebuild:BatchGetBuilds"], on: "image-project" },
+    { actions: ["logs:GetLogEvents"], on: "image-log" },
+    // What a scan on push found.
+    { actions: ["ecr:DescribeImageScanFindings"], on: "image-repository" },
+  ],
   scaledown: [
     { actions: ["ecs:ListTasks"], on: "everything", only: "in-our-cluster" },
     { actions: ["ecs:DescribeTasks"], on: "tasks" },
@@ -203,6 +210,8 @@ export interface PolicyPlace {
     /** The project that builds images, and its log group; absent where images are not built. */
     readonly imageProjectArn?: string;
     readonly imageLogArn?: string;
+    /** Where built images are pushed to. */
+    readonly imageRepositoryArn?: string;
   };
   /** Parameters that an image may be named by (`ssm:…`). Empty: none, and the permission is left out. */
   readonly imageParameterArns: readonly string[];
@@ -267,6 +276,8 @@ function arnsOf(resource: AwsResource, place: PolicyPlace): readonly string[] {
       return place.fargate?.roleArns ?? [];
     case "image-project":
       return place.fargate?.imageProjectArn === undefined ? [] : [place.fargate.imageProjectArn];
+    case "image-repository":
+      return place.fargate?.imageRepositoryArn === undefined ? [] : [place.fargate.imageRepositoryArn];
     case "image-log":
       return place.fargate?.imageLogArn === undefined ? [] : [place.fargate.imageLogArn];
     case "everything":

@@ -9,6 +9,7 @@ import { readStatus } from "../../flow/status.ts";
 import { readRoutes } from "../routes/read-routes.ts";
 import { once } from "./once.ts";
 import { openBasics, openSecrets, openStore, openWork } from "./wiring.ts";
+import { openImages } from "./wiring-images.ts";
 
 const listLimit = 500;
 
@@ -21,6 +22,7 @@ const open = once(() => {
     store: rememberHistory(openStore(basics), basics.ports.clock),
     work: openWork(basics),
     secrets: openSecrets(basics, ["status-token"]),
+    ...openImages(basics),
     // It never asks GitHub; how much of the budget is left is among the metrics.
     github: { budgets: () => [] },
   };

@@ -10,6 +10,6 @@ export function openImages({ environment, client, ports, document }: Basics): {
   if (!project || !repository || document.tasks === undefined) return {};
   const { buildspec, version: recipe } = document.tasks.recipe;
   return {
-    images: createCodeBuildImages({ client, log: ports.log, project, repository, buildspec, recipe }),
+    images: createCodeBuildImages({ client, ...ports, project, repository, buildspec, recipe }),
   };
 }

@@ -1,9 +1,7 @@
 import { jsonResponse, refusal } from "../../adapters/http/refusal.ts";
 import type { Route, RouteHandler } from "../../adapters/http/router.ts";
 import { traceRecord } from "../../core/job-trace.ts";
-import { isLoopbackHost } from "../../core/loopback.ts";
 import type { Policy } from "../../core/model.ts";
-import { equalInConstantTime } from "../../core/secret.ts";
 import {
   iso,
   type JobStatus,
@@ -16,9 +14,11 @@ import {
 import { readMachine, readTrace, readWhy, terminateMachine } from "../../flow/status.ts";
 import type { HttpHandler, HttpRequest, HttpResponse } from "../../ports/http.ts";
 import type { Ports as AllPorts } from "../../ports/ports.ts";
+import { forged, guard, mayBeForged } from "./guard.ts";
+import { imageRoutes } from "./image-routes.ts";
 import { metricsText } from "./metrics.ts";
 
-type Ports = Pick<AllPorts, "store" | "work" | "secrets" | "clock" | "log">;
+type Ports = Pick<AllPorts, "store" | "work" | "secrets" | "images" | "clock" | "log">;
 
 export interface ReadRoutesOptions {
   readonly ports: Ports;
@@ -33,7 +33,7 @@ export interface ReadRoutesOptions {
 const listLimit = 1000;
 const recentSeconds = 24 * 60 * 60;
 
-/** What people and programs read, and the one thing that they may do: end a machine. */
+/** What people and programs read, and the two things that they may do: end a machine, and order an image. */
 export function readRoutes(options: ReadRoutesOptions): readonly Route[] {
   const { ports, policy, readStatus } = options;
   const guarded = (handle: RouteHandler): RouteHandler => guard(options, handle);
@@ -66,6 +66,7 @@ export function readRoutes(options: ReadRoutesOptions): readonly Route[] {
       path: "/api/machines/:id/terminate",
       handle: guarded((request, { id = "" }) => terminate(ports, request, id)),
     },
+    ...imageRoutes(ports, policy).map((route) => ({ ...route, handle: guarded(route.handle) })),
     get("/metrics", async () => ({
       status: 200,
       headers: { "content-type": "text/plain; version=0.0.4; charset=utf-8" },
@@ -79,41 +80,6 @@ const unknownMachine = refusal(
   "No machine of this id is known.",
   "See `mayfly runners list` for the ids.",
 );
-
-/**
- * Reading needs the status token. Only where none is configured, a request from this machine to this machine is
- * let through: its `Host` must be a loopback name, because a page elsewhere may point its own name here, and it
- * must not have come through a proxy, which would make everybody local.
- */
-function guard({ ports, tokenConfigured }: ReadRoutesOptions, handle: RouteHandler): RouteHandler {
-  return async (request, parameters) => {
-    if (tokenConfigured) {
-      const given = /^Bearer (.+)$/.exec(request.headers.authorization ?? "")?.[1];
-      if (given === undefined) return needsToken("Reading needs the status token.");
-      const tokens = await ports.secrets.read("status-token");
-      let right = false;
-      for (const token of tokens) if (equalInConstantTime(given, token.reveal())) right = true;
-      if (!right) return needsToken("The status token is not right.");
-    } else if (!isLocal(request)) {
-      const next = "Set secrets.statusToken in the configuration to read from elsewhere.";
-      return refusal(403, "Without a status token, only this machine may read.", next);
-    }
-    return handle(request, parameters);
-  };
-}
-
-function needsToken(error: string): HttpResponse {
-  const next = "Send it as Authorization: Bearer <token>.";
-  return refusal(401, error, next, { "www-authenticate": "Bearer" });
-}
-
-const proxyHeaders = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"];
-
-function isLocal(request: HttpRequest): boolean {
-  const remote = request.remoteAddress.replace(/^::ffff:/, "");
-  if (!isLoopbackHost(remote) || !isLoopbackHost(request.headers.host ?? "")) return false;
-  return proxyHeaders.every((name) => request.headers[name] === undefined);
-}
 
 async function listJobs(ports: Ports, request: HttpRequest): Promise<readonly JobStatus[]> {
   const now = ports.clock.now();
@@ -170,11 +136,8 @@ function readQuery(request: HttpRequest): { readonly state: "active" | "recent";
   };
 }
 
-/** A page elsewhere cannot send this header without asking first, which is refused: no cross-site request ends a machine. */
 async function terminate(ports: Ports, request: HttpRequest, id: string): Promise<HttpResponse> {
-  if (request.headers["x-mayfly-request"] !== "1") {
-    return refusal(403, "The header X-Mayfly-Request is missing.", "Send X-Mayfly-Request: 1.");
-  }
+  if (mayBeForged(request)) return forged;
   const forced = readForce(request.body);
   if (forced === undefined)
     return refusal(400, 'The body is not {"force": true|false}.', "Send such a body.");

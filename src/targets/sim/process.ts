@@ -405,6 +405,7 @@ export class Process {
       findJob: mayFail(store.findJob),
       findMachineByProviderId: mayFail(store.findMachineByProviderId),
       activeFleets: mayFail(store.activeFleets),
+      images: mayFail(store.images),
       counters: mayFail(store.counters),
       history: mayFail(store.history),
       usage: mayFail(store.usage),
