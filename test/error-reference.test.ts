@@ -16,6 +16,7 @@ const foreignWords: ReadonlySet<string> = new Set([
   ...["AUDIT_WRITE", "NET_RAW", "SYS_CHROOT"], // capabilities of Linux
   ...["KEYS_ONLY", "PAY_PER_REQUEST", "LAMBDA_TASK_ROOT"], // DynamoDB, Lambda
   ...["FARGATE_SPOT", "X86_64"], // ECS
+  ...["IMAGE_CREATING"], // another system that starts tasks
   ...["ARM_CONTAINER", "IN_PROGRESS", "END_OF_DOCKERFILE"], // CodeBuild, and our recipe for it
   ...["EAI_AGAIN", "ERR_HTTP_REQUEST_TIMEOUT", "HPE_HEADER_OVERFLOW"], // Node
   ...["DUPLICATE_KEY", "TAB_AS_INDENT", "TAG_RESOLVE_FAILED"], // the YAML parser

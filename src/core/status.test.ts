@@ -130,7 +130,7 @@ describe("the status document", () => {
     ]);
     const none = { queued: 0, running: 0, machines: 0, blocked: null };
     const shown = {
-      ...{ because: "no-capacity", detail: "Full." },
+      ...{ because: "no-capacity", alias: null, detail: "Full." },
       ...{ since: "2026-01-01T00:00:00.000Z", nextAttemptAt: "2026-01-01T00:10:00.000Z" },
     };
     expect(status.fleets).toEqual([

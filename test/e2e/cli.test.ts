@@ -34,6 +34,13 @@ beforeEach(async () => {
       "GET /api/machines?state=active": { body: { machines: status.activeMachines } },
       "GET /api/machines/mayfly-1": { body: status.activeMachines[0] },
       "POST /api/machines/mayfly-1/terminate": { body: { result: "terminating" } },
+      "GET /api/images": { body: { images: [] } },
+      "POST /api/images/build": {
+        body: { result: "building", base: "ubuntu:22.04", architecture: "x86_64", at: null },
+      },
+      "GET /api/images/log?base=ubuntu%3A22.04&lines=2": {
+        body: { base: "ubuntu:22.04", architecture: "x86_64", build: "b-1", lines: ["one", "two\u001b[2J"] },
+      },
       "POST /webhook": { status: 202, body: "Recorded.\n" },
     },
     now,
@@ -78,6 +85,7 @@ describe("reading", () => {
     [["jobs", "show", "1001"], why],
     [["runners", "list"], { machines: status.activeMachines }],
     [["runners", "details", "mayfly-1"], status.activeMachines[0]],
+    [["images", "list"], { images: [] }],
   ])("%j --json prints the server's document, and nothing else", async (words, document) => {
     const { exitCode, stdout, stderr } = await mayfly([...words, "--json"]);
     expect(stderr).toBe("");
@@ -106,6 +114,23 @@ describe("reading", () => {
     expect(job.stdout).toContain("completed   2026-01-01 00:00:29 UTC, 1 s ago\n");
     const machine = await mayfly(["runners", "details", "mayfly-1"]);
     expect(machine.stdout).toContain("state      busy\n");
+  });
+
+  test("images are ordered by their base, and their logs are read", async () => {
+    const built = await mayfly(["images", "build", "ubuntu:22.04"]);
+    expect(built.stdout).toBe(
+      "The image of ubuntu:22.04 (x86_64) is being built. `mayfly images list` shows how far it is.\n",
+    );
+    await mayfly(["images", "rebuild", "ubuntu:22.04", "--architecture", "arm64"]);
+    const orders = server.requests.filter(({ method }) => method === "POST");
+    expect(orders.map(({ body }) => JSON.parse(body))).toEqual([
+      { base: "ubuntu:22.04", anew: false },
+      { base: "ubuntu:22.04", anew: true, architecture: "arm64" },
+    ]);
+    expect(orders.map(({ headers }) => headers["x-mayfly-request"])).toEqual(["1", "1"]);
+    const log = await mayfly(["images", "logs", "ubuntu:22.04", "--lines", "2"]);
+    expect(log.stdout).toMatch(/^one\ntwo[^\u001b]*\n$/);
+    expect((await mayfly(["images", "list"])).stdout).toContain("No image was ever built.");
   });
 
   test("an empty list is a sentence", async () => {
