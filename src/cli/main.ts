@@ -195,6 +195,24 @@ function addSetup(program: Command, terminal: Terminal, run: Run): void {
     .action((options) =>
       run(async () => (await import("./setup-github.ts")).setupGithubCommand(options, terminal)),
     );
+  withConfig(setup.command("aws"))
+    .description("ask what has to be decided, write the configuration, and print the commands that deploy it")
+    .option("--region <name>", "the region, for example eu-west-1")
+    .option("--app-id <id>", "the id of the GitHub App (default: that of the configuration that is there)")
+    .option("--presets <names>", "kinds of runners, with commas: linux-x64, linux-arm64, fargate")
+    .option("--machines <number>", "how many at once", positiveNumber)
+    .option("--daily-budget <dollars>", "what a day may cost; 0: no limit")
+    .addOption(
+      new Option("--with <tool>", "how it is deployed").choices(["cloudformation", "terraform", "cdk"]),
+    )
+    .option("--vpc <id>", "the VPC of the machines, `default`, or `new` with cdk")
+    .option("--subnets <list>", "one for each zone: <zone>=<subnet>, with commas")
+    .option("--overwrite", "write over the configuration that is there")
+    .option("--yes", "ask nothing: what was not given is as usual")
+    .addOption(jsonOption())
+    .action((options) =>
+      run(async () => (await import("./setup-aws.ts")).setupAwsCommand(options, terminal)),
+    );
 }
 
 function addAws(program: Command, terminal: Terminal, run: Run): void {

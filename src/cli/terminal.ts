@@ -29,6 +29,8 @@ export interface Terminal {
   progress(text: string): void;
   /** Asks on standard error; only a word that begins with y is a yes. */
   confirm(question: string): Promise<boolean>;
+  /** Asks on standard error; an empty line is the fallback. Undefined: it was left without an answer. */
+  ask(question: string, fallback: string | undefined): Promise<string | undefined>;
 }
 
 const styles = {
@@ -61,14 +63,23 @@ export function processTerminal(): Terminal {
     note: (text) => void stderr.write(`${text}\n`),
     progress: (text) => void (interactive && stderr.write(`\r\x1b[K${text}`)),
     async confirm(question) {
-      const reader = createInterface({ input: stdin, output: stderr });
-      // Ctrl-C and Ctrl-D close the reader without an answer, which is no yes.
-      const left = new Promise<string>((resolve) => reader.once("close", () => resolve("")));
-      const answer = await Promise.race([reader.question(`${printable(question)} [y/N] `), left]);
-      reader.close();
-      return /^\s*y/i.test(answer);
+      return /^\s*y/i.test((await answerTo(`${printable(question)} [y/N] `)) ?? "");
+    },
+    async ask(question, fallback) {
+      const usual = fallback === undefined ? "" : ` [${printable(fallback)}]`;
+      const answer = await answerTo(`${printable(question)}${usual}: `);
+      return answer === undefined ? undefined : answer.trim() || (fallback ?? "");
     },
   };
+}
+
+/** Undefined where Ctrl-C or Ctrl-D closed the input. */
+async function answerTo(prompt: string): Promise<string | undefined> {
+  const reader = createInterface({ input: process.stdin, output: process.stderr });
+  const left = new Promise<undefined>((resolve) => reader.once("close", () => resolve(undefined)));
+  const answer = await Promise.race([reader.question(prompt), left]);
+  reader.close();
+  return answer;
 }
 
 /** `hasColors` reads NO_COLOR itself; FORCE_COLOR cannot make a pipe coloured. */

@@ -1,11 +1,13 @@
 import { spawn } from "node:child_process";
 import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { parse, stringify } from "yaml";
 import { callJson } from "../../src/adapters/aws/json.ts";
 import { itemsAt, textAt } from "../../src/adapters/compute/ec2-answers.ts";
 import type { DoctorDocument } from "../../src/cli/doctor.ts";
+import type { SetupAwsDocument } from "../../src/cli/setup-aws.ts";
 import { type AwsAccount, createAccount } from "../support/aws-account.ts";
 import { callEc2, prepareEc2 } from "../support/ec2-stand-in.ts";
 import { type MotoServer, startMoto } from "../support/moto-server.ts";
@@ -25,9 +27,11 @@ describe.skipIf(moto === "")("mayfly doctor on AWS", () => {
     await server?.stop();
   });
 
-  async function doctor(...words: readonly string[]): Promise<DoctorDocument & { exitCode: number | null }> {
-    const all = [mainFile, "doctor", "--json", "--config", account.configPath, ...words];
-    const child = spawn(process.execPath, all, {
+  /** What a command prints as JSON. */
+  async function mayfly<Document>(
+    ...words: readonly string[]
+  ): Promise<Document & { readonly exitCode: number | null }> {
+    const child = spawn(process.execPath, [mainFile, ...words, "--json"], {
       stdio: ["ignore", "pipe", "inherit"],
       env: account.environment,
     });
@@ -37,6 +41,10 @@ describe.skipIf(moto === "")("mayfly doctor on AWS", () => {
     });
     const exitCode = await new Promise<number | null>((resolve) => child.once("close", resolve));
     return { exitCode, ...JSON.parse(stdout) };
+  }
+
+  function doctor(...words: readonly string[]) {
+    return mayfly<DoctorDocument>("doctor", "--config", account.configPath, ...words);
   }
 
   function telling({ findings }: DoctorDocument): readonly string[] {
@@ -49,6 +57,24 @@ describe.skipIf(moto === "")("mayfly doctor on AWS", () => {
     const well = await doctor();
     expect(telling(well)).toEqual(["unknown webhook deliveries"]);
     expect(well).toMatchObject({ exitCode: 0, healthy: true });
+  });
+
+  test("and mayfly setup aws proposes what is in it, and leaves out what is done", async () => {
+    const config = join(account.world.folder, "proposed.yaml");
+    const made = await mayfly<SetupAwsDocument>(
+      "setup",
+      "aws",
+      "--yes",
+      "--app-id",
+      "77",
+      "--config",
+      config,
+    );
+    expect(made).toMatchObject({ exitCode: 0, region: "eu-west-1", subnets: account.subnets });
+    expect(made.vpcId).toMatch(/^vpc-/);
+    const commands = made.commands.map(({ command }) => command).join("\n");
+    expect(commands).toContain(`VpcId=${made.vpcId} 'Subnets=${JSON.stringify(account.subnets)}'`);
+    expect(commands).not.toMatch(/create-secret|create-service-linked-role|describe-vpcs/);
   });
 
   test("names every right that is missing, and looks at the rest all the same", async () => {

@@ -186,6 +186,12 @@ export async function inspectQuota(
   return quota?.Quota?.Value;
 }
 
+/** Whether there is such a secret. What is in it is not read. */
+export async function secretExists(client: AwsClient, name: string): Promise<boolean> {
+  const call = { service: "secretsmanager", action: "DescribeSecret", resource: `secret ${name}` } as const;
+  return (await unlessAbsent(() => callJson(client, { ...call, input: { SecretId: name } }))) !== undefined;
+}
+
 export async function roleExists(client: AwsClient, name: string): Promise<boolean> {
   const call = { service: "iam", action: "GetRole", resource: `role ${name}` } as const;
   return (await unlessAbsent(() => callQuery(client, { ...call, input: { RoleName: name } }))) !== undefined;

@@ -18,12 +18,30 @@ export interface SubnetFacts {
   readonly defaultRoute: string | undefined;
 }
 
-/** Those of these subnets that exist. */
+export interface VpcFacts {
+  readonly id: string;
+  readonly isDefault: boolean;
+  readonly name: string | undefined;
+  readonly range: string;
+}
+
+export async function inspectVpcs(client: AwsClient): Promise<readonly VpcFacts[]> {
+  const vpcs = await list(client, "DescribeVpcs", "vpcSet", {});
+  return vpcs.map((vpc) => ({
+    id: textAt(vpc, "vpcId") ?? "",
+    isDefault: textAt(vpc, "isDefault") === "true",
+    name: tagsOf(vpc).get("Name"),
+    range: textAt(vpc, "cidrBlock") ?? "",
+  }));
+}
+
+/** Those of these subnets that exist, or all of a VPC. */
 export async function inspectSubnets(
   client: AwsClient,
-  ids: readonly string[],
+  which: { readonly ids: readonly string[] } | { readonly vpcId: string },
 ): Promise<readonly SubnetFacts[]> {
-  const subnets = await list(client, "DescribeSubnets", "subnetSet", filter("subnet-id", ids));
+  const wanted = "ids" in which ? filter("subnet-id", which.ids) : filter("vpc-id", [which.vpcId]);
+  const subnets = await list(client, "DescribeSubnets", "subnetSet", wanted);
   const vpcs = [...new Set(subnets.flatMap((subnet) => textAt(subnet, "vpcId") ?? []))];
   const tables =
     vpcs.length === 0

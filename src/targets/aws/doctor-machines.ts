@@ -209,11 +209,8 @@ async function examineSubnets(
   }
   const found = new Map<string, SubnetFacts>();
   try {
-    for (const facts of await inspectSubnets(
-      client,
-      subnets.map(({ id }) => id),
-    ))
-      found.set(facts.id, facts);
+    const ids = subnets.map(({ id }) => id);
+    for (const facts of await inspectSubnets(client, { ids })) found.set(facts.id, facts);
   } catch (error) {
     return [findingOf("subnets", error)];
   }

@@ -22,11 +22,32 @@ variable "package_folder" {
   type        = string
 }
 
+variable "vpc_id" {
+  description = "The VPC of the machines. Without it, the default VPC of the region."
+  type        = string
+  default     = null
+}
+
+variable "subnets" {
+  description = "With vpc_id: one subnet for each zone, by the zone's name. Without it, those of the default VPC."
+  type        = map(string)
+  default     = null
+}
+
+variable "fargate" {
+  description = "Whether what presets on Fargate need is made, too."
+  type        = bool
+  default     = false
+}
+
 data "aws_vpc" "default" {
+  count   = var.vpc_id == null ? 1 : 0
   default = true
 }
 
 data "aws_subnets" "default" {
+  count = var.vpc_id == null ? 1 : 0
+
   filter {
     name   = "default-for-az"
     values = ["true"]
@@ -34,7 +55,7 @@ data "aws_subnets" "default" {
 }
 
 data "aws_subnet" "default" {
-  for_each = toset(data.aws_subnets.default.ids)
+  for_each = toset(flatten(data.aws_subnets.default[*].ids))
   id       = each.key
 }
 
@@ -50,8 +71,9 @@ module "mayfly" {
   webhook_secret_arn      = data.aws_secretsmanager_secret.given["webhook-secret"].arn
   private_key_secret_arn  = data.aws_secretsmanager_secret.given["app-private-key"].arn
   status_token_secret_arn = data.aws_secretsmanager_secret.given["status-token"].arn
-  vpc_id                  = data.aws_vpc.default.id
-  subnets                 = { for subnet in data.aws_subnet.default : subnet.availability_zone => subnet.id }
+  vpc_id                  = coalesce(var.vpc_id, one(data.aws_vpc.default[*].id))
+  subnets                 = var.vpc_id == null ? { for subnet in data.aws_subnet.default : subnet.availability_zone => subnet.id } : var.subnets
+  fargate                 = var.fargate
 }
 
 output "webhook_url" {
