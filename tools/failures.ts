@@ -10,7 +10,10 @@ export interface Failure {
   readonly measure: Measure;
   readonly faults: Partial<Omit<Faults, "github">>;
   readonly github?: Partial<Faults["github"]>;
-  readonly scenario?: Pick<Scenario, "runsAs" | "marks"> & { readonly spotCapacity?: 0 };
+  readonly scenario?: Pick<Scenario, "runsAs" | "marks"> & {
+    readonly spotCapacity?: 0;
+    readonly ofTasks?: true;
+  };
 }
 
 /** A time, and how it is read from a world that has come to its end: milliseconds, one for each thing that was struck. */
@@ -432,6 +435,48 @@ export const failures: readonly Failure[] = [
       cloudEventDelaySeconds: 120,
       listingLagSeconds: 28,
     },
+  },
+
+  // Tasks, and the images that they start from.
+  {
+    what: "1 of 5 tasks is stopped before anything runs in it",
+    seen: longer,
+    done: "launches another when it is gone",
+    measure: wait,
+    faults: { taskStoppedFraction: 0.2 },
+    scenario: { ofTasks: true },
+  },
+  {
+    what: "the builder of images: 1 of 5 calls fails, and half of the answers to orders are lost",
+    seen: "jobs wait until their image is there, with the reason",
+    done: "asks again, under the same tag",
+    measure: wait,
+    faults: { buildThrottledFraction: 0.2, buildAnswerLostFraction: 0.5 },
+    scenario: { ofTasks: true },
+  },
+  {
+    what: "half of the builds of images fail",
+    seen: "jobs wait, with the reason and the end of the build's log",
+    done: "builds again after a minute, then later; gives the jobs up after five failures in a row",
+    measure: wait,
+    faults: { buildFailedFraction: 0.5 },
+    scenario: { ofTasks: true },
+  },
+  {
+    what: "of every second build nobody is told how it ends",
+    seen: "jobs wait, with the reason",
+    done: "does not wait for it any more after 45 minutes, and builds again",
+    measure: wait,
+    faults: { buildSilentFraction: 0.5 },
+    scenario: { ofTasks: true },
+  },
+  {
+    what: "every image is to be made anew, 4 times in 4 hours",
+    seen: "nothing",
+    done: "goes on with the image that it has while the next is built",
+    measure: wait,
+    faults: { recipeChanges: 4 },
+    scenario: { ofTasks: true },
   },
   {
     what: "machines with our mark exist that no ledger knows",

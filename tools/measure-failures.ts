@@ -1,9 +1,11 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import type { Preset } from "../src/core/model.ts";
 import { percentile } from "../src/core/status.ts";
 import { quiet } from "../src/targets/sim/faults.ts";
 import { drawScenario, type Pool, type Scenario } from "../src/targets/sim/scenario.ts";
 import { simulateSeed } from "../src/targets/sim/simulate.ts";
+import { poolsOfTasks, presetOfTasks, type Tasks } from "../src/targets/sim/tasks.ts";
 import { type Failure, failures } from "./failures.ts";
 
 /**
@@ -53,9 +55,12 @@ async function measure(failure: Failure): Promise<string> {
 /** An ordinary day: one preset, spot where there is some, no caps; nothing goes wrong but this. */
 function scenarioOf(seed: string, { faults, github, scenario }: Failure): Scenario {
   const drawn = drawScenario(seed, hours);
-  const { runsAs: _, ...rest } = drawn;
-  const [preset] = drawn.policy.presets;
-  if (preset === undefined) throw new Error("A scenario has a preset.");
+  const { runsAs: _, tasks: _tasks, ...rest } = drawn;
+  const [first] = drawn.policy.presets;
+  if (first === undefined) throw new Error("A scenario has a preset.");
+  const { image: _image, imageKind: _kind, buildsImages: _builds, ...others } = first;
+  const ofInstances: Preset = { ...others, compute: "cloud" };
+  const preset = scenario?.ofTasks === true ? presetOfTasks(ofInstances) : ofInstances;
   const ordinary = { market: "spot-preferred", max: 400, warm: 0, bootTimeoutSeconds: 300 } as const;
   const limits = { idleTimeoutSeconds: 600, jobTimeoutSeconds: 6 * 3_600 };
   return {
@@ -76,10 +81,22 @@ function scenarioOf(seed: string, { faults, github, scenario }: Failure): Scenar
       timing: { ...drawn.policy.timing, idleGraceSeconds: 60, jobDeadlineSeconds: 23 * 3_600 },
     },
     faults: { ...quiet, ...faults, github: { ...quiet.github, ...github } },
-    pools: spotAndOnDemand(scenario?.spotCapacity ?? 1_000),
+    pools: [...spotAndOnDemand(scenario?.spotCapacity ?? 1_000), ...poolsOfTasks(() => 1_000)],
+    ...(scenario?.ofTasks === true && { tasks }),
     ...(scenario?.runsAs !== undefined && { runsAs: scenario.runsAs }),
   };
 }
+
+const tasks: Tasks = {
+  boot: { medianSeconds: 40, spread: 0.2 },
+  launchBurst: 100,
+  launchesPerSecond: 20,
+  buildMedianSeconds: 240,
+  bases: [],
+  brokenBases: [],
+  imagesFraction: 0,
+  classesFraction: 0,
+};
 
 const arrivals = {
   pattern: "steady",

@@ -40,6 +40,14 @@ describe("an image", () => {
     });
   });
 
+  it("whose build begins long after it was wanted is waited for from then on", () => {
+    const late = start + buildLimitSeconds * 1_000;
+    const begun = imageAfter(building, { kind: "started", tag, id: "build-1" }, late);
+    expect(wanted(begun, late)).toBe(begun);
+    expect(wanted(begun, late + buildLimitSeconds * 1_000 - 1)).toBe(begun);
+    expect(wanted(begun, late + buildLimitSeconds * 1_000)).toMatchObject({ state: "failed" });
+  });
+
   it("that is built serves", () => {
     expect(ready).toMatchObject({ state: "ready", attempts: 0 });
     expect(ready).not.toHaveProperty("build");

@@ -210,7 +210,9 @@ function afterOrdered({ failure: _, ...image }: Image, method: Method, now: Inst
 
 function afterStarted(image: Image, tag: string, id: string, now: Instant): Image {
   const started = withBuild(image, tag, ({ id: before, ...build }) => {
-    return before === id ? undefined : { ...build, id, lookAt: now + lookSeconds * 1000 };
+    if (before === id) return undefined;
+    // It may have begun just now, however long ago it was wanted.
+    return { ...build, id, startedAt: now, lookAt: now + lookSeconds * 1000 };
   });
   return started === image ? image : { ...started, lastBuildId: id };
 }

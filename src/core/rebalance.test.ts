@@ -138,6 +138,12 @@ it("a job that was asked about is as it was, but for when", () => {
   expect(jobChecked(job(), now)).toStrictEqual({ ...job(), checkedAt: now });
 });
 
+it("a job that a machine began to run while others were asked about is presumed to run for ten seconds more", () => {
+  const presumed = job({ presumedAt: now - 9_999, presumedOn: "m", checkedAt: start });
+  expect(jobChecked(presumed, now)).toBe(presumed);
+  expect(jobChecked(presumed, now + 1)).toStrictEqual({ ...presumed, checkedAt: now + 1 });
+});
+
 it("a machine is looked for at GitHub when it runs for long, and no job that the ledger knows to be running", () => {
   const busy = (id: string, facts: Partial<Machine> = {}) =>
     machine({ id, state: "busy", ...facts, times: { started: start } });

@@ -140,7 +140,11 @@ const urgentMilliseconds = 30_000;
 /** An event that is not late is here by then. */
 const eventMilliseconds = 10_000;
 
-/** A job as it is after GitHub was asked about it, and said nothing new or did not answer. */
+/**
+ * A job as it is after GitHub was asked about it, and said nothing new or did not answer. One that a machine began to
+ * run a moment ago, while others were asked about, is presumed to run all the same.
+ */
 export function jobChecked(job: Job, now: Instant): Job {
+  if (isPresumedRunning(job) && job.presumedAt + eventMilliseconds > now) return job;
   return { ...job, checkedAt: now };
 }

@@ -12,6 +12,7 @@ import { createSeededRandom } from "../../src/adapters/random/seeded.ts";
 import { SimCloud } from "../../src/targets/sim/cloud.ts";
 import { quiet } from "../../src/targets/sim/faults.ts";
 import type { Pool } from "../../src/targets/sim/scenario.ts";
+import { type Tasks, taskCompute } from "../../src/targets/sim/tasks.ts";
 import { runAnswer, startStubControlPlane } from "../support/stub-control-plane.ts";
 import { type ComputeHarness, describeCompute } from "./compute.ts";
 
@@ -48,12 +49,24 @@ async function makeMemoryHarness(marks: "machine" | "launch"): Promise<ComputeHa
 for (const marks of ["machine", "launch"] as const) {
   describeCompute(`of the simulator, marked by ${marks}`, () => makeSimHarness(marks));
 }
+describeCompute("of the simulator, tasks", () => makeSimHarness("launch", tasks));
+
+const tasks: Tasks = {
+  boot: { medianSeconds: 30, spread: 0.1 },
+  launchBurst: 100,
+  launchesPerSecond: 20,
+  buildMedianSeconds: 60,
+  bases: [],
+  brokenBases: [],
+  imagesFraction: 0,
+  classesFraction: 0,
+};
 
 /** Its virtual time is real time here, a hundred times as fast. */
-async function makeSimHarness(marks: "machine" | "launch"): Promise<ComputeHarness> {
+async function makeSimHarness(marks: "machine" | "launch", tasks?: Tasks): Promise<ComputeHarness> {
   const gone: string[] = [];
   const timers = new Set<NodeJS.Timeout>();
-  const pool = onePool();
+  const pool = onePool(tasks === undefined ? undefined : taskCompute);
   const nobody = (): void => {};
   const cloud = new SimCloud({
     scheduler: {
@@ -67,10 +80,12 @@ async function makeSimHarness(marks: "machine" | "launch"): Promise<ComputeHarne
     },
     marks,
     random: createSeededRandom("conformance"),
+    ...(tasks !== undefined && { tasks }),
     pools: [pool],
     faults: () => quiet,
     hours: 1,
     events: {
+      launching: nobody,
       launched: nobody,
       terminating: nobody,
       notice: nobody,
@@ -79,8 +94,10 @@ async function makeSimHarness(marks: "machine" | "launch"): Promise<ComputeHarne
       announce: nobody,
     },
   });
+  const compute = cloud.computes.at(-1);
+  if (compute === undefined) throw new Error("The simulator has a compute.");
   return {
-    open: () => cloud.compute,
+    open: () => compute,
     marks,
     machinesOutliveAdapter: true,
     refuse: async () => pool.isFullForSecond(),
@@ -97,11 +114,12 @@ async function makeSimHarness(marks: "machine" | "launch"): Promise<ComputeHarne
 }
 
 /** Its capacity is asked for once for each machine, so that it can be full for the second one only. */
-function onePool(): Pool & { isFullForSecond(): void } {
+function onePool(compute: string | undefined): Pool & { isFullForSecond(): void } {
   let asked = 0;
   let fullAt = 0;
   return {
     name: "one",
+    ...(compute !== undefined && { compute }),
     purchase: "on-demand",
     get capacity() {
       asked += 1;

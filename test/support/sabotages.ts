@@ -2,6 +2,7 @@ import type { Change, Ledger, Machine } from "../../src/core/model.ts";
 import { Secret } from "../../src/core/secret.ts";
 import type { Compute, LaunchRequest, ListedMachine } from "../../src/ports/compute.ts";
 import type { Github } from "../../src/ports/github.ts";
+import type { ImageBuilder } from "../../src/ports/images.ts";
 import type { Ports } from "../../src/ports/ports.ts";
 import type { Store } from "../../src/ports/store.ts";
 import type { Stage } from "../../src/targets/sim/process.ts";
@@ -181,6 +182,33 @@ export const plantedBugs: readonly PlantedBug[] = [
         addJob: async (record, job) => (job.id % 10 === 3 ? "added" : real.addJob(record, job)),
       })),
   },
+  { name: "the build of an image is ordered before it is noted", plant: orderBeforeIntent },
+  {
+    name: "the order of a build is repeated under another tag",
+    plant: () => {
+      let orders = 0;
+      return images((real) => ({
+        start: (order) => {
+          orders += 1;
+          return real.start({ ...order, tag: `${order.tag}-${orders}` });
+        },
+      }));
+    },
+  },
+  {
+    name: "jobs are given up when a build of their image fails for the first time",
+    plant: () =>
+      store((real) => ({
+        load: async (fleet) => {
+          const ledger = await real.load(fleet);
+          const { record } = ledger;
+          const failure = record?.image?.failure;
+          if (record?.image === undefined || failure === undefined) return ledger;
+          const image = { ...record.image, failure: { ...failure, isFinal: true } };
+          return { ...ledger, record: { ...record, image } };
+        },
+      })),
+  },
   {
     name: "a job that cannot be served is never given up",
     plant: () =>
@@ -211,6 +239,13 @@ function store(bug: (real: Store) => Partial<Store>): Sabotage {
 
 function compute(bug: (real: Compute) => Partial<Compute>): Sabotage {
   return { ports: (_stage, ports) => withCompute(ports, bug) };
+}
+
+function images(bug: (real: ImageBuilder) => Partial<ImageBuilder>): Sabotage {
+  return {
+    ports: (_stage, ports) =>
+      ports.images === undefined ? ports : { ...ports, images: { ...ports.images, ...bug(ports.images) } },
+  };
 }
 
 function withGithub(ports: Ports, bug: (real: Github) => Partial<Github>): Ports {
@@ -256,6 +291,22 @@ function intentAfterLaunch(): Sabotage {
         return outcomes;
       },
     }));
+  };
+  return { ports };
+}
+
+function orderBeforeIntent(): Sabotage {
+  const ports = (_stage: Stage, own: Ports): Ports => {
+    const commit: Store["commit"] = async (fleet, version, changes, limits) => {
+      for (const change of changes) {
+        const image = change.put === "fleet" ? change.record.image : undefined;
+        if (image?.build === undefined || image.build.id !== undefined) continue;
+        const { base, architecture, build } = image;
+        await own.images?.start({ base, architecture, tag: build.tag });
+      }
+      return own.store.commit(fleet, version, changes, limits);
+    };
+    return { ...own, store: { ...own.store, commit } };
   };
   return { ports };
 }

@@ -9,6 +9,7 @@ import type { Faults } from "./faults.ts";
 import { decodeJitRunnerId } from "./jit-runner.ts";
 import type { Scenario } from "./scenario.ts";
 import type { Scheduler } from "./scheduler.ts";
+import { taskCompute } from "./tasks.ts";
 
 /** What the control plane answered, or nothing that could be understood. */
 export interface HttpAnswer {
@@ -169,7 +170,14 @@ export class Agent {
       this.#become("dead");
       return;
     }
-    let seconds = skewed(random, scenario.boot.medianSeconds, scenario.boot.spread);
+    const { tasks } = scenario;
+    const boot = this.machine.compute === taskCompute && tasks !== undefined ? tasks.boot : scenario.boot;
+    if (boot !== scenario.boot && chance(random, faults.taskStoppedFraction)) {
+      this.misfortunes.add("its task stopped before it ran");
+      this.#later(between(random, 3, boot.medianSeconds), () => this.#options.powerOff());
+      return;
+    }
+    let seconds = skewed(random, boot.medianSeconds, boot.spread);
     if (chance(random, faults.bootSlowFraction)) {
       this.misfortunes.add("boot is slow");
       seconds *= between(random, 5, 40);

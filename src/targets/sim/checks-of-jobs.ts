@@ -10,6 +10,7 @@ import {
 import { wasLost } from "../../core/rerun.ts";
 import { admit, routeJob } from "../../core/route.ts";
 import type { Facts, Found, WorldView } from "./checks.ts";
+import { waitsForItsImage } from "./checks-of-images.ts";
 import { isFull, spentTodayUsd, usefulUntil } from "./checks-of-machines.ts";
 
 // --------------------------------------------------------------------------------------- at the end
@@ -91,15 +92,15 @@ export function nobodyWaitsInVain(world: WorldView): Found {
   const launchable = launchableNow(world);
   for (const job of world.openJobs.values()) {
     const isAlone = isWithoutRunner(world, job) && !hasHope(coming, job) && isOurs(world, job);
-    const purchase = isAlone ? launchable(job) : undefined;
-    if (purchase === undefined) {
+    const place = isAlone ? launchable(job) : undefined;
+    if (place === undefined) {
       hopeless.delete(job.id);
       continue;
     }
     const before = hopeless.get(job.id) ?? { since: world.now, unattendedMilliseconds };
     // While nobody was there, GitHub could not be asked; and whoever was refused is right to wait.
     const attendedSince = before.since + unattendedMilliseconds - before.unattendedMilliseconds;
-    const since = Math.max(attendedSince, world.cloud.refusedAt(purchase));
+    const since = Math.max(attendedSince, world.cloud.refusedAt(place.compute, place.purchase));
     hopeless.set(job.id, { since, unattendedMilliseconds });
     if (since + hopelessMinutes * 60_000 > world.now) continue;
     return `job ${job.id} (${job.state}) has waited for ${hopelessMinutes} minutes, and nothing exists that could run it`;
@@ -141,8 +142,8 @@ function hasHope(coming: ReadonlyMap<FleetId, readonly Machine[]>, job: Job): bo
 }
 
 /** `couldBeLaunched` at this instant, asked once for all jobs of a fleet and a repository. */
-function launchableNow(world: WorldView): (job: Job) => Purchase | undefined {
-  const known = new Map<string, Purchase | undefined>();
+function launchableNow(world: WorldView): (job: Job) => Place | undefined {
+  const known = new Map<string, Place | undefined>();
   return (job) => {
     const key = `${job.fleet} ${fullName(job.repository)} ${job.labels.join()}`;
     if (!known.has(key)) known.set(key, couldBeLaunched(world, job));
@@ -150,23 +151,30 @@ function launchableNow(world: WorldView): (job: Job) => Purchase | undefined {
   };
 }
 
+interface Place {
+  readonly compute: string;
+  readonly purchase: Purchase;
+}
+
 /** As what a machine could be had for the job now, within the caps and the budget; undefined when it could not. */
-function couldBeLaunched(world: WorldView, job: Job): Purchase | undefined {
+function couldBeLaunched(world: WorldView, job: Job): Place | undefined {
   const route = routeJob(job.labels, world.policy);
   if (route.kind !== "routed" || world.hinderedUntil >= world.now) return undefined;
-  const { preset, market } = route.record.spec;
+  const { preset, market, compute } = route.record.spec;
   if (isFull(world, preset, fullName(job.repository))) return undefined;
   const budget = world.policy.limits.dailyBudgetUsd;
   if (budget !== undefined && spentTodayUsd(world) >= budget) return undefined;
-  return purchaseWithRoom(world, market);
+  if (waitsForItsImage(world, route.record.spec)) return undefined;
+  const purchase = purchaseWithRoom(world, compute, market);
+  return purchase === undefined ? undefined : { compute, purchase };
 }
 
-function purchaseWithRoom({ cloud, now }: WorldView, market: Market): Purchase | undefined {
-  const spot = market === "on-demand-only" ? "capacity" : cloud.refusal("spot", now);
+function purchaseWithRoom({ cloud, now }: WorldView, compute: string, market: Market): Purchase | undefined {
+  const spot = market === "on-demand-only" ? "capacity" : cloud.refusal(compute, "spot", now);
   if (spot === undefined) return "spot";
   // Nothing dearer is bought where spot is not full, but cannot be asked.
   const mayBuyOnDemand = market !== "spot-only" && (spot === "capacity" || spot === "quota");
-  return mayBuyOnDemand && cloud.refusal("on-demand", now) === undefined ? "on-demand" : undefined;
+  return mayBuyOnDemand && cloud.refusal(compute, "on-demand", now) === undefined ? "on-demand" : undefined;
 }
 
 // -------------------------------------------------------------------------------------------- served

@@ -43,10 +43,10 @@ export function noMachineIsNeedless(world: WorldView, fact: Facts["swept"]): Fou
 }
 
 /** Machines that the listing of the sweep must have held, and that nobody destroys yet. */
-function listedMachines(world: WorldView, { startedAt }: Facts["swept"]): readonly CloudMachine[] {
+function listedMachines(world: WorldView, { startedAt, computes }: Facts["swept"]): readonly CloudMachine[] {
   const listed = startedAt - world.policy.timing.listingDelaySeconds * 1_000;
   return [...world.cloud.machines.values()].filter(
-    (machine) => !machine.ending && machine.launchedAt <= listed,
+    (machine) => !machine.ending && machine.launchedAt <= listed && computes.has(machine.compute),
   );
 }
 

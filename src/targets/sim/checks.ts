@@ -1,6 +1,19 @@
+import type { Image } from "../../core/image.ts";
 import type { Change, Instant, Job, LifecycleEvent, Machine, MachineId, Policy } from "../../core/model.ts";
 import type { GithubModel } from "../../emulator/model.ts";
+import type { LaunchRequest } from "../../ports/compute.ts";
+import type { ImageOrder } from "../../ports/images.ts";
 import type { Agent } from "./agent.ts";
+import type { SimBuilder } from "./builder.ts";
+import {
+  createImageMemory,
+  failuresInARow,
+  type ImageMemory,
+  imagesAreAsWritten,
+  oneBuildAtATime,
+  onlyWhatCannotBeMade,
+  startsFromWhatWasMade,
+} from "./checks-of-images.ts";
 import {
   conclusionsAgree,
   everyJobEnds,
@@ -49,10 +62,12 @@ export type CheckName =
   | "S6"
   | "S7"
   | "S8"
+  | "S9"
   | "L1"
   | "L2"
   | "L3"
   | "L4"
+  | "L5"
   | "T1"
   | "T2";
 
@@ -112,6 +127,17 @@ export const checks: readonly Check[] = [
     looks: { committed: onlyJobsOfGithub },
   },
   {
+    name: "S9",
+    says: "one build of an image at a time, noted before it is ordered; what is said of it is so, and a machine starts from what was made for it",
+    bound:
+      "every order, every write of an image and every launch; what is not heard of for 45 minutes is not waited for",
+    looks: {
+      building: oneBuildAtATime,
+      imageCommitted: imagesAreAsWritten,
+      launching: startsFromWhatWasMade,
+    },
+  },
+  {
     name: "L1",
     says: "when faults stop, every accepted job runs or is visibly given up",
     bound: "its deadline; it is not given up while a machine could have been had",
@@ -134,6 +160,12 @@ export const checks: readonly Check[] = [
     says: "no job waits while nothing exists or is asked for that could run it, and a machine could be had",
     bound: `${hopelessMinutes} minutes after the last launch that was refused, in which GitHub could be asked`,
     looks: { swept: nobodyWaitsInVain },
+  },
+  {
+    name: "L5",
+    says: "a job is given up for want of its image only when that cannot be made",
+    bound: `its builds have failed ${failuresInARow} times in a row; then no job waits for another`,
+    looks: { committed: onlyWhatCannotBeMade },
   },
   {
     name: "T1",
@@ -166,6 +198,9 @@ const checksAt: { readonly [Moment in keyof Facts]: readonly Check[] } = {
   terminating: checks.filter(({ looks }) => looks.terminating),
   committed: checks.filter(({ looks }) => looks.committed),
   swept: checks.filter(({ looks }) => looks.swept),
+  building: checks.filter(({ looks }) => looks.building),
+  imageCommitted: checks.filter(({ looks }) => looks.imageCommitted),
+  launching: checks.filter(({ looks }) => looks.launching),
   claimAnswered: checks.filter(({ looks }) => looks.claimAnswered),
   dealtWith: checks.filter(({ looks }) => looks.dealtWith),
   printed: checks.filter(({ looks }) => looks.printed),
@@ -179,7 +214,13 @@ export interface Facts {
   /** An entry was written, in the place of `before`. */
   readonly committed: { readonly change: Change; readonly before: Job | Machine | undefined };
   /** A sweep that could list has ended. */
-  readonly swept: { readonly startedAt: number };
+  readonly swept: { readonly startedAt: number; readonly computes: ReadonlySet<string> };
+  /** A build is about to begin. */
+  readonly building: ImageOrder;
+  /** The ledger's entry of an image was written, in the place of `before`. */
+  readonly imageCommitted: { readonly image: Image; readonly before: Image | undefined };
+  /** Machines are asked for that start from images that are made. */
+  readonly launching: LaunchRequest;
   readonly claimAnswered: AnsweredClaim;
   /** An event of the lifecycle queue has been dealt with, and will not come again. */
   readonly dealtWith: LifecycleEvent;
@@ -209,6 +250,10 @@ export interface WorldView {
   readonly everyPolicy: readonly PolicyInForce[];
   readonly model: GithubModel;
   readonly cloud: SimCloud;
+  /** Absent where no images are made. */
+  readonly builder: SimBuilder | undefined;
+  /** The ledger's, by key. */
+  readonly images: ReadonlyMap<string, Image>;
   /** The newest of each machine id. */
   readonly agents: ReadonlyMap<MachineId, Agent>;
   /** One for every machine that was ever launched. */
@@ -259,6 +304,7 @@ export interface CheckMemory {
   readonly givenTo: Map<string, MachineId>;
   /** Machines of whose notice an event was dealt with. */
   readonly noticesDealtWith: Set<MachineId>;
+  readonly images: ImageMemory;
 }
 
 export function createCheckMemory(): CheckMemory {
@@ -270,6 +316,7 @@ export function createCheckMemory(): CheckMemory {
     handedOut: new Map(),
     givenTo: new Map(),
     noticesDealtWith: new Set(),
+    images: createImageMemory(),
   };
 }
 

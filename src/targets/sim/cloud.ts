@@ -20,12 +20,15 @@ import { between, chance, oneOf, waiting, wholeBetween } from "./draw.ts";
 import type { Faults } from "./faults.ts";
 import type { Pool } from "./scenario.ts";
 import type { Scheduler } from "./scheduler.ts";
+import { type Tasks, taskCompute } from "./tasks.ts";
 
 export interface CloudMachine {
   readonly providerId: string;
   readonly launchToken: string;
   /** By which the ledger knows it. Where only launches are marked, its provider's until the ledger has given it one. */
   machineId: MachineId;
+  /** Whose it is, by the name of the port. */
+  readonly compute: string;
   /** It was launched by nobody here: it does nothing, and stays. */
   readonly isStray: boolean;
   readonly fleet: FleetId;
@@ -44,6 +47,8 @@ export interface CloudMachine {
 
 /** What the cloud tells the world around it. */
 export interface CloudEvents {
+  /** Somebody asks through the port for machines that are tasks. */
+  launching(request: LaunchRequest): void;
   launched(machine: CloudMachine): void;
   /** Somebody asked through the port that it be destroyed. */
   terminating(machine: CloudMachine): void;
@@ -59,6 +64,8 @@ export interface CloudOptions {
   /** What machines bear: their own id, or only the token of their launch. */
   readonly marks: "machine" | "launch";
   readonly random: Random;
+  /** Present where there are machines that are tasks. */
+  readonly tasks?: Tasks;
   readonly pools: readonly Pool[];
   /** Of this instant: they heal. */
   readonly faults: () => Faults;
@@ -73,6 +80,10 @@ interface Outage {
   readonly purchase: Purchase | "both";
 }
 
+/** The compute of presets that have no other. */
+const cloudCompute = "cloud";
+/** Tasks that one call starts. */
+const batchSize = 10;
 const noticeSeconds = 120;
 /** A provider that can say what became of a machine lists it for so long after its end. */
 const endedListedSeconds = 1_200;
@@ -83,7 +94,8 @@ const endedListedSeconds = 1_200;
  * machine: repeated, it answers what it answered.
  */
 export class SimCloud {
-  readonly compute: Compute;
+  /** A port for each compute that the scenario has. */
+  readonly computes: readonly Compute[];
   /** Up or ending, by provider id, in the order of launch. */
   readonly machines = new Map<string, CloudMachine>();
   readonly #options: CloudOptions;
@@ -96,19 +108,21 @@ export class SimCloud {
   /** Gone, and listed with what became of them. */
   readonly #ended = new Map<string, EndedMachine>();
   readonly #outages: readonly Outage[];
-  readonly #refusedAt = new Map<Purchase, Instant>();
+  readonly #refusedAt = new Map<string, Instant>();
+  readonly #launchRates = new Map<Purchase, { readonly left: number; readonly at: Instant }>();
   #count = 0;
 
   constructor(options: CloudOptions) {
     this.#options = options;
     this.#outages = this.#planOutages();
-    this.compute = {
-      name: "cloud",
-      launch: async (request) => this.#launch(request),
-      list: async () => this.#list(),
-      terminate: async (ids) => this.#terminate(ids),
+    const names = options.tasks === undefined ? [cloudCompute] : [cloudCompute, taskCompute];
+    this.computes = names.map((name) => ({
+      name,
+      launch: async (request) => this.#launch(name, request),
+      list: async () => this.#list(name),
+      terminate: async (ids) => this.#terminate(name, ids),
       close: async () => undefined,
-    };
+    }));
   }
 
   /** How many machines were ever launched. */
@@ -124,22 +138,28 @@ export class SimCloud {
 
   /** A machine with our mark appears that no ledger knows: left over from a ledger that was lost. */
   appear(request: LaunchRequest): void {
-    const pool = this.#options.pools.find((entry) => entry.purchase === request.purchase);
+    const [pool] = this.#poolsFor(request.spec.compute, request.purchase);
     for (const machine of request.machines)
       if (pool !== undefined) this.#create(request, machine, pool, true);
   }
 
-  /** Why no machine can be launched for this market now; undefined when one can. */
-  refusal(purchase: Purchase, now: Instant): LaunchFailureKind | undefined {
+  /** Why no machine of this compute can be launched for this market now; undefined when one can. */
+  refusal(compute: string, purchase: Purchase, now: Instant): LaunchFailureKind | undefined {
     const outage = this.#outage(purchase, now);
     if (outage !== undefined) return outage.kind;
-    const isRoom = this.#options.pools.some((pool) => pool.purchase === purchase && this.#isFree(pool));
+    const isRoom = this.#poolsFor(compute, purchase).some((pool) => this.#isFree(pool));
     return isRoom ? undefined : "capacity";
   }
 
-  /** When a machine of this market was last refused. */
-  refusedAt(purchase: Purchase): Instant {
-    return this.#refusedAt.get(purchase) ?? 0;
+  /** When a machine of this compute and market was last refused. */
+  refusedAt(compute: string, purchase: Purchase): Instant {
+    return this.#refusedAt.get(`${compute} ${purchase}`) ?? 0;
+  }
+
+  #poolsFor(compute: string, purchase: Purchase): readonly Pool[] {
+    return this.#options.pools.filter(
+      (pool) => (pool.compute ?? cloudCompute) === compute && pool.purchase === purchase,
+    );
   }
 
   #planOutages(): readonly Outage[] {
@@ -166,38 +186,71 @@ export class SimCloud {
 
   // ------------------------------------------------------------------------------------------- the port
 
-  #launch(request: LaunchRequest): readonly LaunchOutcome[] {
-    const { scheduler, random } = this.#options;
+  #launch(compute: string, request: LaunchRequest): readonly LaunchOutcome[] {
+    const { scheduler, random, events } = this.#options;
     const faults = this.#options.faults();
     this.#failSometimes();
+    if (compute === taskCompute) events.launching(request);
     if (chance(random, faults.launchLateFraction)) {
       const seconds = random.fraction() * faults.launchLateSeconds;
       scheduler.after(seconds * 1_000, `cloud launches late ${request.token}`, () =>
-        this.#launchAll(request),
+        this.#launchAll(compute, request),
       );
       throw unreachable("The launch was not answered.");
     }
-    const outcomes = this.#launchAll(request);
+    const outcomes = this.#launchAll(compute, request);
+    if (outcomes === "throttled") throw this.#throttled();
     if (chance(random, faults.launchAnswerLostFraction))
       throw unreachable("The answer to the launch was lost.");
     return outcomes;
   }
 
-  #launchAll(request: LaunchRequest): readonly LaunchOutcome[] {
+  #launchAll(compute: string, request: LaunchRequest): readonly LaunchOutcome[] | "throttled" {
     const outcomes =
-      this.#options.marks === "launch"
-        ? this.#launchAlike(request)
-        : request.machines.map((machine) => this.#launchOne(request, machine));
-    const isRefused = outcomes.some((outcome) => outcome.kind === "refused");
-    if (isRefused) this.#refusedAt.set(request.purchase, this.#options.scheduler.now);
+      compute === taskCompute
+        ? this.#launchInBatches(request)
+        : this.#options.marks === "launch"
+          ? this.#launchAlike(compute, request.token, request)
+          : request.machines.map((machine) => this.#launchOne(compute, request, machine));
+    const isRefused = outcomes === "throttled" || outcomes.some((outcome) => outcome.kind === "refused");
+    if (isRefused) this.#refusedAt.set(`${compute} ${request.purchase}`, this.#options.scheduler.now);
     return outcomes;
   }
 
-  /** One action for each token: repeated, it answers what it answered, and launches nothing. */
-  #launchAlike(request: LaunchRequest): readonly LaunchOutcome[] {
-    const before = this.#answers.get(request.token);
+  /** Ten at most are one action. Each is repeated by itself: what was started above the rate is asked for again. */
+  #launchInBatches(request: LaunchRequest): readonly LaunchOutcome[] | "throttled" {
+    const { machines, token, purchase } = request;
+    const outcomes: LaunchOutcome[] = [];
+    let isThrottled = false;
+    for (let first = 0; first < machines.length; first += batchSize) {
+      const batch = machines.slice(first, first + batchSize);
+      const key = `${token}.${first / batchSize}`;
+      if (this.#answers.has(key) || this.#isWithinRate(purchase, batch.length))
+        outcomes.push(...this.#launchAlike(taskCompute, key, { ...request, machines: batch }));
+      else isThrottled = true;
+    }
+    if (isThrottled) return "throttled";
+    // One refusal speaks for all that got none.
+    const refusal = outcomes.find((outcome) => outcome.kind === "refused");
+    const others = outcomes.filter((outcome) => outcome.kind !== "refused");
+    return refusal === undefined ? others : [...others, refusal];
+  }
+
+  #isWithinRate(purchase: Purchase, count: number): boolean {
+    const { tasks, scheduler } = this.#options;
+    const { launchBurst = 0, launchesPerSecond = 0 } = tasks ?? {};
+    const { left, at } = this.#launchRates.get(purchase) ?? { left: launchBurst, at: scheduler.now };
+    const refilled = Math.min(launchBurst, left + ((scheduler.now - at) / 1_000) * launchesPerSecond);
+    const isWithin = refilled >= count;
+    this.#launchRates.set(purchase, { left: isWithin ? refilled - count : refilled, at: scheduler.now });
+    return isWithin;
+  }
+
+  /** One action for each key: repeated, it answers what it answered, and launches nothing. */
+  #launchAlike(compute: string, key: string, request: LaunchRequest): readonly LaunchOutcome[] {
+    const before = this.#answers.get(key);
     if (before !== undefined) return before;
-    const single = request.machines.map((machine) => this.#tryOne(request, machine));
+    const single = request.machines.map((machine) => this.#tryOne(compute, request, machine));
     const outcomes = single.flatMap((outcome) => (outcome.kind === "launched" ? [nameless(outcome)] : []));
     const refusal = single.find((outcome) => outcome.kind === "refused");
     if (refusal?.kind === "refused") {
@@ -205,33 +258,34 @@ export class SimCloud {
       if (pools.length > 0) outcomes.push({ kind: "pools-refused", failure, code, message, pools });
       outcomes.push({ kind: "refused", failure, code, message, pools: [] });
     }
-    this.#answers.set(request.token, outcomes);
+    this.#answers.set(key, outcomes);
     return outcomes;
   }
 
-  #launchOne(request: LaunchRequest, machine: MachineToLaunch): LaunchOutcome {
+  #launchOne(compute: string, request: LaunchRequest, machine: MachineToLaunch): LaunchOutcome {
     const key = `${request.token} ${machine.id}`;
     const known = this.#launches.get(key);
     if (known !== undefined) return launched(known);
-    const outcome = this.#tryOne(request, machine);
+    const outcome = this.#tryOne(compute, request, machine);
     const entry = outcome.kind === "launched" ? this.machines.get(outcome.providerId) : undefined;
     if (entry !== undefined) this.#launches.set(key, entry);
     return outcome;
   }
 
-  #tryOne(request: LaunchRequest, machine: MachineToLaunch): MachineOutcome {
+  #tryOne(compute: string, request: LaunchRequest, machine: MachineToLaunch): MachineOutcome {
     const now = this.#options.scheduler.now;
-    const outage = this.#outage(request.purchase, now);
-    if (outage !== undefined) return refused(machine.id, outage.kind, this.#poolsOf(request));
-    const free = this.#options.pools.filter(
-      (pool) =>
-        pool.purchase === request.purchase && !request.avoidPools.includes(pool.name) && this.#isFree(pool),
+    const pools = this.#poolsFor(compute, request.purchase).filter(
+      ({ name }) => !request.avoidPools.includes(name),
     );
+    const names = pools.map(({ name }) => name);
+    const outage = this.#outage(request.purchase, now);
+    if (outage !== undefined) return refused(machine.id, outage.kind, names);
+    const free = pools.filter((pool) => this.#isFree(pool));
     const pool = free[Math.floor(this.#options.random.fraction() * free.length)];
     if (chance(this.#options.random, this.#options.faults().launchThrottledFraction))
       return refused(machine.id, "throttle", []);
     const isLeftOut = chance(this.#options.random, this.#options.faults().partialFleetFraction);
-    if (pool === undefined || isLeftOut) return refused(machine.id, "capacity", this.#poolsOf(request));
+    if (pool === undefined || isLeftOut) return refused(machine.id, "capacity", names);
     return launched(this.#create(request, machine, pool, false));
   }
 
@@ -244,6 +298,7 @@ export class SimCloud {
       providerId,
       launchToken: request.token,
       machineId: marks === "launch" ? providerId : machine.id,
+      compute: pool.compute ?? cloudCompute,
       isStray,
       fleet: request.fleet,
       spec: request.spec,
@@ -266,15 +321,16 @@ export class SimCloud {
     return entry;
   }
 
-  #list(): readonly ListedMachine[] {
+  #list(compute: string): readonly ListedMachine[] {
     this.#failSometimes();
     const { now } = this.#options.scheduler;
-    const listed = [...this.machines.values()].filter((machine) => machine.listedFrom <= now);
+    const isIts = (machine: CloudMachine): boolean => machine.compute === compute;
+    const listed = [...this.machines.values()].filter((one) => one.listedFrom <= now && isIts(one));
     for (const [id, ghost] of this.#ghosts) {
       if (ghost.until <= now) this.#ghosts.delete(id);
-      else listed.push(ghost.machine);
+      else if (isIts(ghost.machine)) listed.push(ghost.machine);
     }
-    return [...listed.map((machine) => this.#asListed(machine)), ...this.#listEnded()];
+    return [...listed.map((machine) => this.#asListed(machine)), ...this.#listEnded(isIts)];
   }
 
   #asListed({
@@ -290,21 +346,21 @@ export class SimCloud {
     return { providerId, ...mark, fleet, preset: spec.preset, launchedAt, purchase: pool.purchase };
   }
 
-  #listEnded(): readonly ListedMachine[] {
+  #listEnded(isIts: (machine: CloudMachine) => boolean): readonly ListedMachine[] {
     const { now } = this.#options.scheduler;
     const listed: ListedMachine[] = [];
     for (const [id, { machine, ended, from, until }] of this.#ended) {
       if (until <= now) this.#ended.delete(id);
-      else if (from <= now) listed.push({ ...this.#asListed(machine), ended });
+      else if (from <= now && isIts(machine)) listed.push({ ...this.#asListed(machine), ended });
     }
     return listed;
   }
 
-  #terminate(providerIds: readonly string[]) {
+  #terminate(compute: string, providerIds: readonly string[]) {
     this.#failSometimes();
     return providerIds.map((providerId) => {
       const machine = this.machines.get(providerId);
-      if (machine === undefined) return { providerId, kind: "absent" as const };
+      if (machine?.compute !== compute) return { providerId, kind: "absent" as const };
       this.#options.events.terminating(machine);
       this.#end(machine, between(this.#options.random, 1, 40), false);
       return { providerId, kind: "terminating" as const };
@@ -312,10 +368,15 @@ export class SimCloud {
   }
 
   #failSometimes(): void {
-    const { random, scheduler } = this.#options;
+    const { random } = this.#options;
     if (!chance(random, this.#options.faults().cloudErrorFraction)) return;
     if (chance(random, 0.5)) throw unreachable("The call did not get through.");
-    throw new MayflyError({
+    throw this.#throttled();
+  }
+
+  #throttled(): MayflyError {
+    const { random, scheduler } = this.#options;
+    return new MayflyError({
       kind: "wait",
       code: "CLOUD_THROTTLED",
       message: "The cloud wants fewer calls.",
@@ -379,12 +440,6 @@ export class SimCloud {
 
   #isFree(pool: Pool): boolean {
     return (this.#used.get(pool) ?? 0) < pool.capacity;
-  }
-
-  #poolsOf(request: LaunchRequest): readonly string[] {
-    return this.#options.pools
-      .filter((pool) => pool.purchase === request.purchase && !request.avoidPools.includes(pool.name))
-      .map((pool) => pool.name);
   }
 }
 

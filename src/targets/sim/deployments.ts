@@ -34,5 +34,7 @@ function changedPreset(random: Random, preset: Preset): Preset {
     ...(chance(random, 0.3) && { jobTimeoutSeconds: oneOf(random, [1_800, 3_600, longestJobSeconds]) }),
     ...(chance(random, 0.3) && { bootTimeoutSeconds: oneOf(random, [300, 600]) }),
     ...(chance(random, 0.3) && { idleTimeoutSeconds: oneOf(random, [300, 600, 1_800]) }),
+    ...(preset.buildsImages === true &&
+      chance(random, 0.3) && { image: oneOf(random, ["ubuntu:24.04", "ubuntu:22.04", "debian:12"]) }),
   };
 }

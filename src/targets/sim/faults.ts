@@ -79,6 +79,16 @@ const strengths = {
   noticeLostFraction: upTo(1),
   goneLostFraction: upTo(1),
   cloudEventDelaySeconds: upTo(120),
+  /** Of the machines that are tasks: their provider stops them before anything runs. */
+  taskStoppedFraction: fraction(0.2),
+  // The builder of images.
+  buildThrottledFraction: fraction(0.5),
+  buildAnswerLostFraction: fraction(0.5),
+  buildFailedFraction: fraction(0.5),
+  /** The end of the build is never told. */
+  buildSilentFraction: fraction(0.2),
+  /** Every image is to be made anew, as the runner or the release is. */
+  recipeChanges: perDay(8),
   /** Machines with our mark that no ledger knows. */
   strayMachines: perDay(12),
   // Machines.

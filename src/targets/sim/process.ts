@@ -39,7 +39,8 @@ export interface ProcessOptions {
   /** For a life of the process: a queue that outlives it, or one of its own. */
   readonly work: () => SimQueue<Poke>;
   readonly lifecycle: SimQueue<LifecycleEvent>;
-  readonly compute: Compute;
+  readonly computes: readonly Compute[];
+  readonly images: Ports["images"];
   readonly fixed: Pick<Ports, "identity" | "secrets" | "prices">;
   /** Calls of the store and of the queues take no time of their own, and no crash falls between two of them. */
   readonly lean?: boolean;
@@ -60,8 +61,8 @@ export interface ProcessEvents {
   logged(process: string, level: string, message: string, fields: Readonly<Record<string, unknown>>): void;
   /** The process has begun, or has died. */
   turned(): void;
-  /** A sweep has ended well, and its listing was answered. */
-  swept(startedAt: number): void;
+  /** A sweep has ended well, and the listings of these computes were answered. */
+  swept(startedAt: number, computes: ReadonlySet<string>): void;
   minted(name: string, runnerId: number, jitConfig: string): void;
   /** An event of the lifecycle queue was dealt with. */
   dealtWith(event: LifecycleEvent): void;
@@ -76,7 +77,8 @@ interface Life {
   /** What was missed while nobody listened has been asked for; until then nothing is launched or claimed. */
   readonly caughtUp: Promise<void>;
   readonly catchUp: () => void;
-  goodListings: number;
+  /** By compute. */
+  readonly goodListings: Map<string, number>;
   end(): void;
 }
 
@@ -157,9 +159,10 @@ export class Process {
     }
     this.#startTimer(life, "sweep", scaledownSeconds, async (own) => {
       const startedAt = scheduler.now;
-      const before = own.goodListings;
+      const before = new Map(own.goodListings);
       await sweep(own.ports.sweep, policy(), within(own.ports.sweep, roundSeconds.sweep));
-      if (own.goodListings > before) events.swept(startedAt);
+      const listed = [...own.goodListings].filter(([name, count]) => count > (before.get(name) ?? 0));
+      if (listed.length > 0) events.swept(startedAt, new Set(listed.map(([name]) => name)));
     });
     this.#startTimer(life, "status", statusSeconds, (own) => {
       return this.#options.status(own.ports.status, policy());
@@ -351,7 +354,7 @@ export class Process {
       openRequests: new Set(),
       caughtUp,
       catchUp,
-      goodListings: 0,
+      goodListings: new Map(),
       end() {
         ended = true;
       },
@@ -366,7 +369,10 @@ export class Process {
       store: this.#gatedStore(life),
       work: this.#gatedSender(life, "work", life.work),
       lifecycle: this.#gatedSender(life, "lifecycle", this.#options.lifecycle),
-      compute: new Map([["cloud", this.#gatedCompute(life)]]),
+      compute: new Map(
+        this.#options.computes.map((compute) => [compute.name, this.#gatedCompute(life, compute)]),
+      ),
+      ...this.#gatedImages(life),
       github: { ...this.#gated(life, "github", slow, this.#watchedGithub(github)), budgets: github.budgets },
       clock,
       random: createSeededRandom(`${seed} ${name} ${this.#lives}`),
@@ -449,17 +455,23 @@ export class Process {
     });
   }
 
-  #gatedCompute(life: Life): Compute {
-    const { compute } = this.#options;
+  #gatedImages(life: Life): Pick<Ports, "images"> {
+    const { images } = this.#options;
+    if (images === undefined) return {};
+    const { methodOf, ...calls } = images;
+    return { images: { methodOf, ...this.#gated(life, "images", slow, calls) } };
+  }
+
+  #gatedCompute(life: Life, compute: Compute): Compute {
     const noting: Compute = {
       ...compute,
       list: async () => {
         const listed = await compute.list();
-        life.goodListings += 1;
+        life.goodListings.set(compute.name, (life.goodListings.get(compute.name) ?? 0) + 1);
         return listed;
       },
     };
-    return this.#gated(life, "cloud", slow, noting);
+    return this.#gated(life, compute.name, slow, noting);
   }
 
   #watchedGithub(github: Ports["github"]): Ports["github"] {

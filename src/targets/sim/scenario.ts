@@ -3,6 +3,7 @@ import type { Market, Policy, Preset, Purchase } from "../../core/model.ts";
 import type { Random } from "../../ports/random.ts";
 import { between, chance, magnitude, oneOf, wholeBetween } from "./draw.ts";
 import { drawFaults, type Faults } from "./faults.ts";
+import { type Tasks, withTasks } from "./tasks.ts";
 
 /** All that a seed decides before the simulation begins. */
 export interface Scenario {
@@ -30,6 +31,8 @@ export interface Scenario {
   readonly marks?: "machine" | "launch";
   readonly pools: readonly Pool[];
   readonly boot: { readonly medianSeconds: number; readonly spread: number };
+  /** Present where there are presets whose machines are tasks. */
+  readonly tasks?: Tasks;
   readonly arrivals: Arrivals;
   readonly faults: Faults;
 }
@@ -37,6 +40,8 @@ export interface Scenario {
 export interface Pool {
   /** Type and zone, for example `c7i.large/a`. */
   readonly name: string;
+  /** Whose machines it gives. Absent: `cloud`. */
+  readonly compute?: string;
   readonly purchase: Purchase;
   readonly capacity: number;
   /** Absent: the prices of the world say what its machines cost. */
@@ -68,7 +73,7 @@ export function drawScenario(seed: string, hours: number): Scenario {
     undefined,
   ]);
   const processes = oneOf(random, [1, 1, 2, 3]);
-  return {
+  return withTasks({
     seed,
     hours,
     policy,
@@ -83,7 +88,7 @@ export function drawScenario(seed: string, hours: number): Scenario {
     boot: { medianSeconds: between(random, 20, 45), spread: between(random, 0.05, 0.3) },
     arrivals,
     faults: drawFaults(seed, hours),
-  };
+  });
 }
 
 function drawArrivals(random: Random, hours: number): Arrivals {

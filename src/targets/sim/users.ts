@@ -1,4 +1,5 @@
 import { createSeededRandom } from "../../adapters/random/seeded.ts";
+import type { Preset } from "../../core/model.ts";
 import { fleetIdOf, resolveSpec } from "../../core/route.ts";
 import type { Faults as GithubFaults } from "../../emulator/model-faults.ts";
 import type { Installation, JobAction, Repository, Run } from "../../emulator/model-state.ts";
@@ -108,9 +109,10 @@ function planJob(
 ): PlannedJob {
   const { arrivals, policy } = world.scenario;
   const seconds = Math.min(Math.max(2, skewed(random, arrivals.medianSeconds, arrivals.spread)), 5 * 3_600);
+  const preset = policy.presets[index % policy.presets.length];
   return plannedJob({
     key: `job-${index + 1}`,
-    labels: labels ?? labelsOf(random, arrivals, policy.presets[index % policy.presets.length]?.name ?? ""),
+    labels: labels ?? withImageLabels(world, random, preset, labelsOf(random, arrivals, preset?.name ?? "")),
     timeoutMinutes: 6 * 60,
     environmentVariables: { SECONDS: seconds.toFixed(1) },
   });
@@ -121,6 +123,24 @@ function labelsOf(random: Random, arrivals: Arrivals, preset: string): readonly 
   const architecture = preset.endsWith("arm64") ? "arm64" : "x64";
   if (chance(random, arrivals.fewerLabelsFraction)) return ["self-hosted", architecture];
   return ["self-hosted", "linux", architecture];
+}
+
+/** Jobs of presets whose images are made may name another image, and a class. */
+function withImageLabels(
+  { scenario: { tasks } }: World,
+  random: Random,
+  preset: Preset | undefined,
+  labels: readonly string[],
+): readonly string[] {
+  if (tasks === undefined || preset?.buildsImages !== true) return labels;
+  const more: string[] = [];
+  const [first, ...others] = [...tasks.bases, ...tasks.brokenBases];
+  if (first !== undefined && chance(random, tasks.imagesFraction))
+    more.push(`image:${oneOf(random, [first, ...others])}`);
+  const hasSize = labels.some((label) => label.includes("/cpu="));
+  if (!hasSize && chance(random, tasks.classesFraction))
+    more.push(`class:${oneOf(random, ["small", "medium"])}`);
+  return [...labels, ...more];
 }
 
 function cancel(world: World, run: Run): void {
@@ -191,6 +211,9 @@ function planTrouble(
   sometime("a machine of nobody appears", faults.strayMachines, () => appear(world, random));
   sometime("somebody forges a delivery", faults.forgedDeliveries, () => forge(world, random));
   sometime("an operator ends a machine", faults.operatorActions, () => terminate(world, random));
+  const { builder } = world;
+  if (builder !== undefined)
+    sometime("images are to be made anew", faults.recipeChanges, () => builder.changeRecipe());
   sometime("the configuration is changed", faults.deployments, () => world.deploy(faults.deploymentSeconds));
   const { restErrorFraction, deliveryLostFraction } = faults.github;
   sometime("GitHub's API is down", faults.githubOutages, () => {

@@ -3,6 +3,7 @@ import { createDerivedTokenIdentity } from "../../adapters/identity/derived-toke
 import { createFixedPrices } from "../../adapters/prices/fixed.ts";
 import { createSeededRandom } from "../../adapters/random/seeded.ts";
 import { createMemoryStore } from "../../adapters/store/memory.ts";
+import { type Image, imageKey } from "../../core/image.ts";
 import type { Change, Job, LifecycleEvent, Machine, MachineId, Poke, Policy } from "../../core/model.ts";
 import { isSettled } from "../../core/rerun.ts";
 import { Secret } from "../../core/secret.ts";
@@ -11,12 +12,14 @@ import { noFaults } from "../../emulator/model-faults.ts";
 import type { Delivery, Effect } from "../../emulator/model-state.ts";
 import { readStatus } from "../../flow/status.ts";
 import { type DeliveryAnswer, receiveDelivery } from "../../flow/webhook.ts";
+import type { ImageOrder } from "../../ports/images.ts";
 import type { Ports } from "../../ports/ports.ts";
 import type { Prices } from "../../ports/prices.ts";
 import type { Random } from "../../ports/random.ts";
 import type { Store } from "../../ports/store.ts";
 import { machineRoutes } from "../routes/machine-routes.ts";
 import { Agent, type HttpAnswer } from "./agent.ts";
+import { type SimBuild, SimBuilder } from "./builder.ts";
 import {
   type CheckMemory,
   createCheckMemory,
@@ -36,6 +39,7 @@ import { SimQueue } from "./queue.ts";
 import type { Scenario } from "./scenario.ts";
 import { type PlannedEvent, Scheduler } from "./scheduler.ts";
 import { createSecretFinder, type SecretFinder } from "./secret-finder.ts";
+import { taskCompute } from "./tasks.ts";
 import type { Trace } from "./trace.ts";
 
 export interface WorldOptions {
@@ -67,7 +71,7 @@ const webhookSecret = "sim-webhook-secret-of-the-app";
 export const guessedSecret = "development";
 const machineKey = "sim-key-of-all-machine-tokens";
 /** Machines that are given no credential sign with it. */
-const machineRole = "arn:aws:iam::123456789012:role/machine";
+const roleOf = (compute: string): string => `arn:aws:iam::123456789012:role/machine-of-${compute}`;
 const machineHttpTimeoutSeconds = 30;
 const statusSeconds = 7_200;
 /** A machine that waits claims so often, and is noted so often to have claimed. */
@@ -79,6 +83,8 @@ export class World implements WorldView {
   readonly scheduler: Scheduler;
   readonly model: GithubModel;
   readonly cloud: SimCloud;
+  readonly builder: SimBuilder | undefined;
+  readonly images = new Map<string, Image>();
   readonly agents = new Map<MachineId, Agent>();
   readonly everyAgent: Agent[] = [];
   readonly jobs = new Map<number, Job>();
@@ -138,10 +144,13 @@ export class World implements WorldView {
       limits: { deliveryLatencySeconds: 1 },
     });
     this.cloud = this.#createCloud();
+    this.builder = this.#createBuilder();
     this.store = this.#watchedStore(createMemoryStore({ changesPerCommit: scenario.changesPerCommit }));
     const identity =
       scenario.marks === "launch"
-        ? createAwsIamIdentity({ roles: [{ compute: "cloud", arn: machineRole }] })
+        ? createAwsIamIdentity({
+            roles: ["cloud", taskCompute].map((compute) => ({ compute, arn: roleOf(compute) })),
+          })
         : createDerivedTokenIdentity(new Secret(machineKey));
     // To look at proofs takes time, and where nobody looks for what can go wrong there are no impostors.
     this.#identity = scenario.lean === true ? { ...identity, verify: async () => "proven" } : identity;
@@ -457,11 +466,11 @@ export class World implements WorldView {
   }
 
   /** How a machine calls itself, and how it proves that. */
-  #nameAndProof({ providerId, machineId, credential }: CloudMachine) {
+  #nameAndProof({ providerId, machineId, credential, compute }: CloudMachine) {
     if (this.scenario.marks === "launch") {
-      const caller = `arn:aws:sts::123456789012:assumed-role/machine/${providerId}`;
+      const caller = `arn:aws:sts::123456789012:assumed-role/machine-of-${compute}/${providerId}`;
       const pattern = "/v1/machines/:compute/:providerId";
-      return { pattern, parameters: { compute: "cloud", providerId }, proof: { caller } };
+      return { pattern, parameters: { compute, providerId }, proof: { caller } };
     }
     const token = (credential ?? this.#identity.issue(machineId))?.reveal();
     const headers = { authorization: `Bearer ${token}` };
@@ -483,10 +492,12 @@ export class World implements WorldView {
       scheduler,
       random: createSeededRandom(`${scenario.seed} cloud`),
       marks: scenario.marks ?? "machine",
+      ...(scenario.tasks !== undefined && { tasks: scenario.tasks }),
       pools: scenario.pools,
       faults: () => this.faults,
       hours: scenario.hours,
       events: {
+        launching: (request) => this.#look("launching", request),
         launched: (machine) => this.#boot(machine),
         terminating: (machine) => this.#look("terminating", machine),
         notice: (machine) => this.agents.get(machine.machineId)?.notice(),
@@ -494,6 +505,27 @@ export class World implements WorldView {
         gone: (machine) => this.#onGone(machine),
         announce: (machine, what) => this.#announce(machine, what),
       },
+    });
+  }
+
+  #createBuilder(): SimBuilder | undefined {
+    const { scenario, scheduler } = this;
+    const { tasks, seed } = scenario;
+    if (tasks === undefined) return undefined;
+    const random = createSeededRandom(`${seed} builder`);
+    const onBuild = (order: ImageOrder): void => this.#look("building", order);
+    const onEnd = (build: SimBuild): void => this.#tellOfBuild(build);
+    return new SimBuilder({ scheduler, random, tasks, faults: () => this.faults, onBuild, onEnd });
+  }
+
+  #tellOfBuild({ base, architecture, tag }: SimBuild): void {
+    const { goneLostFraction, cloudEventDelaySeconds } = this.faults;
+    if (chance(this.#network, goneLostFraction)) return;
+    const delay = this.#network.fraction() * cloudEventDelaySeconds * 1_000;
+    const event: LifecycleEvent = { kind: "image", base, architecture, tag, at: this.now };
+    this.scheduler.after(delay, `the builder tells of ${tag}`, () => {
+      this.scheduler.wake();
+      this.#lifecycleQueue?.send(event).catch(() => undefined);
     });
   }
 
@@ -546,8 +578,8 @@ export class World implements WorldView {
 
   #announce(machine: CloudMachine, what: "interruption-notice" | "at-risk" | "gone"): void {
     const delay = this.#network.fraction() * this.faults.cloudEventDelaySeconds * 1_000;
-    const { providerId } = machine;
-    const event: LifecycleEvent = { kind: "cloud", compute: "cloud", providerId, what, at: this.now };
+    const { providerId, compute } = machine;
+    const event: LifecycleEvent = { kind: "cloud", compute, providerId, what, at: this.now };
     this.scheduler.after(delay, `cloud tells ${machine.machineId} ${what}`, () => {
       this.scheduler.wake();
       // The cloud's own bus tries again by itself, and gives up in the end: then the sweep finds it.
@@ -582,7 +614,8 @@ export class World implements WorldView {
         store,
         work: scenario.runsAs === "box" ? createWork : () => shared,
         lifecycle,
-        compute: this.cloud.compute,
+        computes: this.cloud.computes,
+        images: this.builder?.images,
         fixed: {
           identity: this.#identity,
           secrets: { read: async () => [new Secret(webhookSecret)] },
@@ -601,7 +634,7 @@ export class World implements WorldView {
           logged: (process, level, message, fields) => this.#onLogged(process, level, message, fields),
           turned: () => this.#noteAttendance(),
           dealtWith: (event) => this.#look("dealtWith", event),
-          swept: (startedAt) => this.#look("swept", { startedAt }),
+          swept: (startedAt, computes) => this.#look("swept", { startedAt, computes }),
           minted: (name, runnerId, jitConfig) => {
             this.#runnerNames.set(runnerId, name);
             this.secrets.add("a JIT config", jitConfig);
@@ -650,11 +683,21 @@ export class World implements WorldView {
   }
 
   #onCommitted(change: Change): void {
-    if (change.put === "fleet") return;
+    if (change.put === "fleet") {
+      if (change.record.image !== undefined) this.#onImage(change.record.image);
+      return;
+    }
     const before = change.put === "job" ? this.jobs.get(change.job.id) : this.machines.get(change.machine.id);
     this.#look("committed", { change, before });
     if (change.put === "machine") this.#onMachine(change.machine, before as Machine | undefined);
     else this.#onJob(change.job);
+  }
+
+  #onImage(image: Image): void {
+    const key = imageKey(image.base, image.architecture);
+    this.#look("imageCommitted", { image, before: this.images.get(key) });
+    this.images.set(key, image);
+    this.#trace.add(this.now, `ledger image ${image.base} ${image.architecture} ${image.state}`);
   }
 
   #onMachine(machine: Machine, before: Machine | undefined): void {
