@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { createSeededRandom } from "../src/adapters/random/seeded.ts";
 import { MayflyError } from "../src/core/errors.ts";
+import type { Change } from "../src/core/model.ts";
 import type { Random } from "../src/ports/random.ts";
+import type { Store } from "../src/ports/store.ts";
 import { policy, preset, repository } from "./builders.ts";
 import type { Sending } from "./support/fake-github.ts";
 import { World } from "./support/world.ts";
@@ -167,6 +169,19 @@ describe.each(stories)("$name", (story) => {
     expect(problems).toEqual([]);
   });
 
+  it("keeps what a newer version of Mayfly wrote into the same entries", async () => {
+    const lost: string[] = [];
+    const world = await play(story, (made) => {
+      made.ports = { ...made.ports, store: besideNewer(made.ports.store, lost) };
+    });
+    expect(lost).toEqual([]);
+    expect(await problemsOf(story, world)).toEqual([]);
+    // It is there to the end.
+    const { jobs } = await world.store.history(0, 10);
+    expect(jobs.map((job) => "novelty" in job)).toEqual(jobs.map(() => true));
+    expect(jobs.length).toBeGreaterThan(0);
+  });
+
   it.each(accidents)("goes well whichever call %s its effect", async (accident) => {
     const calls = await countCalls(story);
     expect(calls).toBeGreaterThan(20);
@@ -322,6 +337,47 @@ async function problemsOf(story: Story, world: World, more = 0): Promise<readonl
   const { launchCount } = world.compute;
   if (launchCount > allowed) problems.push(`${launchCount} machines were launched for ${jobs.length} jobs`);
   return problems;
+}
+
+const novelty = { novelty: { of: "a newer version" } };
+
+/**
+ * While functions are replaced, two versions work on one ledger. Here a newer one, which knows a field that this one does
+ * not, has always just written all entries of a fleet when this one loads it; `lost` names what this one then wrote
+ * without that field.
+ */
+function besideNewer(store: Store, lost: string[]): Store {
+  const written = new Set<string>();
+  return {
+    ...store,
+    load: async (fleet) => {
+      const { version, record, jobs, machines } = await store.load(fleet);
+      const changes: readonly Change[] = [
+        ...(record === undefined ? [] : [{ put: "fleet", record: { ...record, ...novelty } } as const]),
+        ...jobs.map((job) => ({ put: "job", job: { ...job, ...novelty } }) as const),
+        ...machines.map((machine) => ({ put: "machine", machine: { ...machine, ...novelty } }) as const),
+      ];
+      if (changes.length > 0) await store.commit(fleet, version, changes);
+      for (const change of changes) written.add(nameOf(fleet, change));
+      return store.load(fleet);
+    },
+    commit: async (fleet, version, changes, limits) => {
+      const result = await store.commit(fleet, version, changes, limits);
+      if (result.kind !== "committed") return result;
+      for (const change of changes) {
+        const entry =
+          change.put === "fleet" ? change.record : change.put === "job" ? change.job : change.machine;
+        const name = nameOf(fleet, change);
+        if (written.has(name) && !("novelty" in entry)) lost.push(name);
+      }
+      return result;
+    },
+  };
+}
+
+function nameOf(fleet: string, change: Change): string {
+  if (change.put === "fleet") return `fleet ${fleet}`;
+  return change.put === "job" ? `job ${change.job.id}` : `machine ${change.machine.id}`;
 }
 
 /** What GitHub sends for the first time does not arrive; what it is asked to send again does. */

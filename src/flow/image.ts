@@ -58,7 +58,7 @@ export async function imageOf(
     const image = before?.image ?? newImage(base, architecture);
     const next = await look({ ...ports, images }, image, method);
     if (next === image) return later(imageAnswer(next), ports.clock.now());
-    const isCommitted = await commit(ports, id, version, next);
+    const isCommitted = await commit(ports, version, { ...refusedFleet, ...before, id, image: next });
     // The intent is in the ledger: now the build may begin.
     const isOrdered =
       next.build !== undefined && next.build.id === undefined && next.build.lookAt <= ports.clock.now();
@@ -138,9 +138,8 @@ async function askAbout(ports: Builder, image: Image, now: Instant): Promise<Ima
   }
 }
 
-async function commit(ports: Ports, id: FleetId, version: number, image: Image): Promise<boolean> {
-  // It has neither jobs nor machines: a fleet's record is what the store keeps under one version.
-  const record: FleetRecord = { ...refusedFleet, id, image };
-  const { kind } = await ports.store.commit(id, version, [{ put: "fleet", record }]);
+/** It has neither jobs nor machines: a fleet's record is what the store keeps under one version. */
+async function commit(ports: Ports, version: number, record: FleetRecord): Promise<boolean> {
+  const { kind } = await ports.store.commit(record.id, version, [{ put: "fleet", record }]);
   return kind === "committed";
 }

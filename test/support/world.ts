@@ -47,6 +47,8 @@ const machineKey = "the-key-of-all-machine-tokens";
 /** GitHub fails a job when nothing was heard of its runner for so long; in truth it takes ten minutes. */
 const jobLockSeconds = 120;
 const visibilitySeconds = 120;
+/** What ports answer from memory: neither failing nor waiting. */
+const answersAtOnce: ReadonlySet<string> = new Set(["budgets", "methodOf"]);
 
 /** The provider says who asks: a machine's caller is what the provider calls it. */
 const provenByProvider: Ports["identity"] = {
@@ -345,7 +347,7 @@ export class World {
     return new Proxy(port, {
       get: (target, key) => {
         const member: unknown = Reflect.get(target, key);
-        if (typeof member !== "function" || key === "budgets") return member;
+        if (typeof member !== "function" || answersAtOnce.has(String(key))) return member;
         return (...args: unknown[]) =>
           this.intercept(`${name}.${String(key)}`, () => member.apply(target, args) as Promise<unknown>);
       },
