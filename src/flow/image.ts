@@ -88,7 +88,7 @@ export async function lookAtImage(ports: Ports & Pick<AllPorts, "work">, id: Fle
       await pokeAt(ports, "scaleup", id, next.build?.lookAt ?? 0);
       return true;
     }
-    await commit(ports, id, version, next);
+    await commit(ports, version, { ...record, image: next });
   }
   await poke(ports, "scaleup", id, 1);
   return true;
