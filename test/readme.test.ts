@@ -74,7 +74,7 @@ describe("commands", () => {
 
   test("npm scripts exist", () => {
     const missing = shown.filter(({ words: [program, verb = "", name = ""] }) => {
-      if (program !== "npm" || verb === "ci") return false;
+      if (program !== "npm" || ["ci", "install"].includes(verb)) return false;
       return !scripts.includes(verb === "run" ? name : verb);
     });
     expect(missing).toEqual([]);
@@ -93,6 +93,24 @@ describe("commands", () => {
     const known = [...help.output.matchAll(/(?<=[\s,])--?[a-z][a-z-]*/gi)].map(([option]) => option);
     const wrong = calls.filter((call) => call.command === command && !call.options.every(isIn(known)));
     expect(wrong.map(({ where, written }) => `${where} ${written}`)).toEqual([]);
+  });
+
+  test("variables of Terraform, parameters of CloudFormation and context of the CDK exist", () => {
+    const wrong = shown.filter(({ words }) =>
+      givenNames(words).some(([where, name]) => !isDeclared(where, name)),
+    );
+    expect(wrong).toEqual([]);
+    const given = new Set(shown.flatMap(({ words }) => givenNames(words).map(([, name]) => name)));
+    expect([...given]).toEqual(
+      expect.arrayContaining([
+        "package_folder",
+        "deletion_protection",
+        "CodePrefix",
+        "DeletionProtection",
+        "keepTable",
+      ]),
+    );
+    expect(isDeclared("infra/aws/terraform/example/main.tf", "no_such_variable")).toBe(false);
   });
 
   test("most pages have some", () => {
@@ -146,6 +164,29 @@ function partsOf(line: string): readonly (readonly string[])[] {
     .split(/&&|\|\||;|\|/)
     .map((part) => part.trim().split(/\s+/))
     .filter(([program]) => program !== "");
+}
+
+/** What a command gives a value to, and the file that has to know it. */
+function givenNames(words: readonly string[]): readonly (readonly [string, string])[] {
+  const after = (option: string) =>
+    words.flatMap((word, index) => (words[index - 1] === option ? [word.split("=")[0] ?? ""] : []));
+  const [program, second = ""] = words;
+  if (program === "terraform") {
+    const file = join(second.replace("-chdir=", ""), "main.tf");
+    return after("-var").map((name) => [file, name]);
+  }
+  if (words.includes("cdk")) return after("--context").map((name) => ["infra/aws/cdk/src/app.ts", name]);
+  const overrides = words.indexOf("--parameter-overrides");
+  if (program !== "aws" || overrides < 0) return [];
+  const parameters = words.slice(overrides + 1).map((word) => word.replace(/^"|=.*$/g, ""));
+  return parameters.map((name) => ["infra/aws/cloudformation/template.yaml", name]);
+}
+
+function isDeclared(file: string, name: string): boolean {
+  const text = readPage(root, file);
+  return [`variable "${name}" {`, `text("${name}")`, `\n  ${name}:\n    Type: `].some((line) =>
+    text.includes(line),
+  );
 }
 
 interface Call {

@@ -40,6 +40,12 @@ variable "fargate" {
   default     = false
 }
 
+variable "deletion_protection" {
+  description = "Whether the table refuses to be deleted. false, and apply, before you destroy."
+  type        = bool
+  default     = true
+}
+
 data "aws_vpc" "default" {
   count   = var.vpc_id == null ? 1 : 0
   default = true
@@ -74,6 +80,7 @@ module "mayfly" {
   vpc_id                  = coalesce(var.vpc_id, one(data.aws_vpc.default[*].id))
   subnets                 = var.vpc_id == null ? { for subnet in data.aws_subnet.default : subnet.availability_zone => subnet.id } : var.subnets
   fargate                 = var.fargate
+  deletion_protection     = var.deletion_protection
 }
 
 output "webhook_url" {
