@@ -519,7 +519,9 @@ export type LifecycleEvent =
       readonly kind: "image";
       readonly base: string;
       readonly architecture: Architecture;
-      readonly tag: string;
+      /** One of the two: whoever tells of it may know only one. */
+      readonly tag?: string;
+      readonly buildId?: string;
       readonly at: Instant;
     };
 

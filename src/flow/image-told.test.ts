@@ -52,6 +52,19 @@ describe("a build that is said to have ended", () => {
     Object.assign(world.images, { look });
   });
 
+  it("and is named as its builder names it, is found too", async () => {
+    const { world } = await building();
+    await world.run(50);
+    const event = { kind: "image", base, architecture: "x86_64", at: 0 } as const;
+    await world.lifecycle.send({ ...event, buildId: "another" });
+    await world.lifecycle.send(event);
+    await world.run(2);
+    expect(world.compute.launchCount).toBe(0);
+    await world.lifecycle.send({ ...event, buildId: "build-1" });
+    await world.run(2);
+    expect(world.compute.launchCount).toBe(1);
+  });
+
   it("while it runs, or that nobody waits for, changes nothing but when it is looked", async () => {
     const { world, tag } = await building();
     await told(world, tag);

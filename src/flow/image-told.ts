@@ -13,13 +13,16 @@ type Ports = Pick<AllPorts, "store" | "work" | "log" | "clock">;
  */
 export async function imageTold(
   ports: Ports,
-  { base, architecture, tag }: LifecycleEvent & { readonly kind: "image" },
+  { base, architecture, tag, buildId }: LifecycleEvent & { readonly kind: "image" },
 ): Promise<void> {
   const isNews = await commitFleet(ports.store, imageKey(base, architecture), (ledger): Outcome<boolean> => {
     const before = ledger.record?.image;
     if (ledger.record === undefined || before === undefined) return { changes: [], result: false };
-    const image = imageAfter(before, { kind: "told", tag }, ports.clock.now());
-    if (image === before) return { changes: [], result: image.build?.tag === tag };
+    const { build } = before;
+    const isIt = build !== undefined && (tag === undefined ? build.id === buildId : build.tag === tag);
+    if (!isIt) return { changes: [], result: false };
+    const image = imageAfter(before, { kind: "told", tag: build.tag }, ports.clock.now());
+    if (image === before) return { changes: [], result: true };
     return { changes: [{ put: "fleet", record: { ...ledger.record, image } }], result: true };
   });
   if (!isNews) return;
@@ -27,7 +30,7 @@ export async function imageTold(
     stage: "lifecycle",
     image: base,
     architecture,
-    tag,
+    build: tag ?? buildId,
   });
   for (const fleet of await ports.store.activeFleets()) {
     const { record } = await ports.store.load(fleet);
