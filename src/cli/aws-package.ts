@@ -5,6 +5,7 @@ import { type LoadedConfig, loadConfig } from "../config/load.ts";
 import { policyDocument, type TaskParts } from "../config/policy-document.ts";
 import { MayflyError } from "../core/errors.ts";
 import { functions } from "../targets/aws/functions.ts";
+import { imagePipelines, pipelineRecipes } from "../targets/aws/image-pipelines.ts";
 import { imageRecipe } from "../targets/aws/image-recipe.ts";
 import { machineTemplates } from "../targets/aws/machine-templates.ts";
 import { taskScript } from "../targets/aws/task-script.ts";
@@ -32,7 +33,8 @@ const bundlesFolder = fileURLToPath(new URL("../../dist/aws/", import.meta.url))
 
 /**
  * `mayfly aws package`: for each function a folder and a zip of it, with its code and the configuration as it was checked
- * and resolved now; and `machines.json`, from which the infrastructure makes the launch templates.
+ * and resolved now; and `machines.json` and `images.json`, from which the infrastructure makes the launch templates and
+ * the pipelines of images.
  */
 export async function awsPackageCommand(options: AwsPackageOptions, terminal: Terminal): Promise<ExitCode> {
   const loaded = await loadConfig({ path: configPath(options) });
@@ -58,13 +60,18 @@ export async function writeFunctions(
 ): Promise<void> {
   refuseOtherComputes(loaded.policy.presets);
   const onFargate = loaded.policy.presets.some(({ compute }) => compute === "fargate");
-  const document = policyDocument(loaded, where.version, onFargate ? taskParts() : undefined);
+  const pipelines = imagePipelines(loaded, where.version);
+  const document = policyDocument(loaded, where.version, {
+    ...(onFargate && { tasks: taskParts() }),
+    ...(pipelines.length > 0 && { pipelines: pipelineRecipes(pipelines) }),
+  });
   const policy = `${JSON.stringify(document)}\n`;
   for (const { name } of functions) {
     await writeFunction(join(where.bundlesFolder, name), join(where.folder, name), policy);
   }
   const machines = `${JSON.stringify(machineTemplates(loaded), undefined, 2)}\n`;
   await writeFile(join(where.folder, "machines.json"), machines);
+  await writeFile(join(where.folder, "images.json"), `${JSON.stringify(pipelines, undefined, 2)}\n`);
 }
 
 function taskParts(): TaskParts {

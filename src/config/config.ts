@@ -29,12 +29,22 @@ export interface Config {
     readonly statusToken?: SecretReference;
   };
   readonly docker: { readonly socket: string };
+  /** Images that EC2 Image Builder makes, by their names. */
+  readonly pipelines: Readonly<Record<string, ImagePipelineSettings>>;
   /** What the compute adapters need to know of each preset, by its name. */
   readonly compute: Readonly<Record<string, PresetCompute>>;
   readonly schedule: {
     readonly rebalanceSeconds: number;
     readonly scaledownSeconds: number;
   };
+}
+
+export interface ImagePipelineSettings {
+  readonly system: "amazon-linux-2023" | "ubuntu-24.04";
+  readonly diskGib: number;
+  readonly dockerImages: readonly string[];
+  /** Scripts of infra/images/scripts that are left out. */
+  readonly without: readonly string[];
 }
 
 /** Where a secret is kept; never the secret. */
@@ -90,6 +100,7 @@ function configOf(document: ConfigDocument, path: string): Config {
       ...(secrets.statusToken !== undefined && { statusToken: reference(secrets.statusToken) }),
     },
     docker: { socket: resolve(folder, document.docker.socket) },
+    pipelines: document.images.pipelines,
     compute: Object.fromEntries(
       Object.entries(document.presets).map(([name, preset]) => [name, computeOf(preset, folder)]),
     ),
@@ -132,7 +143,9 @@ function policyOf(document: ConfigDocument): Policy {
   const { limits, timing } = document;
   const has = (name: string) => Object.values(document.presets).some(({ compute }) => compute === name);
   return {
-    presets: Object.entries(document.presets).map(([name, preset]) => presetOf(name, preset)),
+    presets: Object.entries(document.presets).map(([name, preset]) =>
+      presetOf(name, preset, document.images.pipelines),
+    ),
     labelMappings: document.labels.mappings.map(labelMappingOf),
     machineTypes: {
       ...(has("ec2") && { ec2: ec2MachineTypes() }),
@@ -193,9 +206,16 @@ function marketOf(spelled: NonNullable<PresetDocument["market"]>): Market {
   return spelled.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`) as Market;
 }
 
-function presetOf(name: string, preset: PresetDocument): Preset {
+function presetOf(
+  name: string,
+  preset: PresetDocument,
+  pipelines: ConfigDocument["images"]["pipelines"],
+): Preset {
   const onThisBox = preset.compute === "local" || preset.compute === "docker";
   const image = imageReference(preset.image) ?? preset.docker?.image;
+  const builds =
+    (preset.compute === "fargate" && preset.fargate?.buildImages === true) ||
+    (preset.compute === "ec2" && pipelines[/^pipeline:(.*)$/.exec(image ?? "")?.[1] ?? ""] !== undefined);
   return {
     name,
     operatingSystem: preset.system,
@@ -209,7 +229,7 @@ function presetOf(name: string, preset: PresetDocument): Preset {
     ...(preset.diskGib !== undefined && { diskGib: preset.diskGib }),
     ...(image !== undefined && { image }),
     ...kinds[preset.compute],
-    ...(preset.compute === "fargate" && preset.fargate?.buildImages === true && { buildsImages: true }),
+    ...(builds && { buildsImages: true }),
     max: preset.max,
     warm: preset.warm,
     runnerGroup: preset.runnerGroup,

@@ -133,3 +133,32 @@ test("the catalogue is there only where somebody needs it", () => {
   });
   expect(local.loaded?.policy.machineTypes).toEqual({});
 });
+
+describe("a pipeline of images", () => {
+  const preset = "cpu: 2\nimage: { pipeline: tools }";
+
+  test("that is described here builds the image of its presets; another one is made by others", () => {
+    const builds = (more: string) => {
+      const { loaded, problems } = check(preset, more);
+      expect(problems).toEqual([]);
+      return loaded?.policy.presets[0];
+    };
+    expect(builds("images: { pipelines: { tools: {} } }")).toMatchObject({
+      image: "pipeline:tools",
+      buildsImages: true,
+    });
+    expect(builds("images: { pipelines: { others: {} } }")).not.toHaveProperty("buildsImages");
+    expect(builds("")).not.toHaveProperty("buildsImages");
+  });
+
+  test.each([
+    ["tools: { system: debian-13 }", /system/],
+    ["tools: { without: [docker, rust] }", /without/],
+    ["tools: { without: [runner] }", /without/],
+    [`tools: { dockerImages: ["a b"] }`, /dockerImages/],
+    ["a_b: {}", /a_b/],
+    ["tools: { diskGib: 5 }", /diskGib/],
+  ])("%s is refused", (pipelines, sentence) => {
+    expect(check(preset, `images: { pipelines: { ${pipelines} } }`).problems.join()).toMatch(sentence);
+  });
+});

@@ -19,6 +19,8 @@ export interface PolicyDocument {
   readonly fargate: Readonly<Record<string, Config["compute"][string]["fargate"]>>;
   /** Absent where no preset is on Fargate. */
   readonly tasks?: TaskParts;
+  /** What each pipeline of images makes, by its name: another text, another image. Absent where there is none. */
+  readonly pipelines?: Readonly<Record<string, string>>;
 }
 
 /** What is made when the functions are packaged, for tasks of Fargate. */
@@ -35,7 +37,7 @@ const policyFormat = 1;
 export function policyDocument(
   { config, policy }: { readonly config: Config; readonly policy: Policy },
   version: string,
-  tasks?: TaskParts,
+  parts: Pick<PolicyDocument, "tasks" | "pipelines"> = {},
 ): PolicyDocument {
   const { server, apiUrl, appId } = config.github;
   const github = { server, appId, ...(apiUrl !== undefined && { apiUrl }) };
@@ -50,7 +52,7 @@ export function policyDocument(
     policy,
     ec2,
     fargate,
-    ...(tasks !== undefined && { tasks }),
+    ...parts,
   };
 }
 

@@ -51,6 +51,12 @@ const usualClasses = {
   large: { cpu: 2048, memory: 4096 },
 };
 
+/** Scripts of infra/images/scripts that an image can do without. */
+const toolScripts = [
+  ...(["docker", "python", "node", "go", "aws-cli", "kubectl"] as const),
+  ...(["helm", "gh", "yq", "git-lfs", "yamllint"] as const),
+] as const;
+
 const image = z
   .union([
     text,
@@ -68,6 +74,36 @@ const image = z
   .meta({
     description:
       "The image to start machines from: a reference, or one of `{ pipeline: name }`, `{ id: ami-… }`, `{ ssm: /parameter }`, `{ name: pattern, owner: self }`. Of a pipeline and of a name it is the newest.",
+  });
+
+const pipelines = z
+  .record(
+    z.string().regex(/^[a-z0-9][a-z0-9-]{0,39}$/),
+    z.strictObject({
+      system: z.enum(["amazon-linux-2023", "ubuntu-24.04"]).default("amazon-linux-2023").meta({
+        description: "What the image is made of: the newest one of this system at the time of each build.",
+      }),
+      diskGib: z
+        .int()
+        .min(10)
+        .max(16_384)
+        .default(30)
+        .meta({ description: "The disk of the image, in GiB. Machines may have a larger one." }),
+      dockerImages: z
+        .array(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9./:@_-]{0,255}$/))
+        .max(50)
+        .default([])
+        .meta({ description: "Container images that are pulled already, so that jobs find them there." }),
+      without: z
+        .array(z.enum(toolScripts))
+        .default([])
+        .meta({ description: "Tools that the image does not have." }),
+    }),
+  )
+  .default({})
+  .meta({
+    description:
+      "Images for machines on EC2 that EC2 Image Builder makes, by name. A preset with `image: { pipeline: <name> }` waits for its image, and gets a new one each week and with each new runner. Where the name is not here, its newest image is taken that others have made.",
   });
 
 const github = z
@@ -323,6 +359,7 @@ export const configSchema = z
       deny: z.array(text).default([]).meta({
         description: "Patterns for those that are refused all the same.",
       }),
+      pipelines,
     }),
     limits: group("Caps over all presets.", {
       machines: count.default(100).meta({ description: "Machines at once." }),

@@ -17,7 +17,7 @@ case $system in
     ;;
 esac
 ! command -v cloud-init >/dev/null || cloud-init clean --logs
-rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub /root/.bash_history /home/*/.bash_history
-rm -f /root/.ssh/authorized_keys /home/*/.ssh/authorized_keys
+rm -f /etc/ssh/ssh_host_*_key /etc/ssh/ssh_host_*_key.pub ~root/.bash_history /home/*/.bash_history
+rm -f ~root/.ssh/authorized_keys /home/*/.ssh/authorized_keys
 : >/etc/machine-id
 sync

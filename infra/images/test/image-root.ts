@@ -26,13 +26,17 @@ export interface ImageRootOptions {
   readonly spoiled?: string;
   /** The fingerprint of every key that is downloaded. Default: Docker's own. */
   readonly key?: string;
+  /** Of the root file system, in MiB, once it was grown. */
+  readonly diskMib?: number;
   /** The runner cannot be warmed up. */
   readonly coldRunner?: true;
 }
 
 /** A machine that an image is made of, as far as scripts see it: a root of its own with the host's programs. */
 export interface ImageRoot {
-  run(script: string, environment?: Readonly<Record<string, string>>): { status: number; said: string };
+  run(script: string, environment?: Readonly<Record<string, string>>): Outcome;
+  /** As Image Builder runs what a component says. */
+  runText(text: string): Outcome;
   /** A file's text. */
   read(path: string): string;
   /** What is in this folder; empty without it. */
@@ -40,6 +44,11 @@ export interface ImageRoot {
   /** Calls of programs that stand in, as `<program> <arguments>`. */
   calls(): readonly string[];
   remove(): void;
+}
+
+interface Outcome {
+  readonly status: number;
+  readonly said: string;
 }
 
 /** Why it cannot be had on this host. */
@@ -75,6 +84,8 @@ export function createImageRoot(options: ImageRootOptions): ImageRoot {
   const [id, version] = options.system.split("-");
   writeFileSync(at("etc/os-release"), `ID="${id}"\nVERSION_ID="${version}"\n`);
   writeFileSync(at("calls"), "");
+  mkdirSync(at("sys/class/block/nvme0n1p1"), { recursive: true });
+  writeFileSync(at("sys/class/block/nvme0n1p1/partition"), "1\n");
   // Debian's awk is found through it.
   if (existsSync("/etc/alternatives")) {
     cpSync("/etc/alternatives", at("etc/alternatives"), { recursive: true, verbatimSymlinks: true });
@@ -87,7 +98,11 @@ export function createImageRoot(options: ImageRootOptions): ImageRoot {
     writeFileSync(at(`programs/${name}`), `#!/bin/bash\n${body}\n`, { mode: 0o755 });
   }
   return {
-    run: (script, environment = {}) => runIn(root, script, environment),
+    run: (script, environment = {}) => runIn(root, `/scripts/${script}.sh`, environment),
+    runText: (text) => {
+      writeFileSync(at("command"), text);
+      return runIn(root, "/command", {});
+    },
     read: (path) => readFileSync(at(path.replace(/^\/usr\/local/, "local")), "utf8"),
     list: (path) => {
       const folder = at(path.replace(/^\/usr\/local/, "local"));
@@ -108,9 +123,9 @@ mount --rbind /proc "$1/proc"
 exec chroot "$1" /usr/bin/env -i PATH=/programs:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root "\${@:2}"
 `;
 
-function runIn(root: string, script: string, environment: Readonly<Record<string, string>>) {
+function runIn(root: string, script: string, environment: Readonly<Record<string, string>>): Outcome {
   const variables = Object.entries(environment).map(([name, value]) => `${name}=${value}`);
-  const words = ["bash", "-c", mounts, "bash", root, ...variables, "bash", `/scripts/${script}.sh`];
+  const words = ["bash", "-c", mounts, "bash", root, ...variables, "bash", script];
   const { status, stdout, stderr } = spawnSync("unshare", ["--map-root-user", "--mount", ...words], {
     encoding: "utf8",
   });
@@ -187,14 +202,29 @@ function pack(file: string, files: Readonly<Record<string, string>>): void {
   rmSync(folder, { recursive: true });
 }
 
-function standIns({ system, hardware, key }: ImageRootOptions): Readonly<Record<string, string>> {
+function standIns({
+  system,
+  hardware,
+  key,
+  diskMib = 30_000,
+}: ImageRootOptions): Readonly<Record<string, string>> {
   const note = (body = ""): string => `echo "\${0##*/} $*" >>/calls\n${body}`;
   const fingerprint =
     key ??
     (system === "amzn-2023"
       ? "060A61C51B558A7F742B77AAC52FEB6B621E9F35"
       : "9DC858229FC7DD38854AE2D88D81803C0EBFCD88");
-  const noted = ["apt-get", "dnf", "systemctl", "useradd", "usermod", "cloud-init", "chown", "sync"];
+  const noted = [
+    "xfs_growfs",
+    "apt-get",
+    "dnf",
+    "systemctl",
+    "useradd",
+    "usermod",
+    "cloud-init",
+    "chown",
+    "sync",
+  ];
   return {
     ...Object.fromEntries(noted.map((name) => [name, note()])),
     curl: [
@@ -214,6 +244,10 @@ function standIns({ system, hardware, key }: ImageRootOptions): Readonly<Record<
     getent: `[ "$2" = docker ]`,
     setpriv: `while :; do case $1 in --clear-groups) shift ;; --*) shift 2 ;; *) break ;; esac; done; exec "$@"`,
     sleep: ":",
+    findmnt: `case "$*" in *FSTYPE*) echo xfs ;; *) echo /dev/nvme0n1p1 ;; esac`,
+    lsblk: "echo nvme0n1",
+    df: `echo 1M-blocks; echo ${diskMib}`,
+    growpart: note('echo "NOCHANGE: partition 1 is size 1"; exit 1'),
     uname: `echo ${hardware}`,
     python3: `case "$*" in --version) echo "Python 3.12.3" ;; *) for last; do :; done; mkdir -p "$last/bin"; printf '#!/bin/bash\\necho "pip $*" >>/calls\\n' >"$last/bin/pip"; chmod 755 "$last/bin/pip"; : >"$last/bin/yamllint" ;; esac`,
   };

@@ -4,6 +4,10 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { afterEach, describe, expect, it } from "vitest";
+import { parse } from "yaml";
+import type { Policy } from "../../../src/core/model.ts";
+import { imagePipelines } from "../../../src/targets/aws/image-pipelines.ts";
+import { preset } from "../../../test/builders.ts";
 import { programPath } from "../../../test/support/search-path.ts";
 import { createImageRoot, type ImageRootOptions, rootProblem } from "./image-root.ts";
 
@@ -122,6 +126,30 @@ describe.skipIf(problem !== undefined)("a machine that an image is made of", () 
     expect(said).toContain("--all is not the name");
   });
 
+  it("has its disk grown, or says that it is not", () => {
+    const root = rootOf(amazon);
+    expect(root.run("disk", { MAYFLY_DISK_GIB: "30" })).toMatchObject({ status: 0 });
+    expect(root.calls()).toContain("growpart /dev/nvme0n1 1");
+    expect(root.calls()).toContain("xfs_growfs /");
+    const small = rootOf({ ...amazon, diskMib: 8_000 }).run("disk", { MAYFLY_DISK_GIB: "30" });
+    expect(small.status).toBe(1);
+    expect(small.said).toContain("has 7 GiB of the 30");
+  });
+
+  it("gets the same from the component of Image Builder", async () => {
+    const policy = { presets: [preset({ compute: "ec2", image: "pipeline:tools" })] } as unknown as Policy;
+    const settings = { system: "amazon-linux-2023", diskGib: 30, dockerImages: [], without } as const;
+    const [pipeline] = imagePipelines({ config: { pipelines: { tools: settings } }, policy }, "0.1.0");
+    const { phases } = parse(pipeline?.component ?? "");
+    const root = rootOf(amazon);
+    const { status, said } = root.runText(phases[0].steps[0].inputs.commands.join("\n"));
+    // All but what is pinned, as the real checksums are not those of the stand-ins: the runner is the first of it.
+    expect(said).toContain("does not have the checksum");
+    expect(said).toContain("docker 29.1.2 is installed.");
+    expect(said).toContain("helm is left out.");
+    expect(status).toBe(1);
+  });
+
   it("leaves out what it is told to", () => {
     const root = rootOf(amazon);
     expect(root.run("build", { MAYFLY_WITHOUT: "helm go" }).status).toBe(0);
@@ -154,6 +182,9 @@ it.skipIf(programPath("shellcheck") === undefined)("the scripts pass shellcheck"
   const files = readdirSync(scripts).filter((name) => /\.(sh|env)$/.test(name));
   execFileSync("shellcheck", ["-x", ...files], { cwd: scripts });
 });
+
+/** What is downloaded and pinned, but for the runner. */
+const without = ["node", "go", "aws-cli", "kubectl", "helm", "gh", "yq"];
 
 const expected = [
   ...["aws-cli", "docker", "docker-buildx", "docker-compose", "gh", "git", "git-lfs", "go", "helm", "jq"],

@@ -30,8 +30,8 @@ export interface AwsClientOptions {
 
 /** One request to one action of a service. `json.ts` and `query.ts` make these for the two protocols. */
 export interface AwsRequest extends AwsPurpose {
-  /** Default `POST`, which both protocols use; `GET` is for services that speak REST. */
-  readonly method?: "GET";
+  /** Default `POST`, which both protocols use; the others are for services that speak REST. */
+  readonly method?: "GET" | "PUT";
   /** With its query, for services that speak REST. Default `/`. */
   readonly path?: string;
   readonly headers: Readonly<Record<string, string>>;

@@ -3,7 +3,7 @@ import { Agent as HttpsAgent, request as requestSecure } from "node:https";
 
 export interface ExchangeRequest {
   readonly url: URL;
-  readonly method: "POST" | "GET";
+  readonly method: "POST" | "GET" | "PUT";
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string;
   readonly timeoutSeconds: number;

@@ -55,6 +55,23 @@ export async function getJson<Answer>(client: AwsClient, call: RestCall): Promis
   return parsedAnswer<Answer>(call, answer);
 }
 
+/** Changes something in such a service. */
+export async function putJson<Answer>(
+  client: AwsClient,
+  call: RestCall & { readonly input: Readonly<Record<string, unknown>> },
+): Promise<Answer> {
+  const { input, ...purpose } = call;
+  const headers = { "content-type": "application/json" };
+  const answer = await client.send({
+    ...purpose,
+    method: "PUT",
+    headers,
+    body: JSON.stringify(input),
+    refusalIn,
+  });
+  return parsedAnswer<Answer>(call, answer);
+}
+
 function parsedAnswer<Answer>(purpose: AwsPurpose, { body }: ExchangeAnswer): Answer {
   const parsed = objectIn(body);
   if (parsed === undefined) throw awsBrokenAnswerError(purpose, "it is no JSON object");

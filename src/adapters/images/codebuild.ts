@@ -4,6 +4,7 @@ import type { ImageBuilder, ImageOrder, ImageProgress } from "../../ports/images
 import type { Log } from "../../ports/log.ts";
 import type { AwsClient } from "../aws/client.ts";
 import { callJson } from "../aws/json.ts";
+import { endOfLog, readLogLines } from "./build-log.ts";
 import { createEcrFindings } from "./ecr-findings.ts";
 
 export interface CodeBuildOptions {
@@ -117,22 +118,14 @@ function reasonOf({ buildStatus = "FAILED", phases = [] }: Build): string {
   return `CodeBuild says ${buildStatus}${failed ? ` in the phase ${failed.phaseType}` : ""}${said ? `: ${said}` : ""}`;
 }
 
-const logLines = 12;
-const logLimit = 1_000;
-
 /** The end of the build's log. What it says is a help: without it, the reason stands alone. */
 async function lastLines(options: CodeBuildOptions, build: Build): Promise<string | undefined> {
   try {
-    const text = (await readLog(options, build, logLines)).map((line) => line.trim()).filter(Boolean);
-    return text.length === 0 ? undefined : text.join(" / ").slice(-logLimit);
+    return await endOfLog((lines) => readLog(options, build, lines));
   } catch (error) {
     options.log.warn("The log of an image's build could not be read.", { stage: "scaleup", error });
     return undefined;
   }
-}
-
-interface LogEvents {
-  readonly events?: readonly { readonly message?: string }[];
 }
 
 async function readLog(
@@ -143,11 +136,5 @@ async function readLog(
   const { groupName, streamName } = logs ?? {};
   // A build that waits for its container has none yet.
   if (groupName === undefined || streamName === undefined) return [];
-  const { events = [] } = await callJson<LogEvents>(client, {
-    service: "logs",
-    action: "GetLogEvents",
-    resource: `log ${groupName}`,
-    input: { logGroupName: groupName, logStreamName: streamName, limit: lines, startFromHead: false },
-  });
-  return events.map(({ message = "" }) => message.trimEnd());
+  return readLogLines(client, groupName, streamName, lines);
 }

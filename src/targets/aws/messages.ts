@@ -1,6 +1,7 @@
 import { ec2EventOf } from "../../adapters/compute/ec2-events.ts";
 import { fargateEventOf } from "../../adapters/compute/fargate-events.ts";
 import { codeBuildEventOf } from "../../adapters/images/codebuild-events.ts";
+import { imageBuilderEventOf } from "../../adapters/images/image-builder-events.ts";
 import { MayflyError } from "../../core/errors.ts";
 import { fullName, type LifecycleEvent, type Poke } from "../../core/model.ts";
 
@@ -20,6 +21,7 @@ export function readLifecycleEvent(body: string): LifecycleEvent | undefined {
   const message = parse(body);
   if ("detail-type" in message) {
     if (message.source === "aws.codebuild") return codeBuildEventOf(message);
+    if (message.source === "aws.imagebuilder") return imageBuilderEventOf(message);
     return message.source === "aws.ecs" ? fargateEventOf(message) : ec2EventOf(message);
   }
   const { kind, job, machineId, report, providerId } = message;

@@ -86,11 +86,12 @@ export interface RunnerRelease {
 
 /** Shell that writes this file of the agent into `$home`. */
 export function embedded(file: string): readonly string[] {
-  return [
-    `cat >"$home/${file}" <<'END_OF_${file}' || return 1`,
-    withoutComments(readAgentFile(file)),
-    `END_OF_${file}`,
-  ];
+  return writtenToHome(file, withoutComments(readAgentFile(file)));
+}
+
+/** Shell that writes this text into a file in `$home`. */
+export function writtenToHome(file: string, text: string): readonly string[] {
+  return [`cat >"$home/${file}" <<'END_OF_${file}' || return 1`, text, `END_OF_${file}`];
 }
 
 /** A file of the agent as it is in this version. */

@@ -1,0 +1,41 @@
+import type { Architecture } from "../../core/model.ts";
+
+/*
+ * What belongs to a pipeline of EC2 Image Builder bears one name in AWS, from which its deployment, its own name and its
+ * processor can be read again: none of the three holds the line between them.
+ */
+
+export interface PipelinePlace {
+  readonly deployment: string;
+  /** As in `image: { pipeline: <name> }`. */
+  readonly pipeline: string;
+  readonly architecture: Architecture;
+}
+
+export function pipelineName({ deployment, pipeline, architecture }: PipelinePlace): string {
+  return `${deployment}_${pipeline}_${processors[architecture]}`;
+}
+
+/** The place that this is the name of; undefined when it is none of ours. */
+export function pipelinePlace(name: string): PipelinePlace | undefined {
+  const [deployment, pipeline, processor, ...more] = name.split("_");
+  const architecture = processor === "x86-64" ? "x86_64" : processor === "arm64" ? "arm64" : undefined;
+  if (!deployment || !pipeline || architecture === undefined || more.length > 0) return undefined;
+  return { deployment, pipeline, architecture };
+}
+
+/** A pipeline in the words of the core: the base of the image that it makes. Undefined: this names none. */
+export function pipelineOfBase(base: string): string | undefined {
+  return /^pipeline:(.+)$/.exec(base)?.[1];
+}
+
+/** The parts of `arn:aws:imagebuilder:<region>:<account>:image/<name>/<version>/<build>`. */
+export function imageOfArn(
+  arn: string,
+): { readonly name: string; readonly version: string; readonly build: string } | undefined {
+  const [, name = "", version = "", build = ""] =
+    /^arn:[^:]+:imagebuilder:[^:]*:\d*:image\/([^/]+)\/([^/]+)\/([^/]+)$/.exec(arn) ?? [];
+  return name === "" ? undefined : { name, version, build };
+}
+
+const processors: Readonly<Record<Architecture, string>> = { x86_64: "x86-64", arm64: "arm64" };
