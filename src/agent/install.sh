@@ -31,6 +31,9 @@ recognise_system() {
   case $system in
     amzn-2023 | ubuntu-22.04 | ubuntu-24.04 | debian-12 | debian-13) ;;
     rhel-9* | rhel-10* | rocky-9* | rocky-10* | almalinux-9* | almalinux-10* | centos-9 | centos-10) ;;
+    alpine-*)
+      die "GitHub's runner needs glibc, which Alpine does not have: take an image of Debian, Ubuntu, Amazon Linux 2023 or a relative of RHEL."
+      ;;
     *) die "This system is $system; machines run Amazon Linux 2023, Ubuntu, Debian, or a relative of RHEL." ;;
   esac
   case $(uname -m) in

@@ -32,6 +32,8 @@ export async function imageTold(
     architecture,
     build: tag ?? buildId,
   });
+  // An operator may have ordered it, so that no fleet waits.
+  await poke(ports, "scaleup", imageKey(base, architecture));
   for (const fleet of await ports.store.activeFleets()) {
     const { record } = await ports.store.load(fleet);
     if (record?.spec.image === base && record.spec.architecture === architecture) {

@@ -43,23 +43,10 @@ export interface FakeTask {
  */
 export async function startFakeTask(options: FakeTaskOptions): Promise<FakeTask> {
   const { root, taskId } = options;
-  const credentialsPath = `/v2/credentials/${randomBytes(16).toString("hex")}`;
-  const credentials = {
-    accessKeyId: `ASIA${taskId.slice(0, 16).toUpperCase()}`,
-    secretAccessKey: `s3cret/of+${taskId}`,
-    sessionToken: `IQoJb3JpZ2luX2VjE${Buffer.from(`the session of ${taskId} `.repeat(12)).toString("base64")}+/==`,
-  };
-  const asked: string[] = [];
-  const server = createServer((request, response) => {
-    asked.push(request.url ?? "");
-    const body = answers(taskId, credentialsPath, credentials)[request.url ?? ""];
-    response.writeHead(body === undefined ? 404 : 200, { "content-type": "application/json" });
-    response.end(body === undefined ? "" : JSON.stringify(body));
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const ecs = await startEcsAddresses(taskId);
+  const { port } = ecs;
   const programs = join(root, "programs");
   await mkdir(programs);
-  const port = (server.address() as AddressInfo).port;
   const { curlVersion } = options;
   const refuses =
     curlVersion &&
@@ -74,8 +61,7 @@ export async function startFakeTask(options: FakeTaskOptions): Promise<FakeTask>
     env: {
       PATH: `${programs}:/usr/local/bin:/usr/bin:/bin`,
       TMPDIR: join(root, "temporary"),
-      AWS_CONTAINER_CREDENTIALS_RELATIVE_URI: credentialsPath,
-      ECS_CONTAINER_METADATA_URI_V4: "http://169.254.170.2/v4/0123-456",
+      ...ecs.environment,
       ...options.environment,
     },
     stdio: ["ignore", "pipe", "pipe"],
@@ -87,11 +73,52 @@ export async function startFakeTask(options: FakeTaskOptions): Promise<FakeTask>
     process: child,
     ended: new Promise((resolve) => child.on("exit", resolve)),
     log: () => log,
+    credentialsPath: ecs.credentialsPath,
+    credentials: ecs.credentials,
+    asked: ecs.asked,
+    close: async () => {
+      child.kill("SIGKILL");
+      await ecs.close();
+    },
+  };
+}
+
+/** What answers at 169.254.170.2 in a task, on a port of this host. */
+export interface EcsAddresses {
+  readonly port: number;
+  /** What a task is given to find them. */
+  readonly environment: Readonly<Record<string, string>>;
+  readonly credentialsPath: string;
+  readonly credentials: RoleCredentials;
+  readonly asked: readonly string[];
+  close(): Promise<void>;
+}
+
+export async function startEcsAddresses(taskId: string): Promise<EcsAddresses> {
+  const credentialsPath = `/v2/credentials/${randomBytes(16).toString("hex")}`;
+  const credentials = {
+    accessKeyId: `ASIA${taskId.slice(0, 16).toUpperCase()}`,
+    secretAccessKey: `s3cret/of+${taskId}`,
+    sessionToken: `IQoJb3JpZ2luX2VjE${Buffer.from(`the session of ${taskId} `.repeat(12)).toString("base64")}+/==`,
+  };
+  const asked: string[] = [];
+  const server = createServer((request, response) => {
+    asked.push(request.url ?? "");
+    const body = answers(taskId, credentialsPath, credentials)[request.url ?? ""];
+    response.writeHead(body === undefined ? 404 : 200, { "content-type": "application/json" });
+    response.end(body === undefined ? "" : JSON.stringify(body));
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  return {
+    port: (server.address() as AddressInfo).port,
+    environment: {
+      AWS_CONTAINER_CREDENTIALS_RELATIVE_URI: credentialsPath,
+      ECS_CONTAINER_METADATA_URI_V4: "http://169.254.170.2/v4/0123-456",
+    },
     credentialsPath,
     credentials,
     asked,
     close: async () => {
-      child.kill("SIGKILL");
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     },
@@ -132,7 +159,14 @@ async function prepareImage({ root, listener, runnerUser = "nobody" }: FakeTaskO
 async function bringNode(root: string, port: number): Promise<void> {
   const folder = join(root, "opt/mayfly/runner/externals/node20/bin");
   await mkdir(folder, { recursive: true });
-  const redirect = [
+  await writeFile(join(folder, "redirect.mjs"), ecsRedirect(port));
+  const script = `#!/bin/sh\nexec "${process.execPath}" --import "${folder}/redirect.mjs" "$@"\n`;
+  await writeFile(join(folder, "node"), script, { mode: 0o755 });
+}
+
+/** A module for a Node of a task: ECS's address leads to this port. */
+export function ecsRedirect(port: number): string {
+  return [
     'import http from "node:http";',
     "const request = http.request;",
     "http.request = (options, ...rest) => {",
@@ -140,9 +174,6 @@ async function bringNode(root: string, port: number): Promise<void> {
     "  return request({ ...options, ...toEcs }, ...rest);",
     "};",
   ].join("\n");
-  await writeFile(join(folder, "redirect.mjs"), redirect);
-  const script = `#!/bin/sh\nexec "${process.execPath}" --import "${folder}/redirect.mjs" "$@"\n`;
-  await writeFile(join(folder, "node"), script, { mode: 0o755 });
 }
 
 async function writeAccounts(programs: string, root: string): Promise<void> {

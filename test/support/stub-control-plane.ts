@@ -100,13 +100,13 @@ export const stubJitConfig = Buffer.from(
 
 /** The answer that gives a machine its work. */
 export function runAnswer(
-  limits: { jobTimeoutSeconds?: number; idleTimeoutSeconds?: number } = {},
+  limits: { jobTimeoutSeconds?: number; idleTimeoutSeconds?: number; jitConfig?: string } = {},
 ): StubAnswer {
   return {
     status: 200,
     body: [
       "action=run",
-      `jit-config=${stubJitConfig}`,
+      `jit-config=${limits.jitConfig ?? stubJitConfig}`,
       `job-timeout-seconds=${limits.jobTimeoutSeconds ?? 600}`,
       `idle-timeout-seconds=${limits.idleTimeoutSeconds ?? 0}`,
       "",

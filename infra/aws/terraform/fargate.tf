@@ -1,4 +1,5 @@
 # What presets on Fargate need: a cluster, two roles, a log, and what ECS tells of tasks. An empty cluster costs nothing.
+# What builds their images is in task-images.tf.
 locals {
   task_rule       = "${var.deployment}-task-state"
   task_rule_arn   = "arn:${local.partition}:events:${local.region}:${local.account}:rule/${local.task_rule}"
@@ -13,6 +14,7 @@ locals {
     MAYFLY_CLUSTER                 = aws_ecs_cluster.tasks[0].name
     MAYFLY_TASK_EXECUTION_ROLE_ARN = aws_iam_role.task_start[0].arn
     MAYFLY_TASK_LOG_GROUP          = aws_cloudwatch_log_group.tasks[0].name
+    MAYFLY_TASK_PUBLIC_ADDRESSES   = var.fargate_public_addresses ? "yes" : "no"
     MAYFLY_TASK_ROLE_ARN           = aws_iam_role.task[0].arn
     MAYFLY_TASK_SECURITY_GROUPS    = aws_security_group.machine.id
   }
@@ -64,6 +66,20 @@ resource "aws_iam_role_policy" "task" {
   })
 }
 
+# ECS Exec is the task's own agent of SSM, so the task's role needs it, and the one that starts it does not.
+resource "aws_iam_role_policy" "task_shell" {
+  count = var.fargate && var.fargate_shell ? 1 : 0
+  name  = "shell"
+  role  = aws_iam_role.task[0].name
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      # AWS knows no resource for them.
+      { Effect = "Allow", Action = ["ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel"], Resource = ["*"] },
+    ]
+  })
+}
+
 # The role with which ECS starts them.
 resource "aws_iam_role" "task_start" {
   count              = var.fargate ? 1 : 0
@@ -100,6 +116,8 @@ resource "aws_iam_role_policy" "scaleup_fargate" {
       { Effect = "Allow", Action = ["ecs:TagResource"], Resource = [local.tasks], Condition = local.as_it_is_made },
       { Effect = "Allow", Action = ["iam:PassRole"], Resource = [aws_iam_role.task[0].arn, aws_iam_role.task_start[0].arn], Condition = { StringEquals = { "iam:PassedToService" = "ecs-tasks.amazonaws.com" } } },
       { Effect = "Allow", Action = ["ecs:ListTasks"], Resource = ["*"], Condition = local.in_our_cluster },
+      { Effect = "Allow", Action = ["codebuild:StartBuild", "codebuild:BatchGetBuilds"], Resource = [local.task_image_project_arn] },
+      { Effect = "Allow", Action = ["logs:GetLogEvents"], Resource = ["${aws_cloudwatch_log_group.task_images[0].arn}:*"] },
     ]
   })
 }
@@ -114,6 +132,20 @@ resource "aws_iam_role_policy" "scaledown_fargate" {
       { Effect = "Allow", Action = ["ecs:ListTasks"], Resource = ["*"], Condition = local.in_our_cluster },
       { Effect = "Allow", Action = ["ecs:DescribeTasks"], Resource = [local.tasks] },
       { Effect = "Allow", Action = ["ecs:StopTask"], Resource = [local.tasks], Condition = { StringEquals = { "aws:ResourceTag/mayfly:deployment" = var.deployment } } },
+    ]
+  })
+}
+
+resource "aws_iam_role_policy" "status_fargate" {
+  count = var.fargate ? 1 : 0
+  name  = "fargate"
+  role  = module.status.role
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      { Effect = "Allow", Action = ["codebuild:BatchGetBuilds"], Resource = [local.task_image_project_arn] },
+      { Effect = "Allow", Action = ["logs:GetLogEvents"], Resource = ["${aws_cloudwatch_log_group.task_images[0].arn}:*"] },
+      { Effect = "Allow", Action = ["ecr:DescribeImageScanFindings"], Resource = [local.task_image_repo_arn] },
     ]
   })
 }

@@ -16,7 +16,7 @@ module "scaleup" {
     MAYFLY_APP_PRIVATE_KEY_SECRET_ID = var.private_key_secret_arn
     MAYFLY_SUBNETS                   = jsonencode(var.subnets)
     MAYFLY_TAGS                      = jsonencode(var.machine_tags)
-  }, local.fargate_variables)
+  }, local.fargate_variables, local.task_image_variables)
 
   permissions = [
     { Effect = "Allow", Action = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], Resource = [aws_sqs_queue.queue["scaleup"].arn] },

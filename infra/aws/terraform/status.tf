@@ -8,12 +8,12 @@ module "status" {
   timeout_seconds = 29
   memory_mib      = 512
 
-  environment = {
+  environment = merge({
     MAYFLY_TABLE                  = aws_dynamodb_table.ledger.name
     MAYFLY_SCALEUP_QUEUE_URL      = aws_sqs_queue.queue["scaleup"].url
     MAYFLY_SCALEDOWN_QUEUE_URL    = aws_sqs_queue.queue["scaledown"].url
     MAYFLY_STATUS_TOKEN_SECRET_ID = var.status_token_secret_arn
-  }
+  }, local.task_image_variables)
 
   permissions = [
     { Effect = "Allow", Action = ["secretsmanager:GetSecretValue"], Resource = [var.status_token_secret_arn] },

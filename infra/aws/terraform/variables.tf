@@ -102,9 +102,21 @@ variable "machine_tags" {
 }
 
 variable "fargate" {
-  description = "Whether a cluster, roles and a log for presets on Fargate are made."
+  description = "Whether what presets on Fargate need is made: a cluster, roles and a log, and what builds their images."
   type        = bool
   default     = false
+}
+
+variable "fargate_shell" {
+  description = "Whether the role of tasks allows ECS Exec, for presets with fargate.shell."
+  type        = bool
+  default     = false
+}
+
+variable "fargate_public_addresses" {
+  description = "Whether tasks get public addresses. false where the subnets reach GitHub by a NAT; otherwise nothing can be pulled."
+  type        = bool
+  default     = true
 }
 
 variable "log_retention_days" {

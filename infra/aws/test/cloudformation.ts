@@ -108,6 +108,8 @@ const functions: Readonly<Record<string, (place: Place, argument: any) => unknow
   "Fn::Base64": (place, text) => Buffer.from(String(resolve(place, text))).toString("base64"),
   "Fn::If": (place, [condition, yes, no]: [string, unknown, unknown]) =>
     resolve(place, isMet(place, condition) ? yes : no),
+  "Fn::And": (place, conditions: readonly unknown[]) =>
+    conditions.every((condition) => resolve(place, condition) === true),
   "Fn::Equals": (place, [left, right]: [unknown, unknown]) => resolve(place, left) === resolve(place, right),
 };
 
@@ -119,6 +121,7 @@ const pseudo: Readonly<Record<string, unknown>> = {
   "AWS::Partition": "aws",
   "AWS::Region": region,
   "AWS::AccountId": account,
+  "AWS::URLSuffix": "amazonaws.com",
   "AWS::NoValue": noValue,
 };
 
@@ -153,6 +156,7 @@ function attributeOf(place: Place, id: string, attribute: string): unknown {
     "AWS::IAM::InstanceProfile.Arn": () =>
       `arn:aws:iam::${account}:instance-profile/${get("InstanceProfileName")}`,
     "AWS::Events::Rule.Arn": () => `arn:aws:events:${region}:${account}:rule/${get("Name")}`,
+    "AWS::ECR::Repository.Arn": () => `arn:aws:ecr:${region}:${account}:repository/${get("RepositoryName")}`,
     "AWS::EC2::SecurityGroup.GroupId": () => "the-security-group",
     "AWS::ApiGatewayV2::Api.ApiEndpoint": () => `https://the-api.execute-api.${region}.amazonaws.com`,
   };

@@ -45,6 +45,30 @@ export function deploymentOfState(text: string): Deployment {
       "cluster_name",
       ({ capacity_providers }) => capacity_providers,
     ),
+    repositories: byName(ofType("aws_ecr_repository"), "name", (repository) => ({
+      tags: repository.image_tag_mutability,
+      scans: repository.image_scanning_configuration[0].scan_on_push,
+      encrypted: repository.encryption_configuration[0].encryption_type,
+      keeps: JSON.parse(
+        ofType("aws_ecr_lifecycle_policy").find((policy) => policy.repository === repository.name)?.policy,
+      ),
+      emptied: repository.force_delete,
+    })),
+    builders: byName(ofType("aws_codebuild_project"), "name", (project) => ({
+      says: project.description,
+      role: project.service_role,
+      source: [project.source[0].type, JSON.parse(project.source[0].buildspec)],
+      makes: project.artifacts[0].type,
+      on: [
+        ...[project.environment[0].type, project.environment[0].compute_type, project.environment[0].image],
+      ],
+      privileged: project.environment[0].privileged_mode,
+      minutes: [project.build_timeout, project.queued_timeout],
+      log: [
+        ...[project.logs_config[0].cloudwatch_logs[0].status],
+        ...[project.logs_config[0].cloudwatch_logs[0].group_name],
+      ].sort(),
+    })),
     profiles: byName(ofType("aws_iam_instance_profile"), "name", ({ role }) => [role]),
     queues: byName(ofType("aws_sqs_queue"), "name", (queue) => ({
       visibilitySeconds: queue.visibility_timeout_seconds,

@@ -41,6 +41,23 @@ export function deploymentOfTemplate({ resources, ofType }: Resolved): Deploymen
       "ClusterName",
       ({ CapacityProviders }) => CapacityProviders,
     ),
+    repositories: byName(ofType("AWS::ECR::Repository"), "RepositoryName", (repository) => ({
+      tags: repository.ImageTagMutability,
+      scans: repository.ImageScanningConfiguration.ScanOnPush,
+      encrypted: repository.EncryptionConfiguration.EncryptionType,
+      keeps: JSON.parse(repository.LifecyclePolicy.LifecyclePolicyText),
+      emptied: repository.EmptyOnDelete,
+    })),
+    builders: byName(ofType("AWS::CodeBuild::Project"), "Name", (project) => ({
+      says: project.Description,
+      role: project.ServiceRole,
+      source: [project.Source.Type, JSON.parse(project.Source.BuildSpec)],
+      makes: project.Artifacts.Type,
+      on: [project.Environment.Type, project.Environment.ComputeType, project.Environment.Image],
+      privileged: project.Environment.PrivilegedMode,
+      minutes: [project.TimeoutInMinutes, project.QueuedTimeoutInMinutes],
+      log: Object.values(project.LogsConfig.CloudWatchLogs).sort(),
+    })),
     profiles: byName(ofType("AWS::IAM::InstanceProfile"), "InstanceProfileName", ({ Roles }) => Roles),
     queues: byName(ofType("AWS::SQS::Queue"), "QueueName", (queue) => ({
       visibilitySeconds: queue.VisibilityTimeout ?? 30,

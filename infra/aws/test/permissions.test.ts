@@ -39,6 +39,7 @@ describe.each([
       machine: "ec2",
       task: "ecs-tasks",
       "task-start": "ecs-tasks",
+      "task-images": "codebuild",
     };
     for (const { RoleName, AssumeRolePolicyDocument } of roles) {
       const service = services[RoleName.replace("mayfly-", "")] ?? "lambda";
@@ -46,7 +47,7 @@ describe.each([
         { Effect: "Allow", Principal: { Service: `${service}.amazonaws.com` }, Action: "sts:AssumeRole" },
       ]);
     }
-    expect(roles).toHaveLength(functions.length + (onFargate ? 3 : 1));
+    expect(roles).toHaveLength(functions.length + (onFargate ? 4 : 1));
   });
 
   it("let a machine call the routes of machines, and nothing else", () => {
@@ -62,6 +63,42 @@ describe.each([
     }
   });
 
+  it("let a build push to its repository and write its log, and nothing else", () => {
+    const here = "eu-west-1:123456789012";
+    const push = ["BatchCheckLayerAvailability", "InitiateLayerUpload", "UploadLayerPart"];
+    const statements = [
+      statement(["ecr:GetAuthorizationToken"], "*"),
+      statement(
+        [...push, "CompleteLayerUpload", "PutImage", "BatchGetImage"].map((action) => `ecr:${action}`),
+        `arn:aws:ecr:${here}:repository/mayfly-task-images`,
+      ),
+      statement(
+        ["logs:CreateLogStream", "logs:PutLogEvents"],
+        `arn:aws:logs:${here}:log-group:/mayfly/mayfly/task-images:*`,
+      ),
+    ];
+    expect(policyOfRole("task-images")).toEqual(onFargate ? statements : []);
+  });
+
+  it("E18: let a task open a shell where that was asked for, and its starter never", () => {
+    const channels = ["CreateControlChannel", "CreateDataChannel", "OpenControlChannel", "OpenDataChannel"];
+    const actions = channels.map((channel) => `ssmmessages:${channel}`);
+    const withShell = resolveTemplate(readTemplate(), { ...given, FargateShell: "yes" });
+    const shell = withShell.ofType("AWS::IAM::RolePolicy").filter(({ PolicyName }) => PolicyName === "shell");
+    expect(shell).toEqual(
+      onFargate
+        ? [
+            {
+              RoleName: "mayfly-task",
+              PolicyName: "shell",
+              PolicyDocument: { Version: "2012-10-17", Statement: [statement(actions, "*")] },
+            },
+          ]
+        : [],
+    );
+    expect(JSON.stringify(roles)).not.toContain("ssmmessages");
+  });
+
   it("name a resource for everything but what only describes", () => {
     for (const { name } of functions) {
       for (const { Action, Resource, Condition } of policyOfRole(name)) {
@@ -71,3 +108,7 @@ describe.each([
     }
   });
 });
+
+function statement(Action: readonly string[], Resource: string): Statement {
+  return { Effect: "Allow", Action, Resource: [Resource] } as Statement;
+}

@@ -39,6 +39,9 @@ const place: PolicyPlace = {
     clusterArn: `arn:aws:ecs:${here}:cluster/mayfly`,
     clusterName: "mayfly",
     roleArns: [`arn:aws:iam::${account}:role/mayfly-task`, `arn:aws:iam::${account}:role/mayfly-task-start`],
+    imageProjectArn: `arn:aws:codebuild:${here}:project/mayfly-task-images`,
+    imageRepositoryArn: `arn:aws:ecr:${here}:repository/mayfly-task-images`,
+    imageLogArn: `arn:aws:logs:${here}:log-group:/mayfly/mayfly/task-images:*`,
   },
   imageParameterArns: [
     `arn:aws:ssm:${region}::parameter/aws/service/*`,

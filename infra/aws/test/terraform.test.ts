@@ -12,6 +12,7 @@ import { machineTemplates } from "../../../src/targets/aws/machine-templates.ts"
 import { programPath } from "../../../test/support/search-path.ts";
 import { terraformArchive } from "../../../tools/release/terraform-archive.ts";
 import { type Fields, parameters, readTemplate, resolveTemplate } from "./cloudformation.ts";
+import { codeBuildOverMoto } from "./codebuild-over-moto.ts";
 import type { Deployment } from "./deployment.ts";
 import { deploymentOfState } from "./deployment-of-state.ts";
 import { deploymentOfTemplate } from "./deployment-of-template.ts";
@@ -98,19 +99,23 @@ describe.skipIf(problem !== undefined || moto === "")("a deployment by Terraform
   let root: string;
   let state: string;
   let made: Deployment;
+  let codeBuild: Awaited<ReturnType<typeof codeBuildOverMoto>>;
 
   beforeAll(async () => {
+    codeBuild = await codeBuildOverMoto(moto);
     root = join(folder, "root");
     await cp(join(module, "tests"), root, { recursive: true });
     await rm(join(root, "variables.tftest.hcl"));
-    await writeFile(join(root, "main.tf"), await rootModule());
+    await writeFile(join(root, "main.tf"), await rootModule({ codebuild: codeBuild.url }));
     await terraform(root, "init", "-no-color");
     await terraform(root, "apply", "-no-color", "-auto-approve", "-parallelism=30");
     state = await terraform(root, "show", "-json");
     made = deploymentOfState(state);
   });
 
-  const given = { ...parameters, Fargate: "yes" };
+  afterAll(() => codeBuild.close());
+
+  const given = { ...parameters, Fargate: "yes", FargateShell: "yes" };
   const template = deploymentOfTemplate(resolveTemplate(readTemplate(), given));
 
   it.each(Object.keys(template))("makes the %s that the CloudFormation template makes", (part) => {
@@ -174,10 +179,22 @@ function policyOfRole(state: string, role: string): readonly Statement[] {
   return find(JSON.parse(state).values.root_module);
 }
 
-async function rootModule(): Promise<string> {
+/** `others`: the addresses of services that are somewhere else than moto. */
+async function rootModule(others: Readonly<Record<string, string>>): Promise<string> {
   const vpcs = await motoApi(moto).query("ec2", "DescribeVpcs", { Version: "2016-11-15" });
   const services = [
-    ...["apigatewayv2", "cloudwatch", "cloudwatchlogs", "dynamodb", "ec2", "ecs", "events", "iam", "lambda"],
+    ...[
+      "apigatewayv2",
+      "cloudwatch",
+      "cloudwatchlogs",
+      "codebuild",
+      "dynamodb",
+      "ec2",
+      "ecr",
+      "ecs",
+      "events",
+    ],
+    ...["iam", "lambda"],
     ...["secretsmanager", "sqs", "sts"],
   ];
   return `
@@ -188,7 +205,7 @@ provider "aws" {
   skip_credentials_validation = true
   skip_metadata_api_check     = true
   endpoints {
-    ${services.map((service) => `${service} = ${JSON.stringify(moto)}`).join("\n    ")}
+    ${services.map((service) => `${service} = ${JSON.stringify(others[service] ?? moto)}`).join("\n    ")}
   }
 }
 module "mayfly" {
@@ -201,6 +218,7 @@ module "mayfly" {
   subnets                 = ${parameters.Subnets}
   deletion_protection     = false
   fargate                 = true
+  fargate_shell           = true
 }
 `;
 }

@@ -23,7 +23,7 @@ export interface CodeBuildOptions {
 
 /**
  * Images are built by CodeBuild and pushed to one repository of ECR. The tag is CodeBuild's token, which it remembers for
- * five minutes: a repetition after that is a second build, which pushes the same under the same tag.
+ * five minutes: a repetition after that is a second build, which finds what the first has pushed under that tag.
  *
  * The base is handed over as a variable, never as a part of a command.
  */

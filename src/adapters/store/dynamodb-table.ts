@@ -202,7 +202,8 @@ export function endedItem(entry: Entry, endedAt: number, historySeconds: number)
 
 export function recordItem(record: FleetRecord): Item {
   const partition = fleetPartition(record.id);
-  const listed = record.image === undefined ? {} : { active: text("image"), fleet: text(record.id) };
+  const listed: Partial<Item> =
+    record.image === undefined ? {} : { active: text("image"), fleet: text(record.id) };
   return { ...keyOf(partition, recordSort), ...listed, document: documentOf(record, partition) };
 }
 

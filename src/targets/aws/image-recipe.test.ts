@@ -19,13 +19,22 @@ function script(): string {
   return only;
 }
 
-/** The script with stand-ins of `docker` and `aws` that note their arguments, one in a line. */
-function run(variables: Readonly<Record<string, string>>, fails = "") {
+/**
+ * The script with stand-ins of `docker` and `aws` that note their arguments, one in a line. `fails`: the command that does.
+ * `pushed`: when another build has pushed the tag.
+ */
+function run(
+  variables: Readonly<Record<string, string>>,
+  fails = "",
+  pushed: "never" | "before" | "meanwhile" = "never",
+) {
   const folder = mkdtempSync(join(tmpdir(), "mayfly-recipe-"));
   folders.push(folder);
   for (const name of ["docker", "aws"]) {
     const fail = `case "$1" in "${fails || "nothing"}") exit 1 ;; esac`;
-    const body = `#!/bin/sh\nprintf '%s\\n' "${name}" "$@" >>"${folder}/calls"\nfor last; do :; done\n[ "$1" != build ] || cp "$last/Dockerfile" "$last/install.sh" "${folder}"\n${fail}\n`;
+    const isThere = { never: "false", before: "true", meanwhile: `grep -qx push "${folder}/calls"` }[pushed];
+    const manifest = `[ "$1" != manifest ] || { ${isThere}; exit; }`;
+    const body = `#!/bin/sh\nprintf '%s\\n' "${name}" "$@" >>"${folder}/calls"\nfor last; do :; done\n[ "$1" != build ] || cp "$last/Dockerfile" "$last/install.sh" "${folder}"\n${manifest}\n${fail}\n`;
     writeFileSync(join(folder, name), body, { mode: 0o755 });
   }
   const { status } = spawnSync("sh", ["-c", script()], {
@@ -60,6 +69,15 @@ it.each(["login", "build", "push"])("E12: fails when %s fails", (step) => {
   const { status, calls } = run(variables, step);
   expect(status).not.toBe(0);
   if (step !== "push") expect(calls).not.toContain("push");
+});
+
+it("E12: what another build of the same order has pushed is not pushed again, and is a success", () => {
+  const before = run(variables, "", "before");
+  expect(before.status).toBe(0);
+  expect(before.calls).not.toContain("build");
+  const meanwhile = run(variables, "push", "meanwhile");
+  expect(meanwhile.status).toBe(0);
+  expect(meanwhile.calls).toContain("push");
 });
 
 it.skipIf(programPath("shellcheck") === undefined)("passes shellcheck", () => {

@@ -17,6 +17,8 @@ import { MayflyStack } from "./mayfly-stack.ts";
  * | `subnets`        | JSON: a subnet for each zone, by the zone's name              |                               |
  * | `alarmTopicArn`  | the topic of SNS that hears of alarms                         | none                          |
  * | `fargate`        | `true`: with what presets on Fargate need                     | `false`                       |
+ * | `fargateShell`   | `true`: tasks may open a shell (ECS Exec)                     | `false`                       |
+ * | `publicTasks`    | `no`: tasks get no public addresses, as their subnets have a NAT | `yes`                      |
  * | `keepTable`      | `false`: the table may be deleted, for a tear-down            | `true`                        |
  */
 const app = new App();
@@ -42,6 +44,8 @@ new MayflyStack(app, "Mayfly", {
   package: { folder, machines },
   foundation,
   ...(text("fargate") === "true" && { fargate: "always" }),
+  ...(text("fargateShell") === "true" && { taskShell: "always" }),
+  taskPublicAddresses: text("publicTasks") ?? "yes",
   deletionProtection: text("keepTable") !== "false",
   ...(topic !== undefined && { alarmActions: [topic] }),
 });

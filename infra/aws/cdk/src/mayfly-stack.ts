@@ -21,6 +21,8 @@ type Choices = Pick<
   | "rootDeviceName"
   | "machineTags"
   | "fargate"
+  | "taskShell"
+  | "taskPublicAddresses"
   | "logRetentionDays"
   | "deletionProtection"
   | "alarmActions"
@@ -48,6 +50,8 @@ export class MayflyStack extends Stack {
       rootDeviceName: props.rootDeviceName ?? "/dev/xvda",
       machineTags: props.machineTags ?? "{}",
       fargate: props.fargate,
+      taskShell: props.taskShell,
+      taskPublicAddresses: props.taskPublicAddresses ?? "yes",
       logRetentionDays: props.logRetentionDays ?? 30,
       deletionProtection: props.deletionProtection ?? true,
       alarmActions: props.alarmActions ?? [],

@@ -78,7 +78,21 @@ const parameters = {
     type: "String",
     default: "no",
     allowedValues: ["yes", "no"],
-    description: "Whether a cluster, roles and a log for presets on Fargate are made.",
+    description:
+      "Whether what presets on Fargate need is made: a cluster, roles and a log, and what builds their images.",
+  },
+  FargateShell: {
+    type: "String",
+    default: "no",
+    allowedValues: ["yes", "no"],
+    description: "Whether the role of tasks allows ECS Exec, for presets with fargate.shell.",
+  },
+  FargatePublicAddresses: {
+    type: "String",
+    default: "yes",
+    allowedValues: ["yes", "no"],
+    description:
+      "Whether tasks get public addresses. no where the subnets reach GitHub by a NAT; otherwise nothing can be pulled.",
   },
   LogRetentionDays: {
     type: "Number",

@@ -31,6 +31,10 @@ export interface MayflyProps {
   readonly machineTags: string;
   /** Whether what presets on Fargate need is made; in a template, under this condition. Undefined: there are none. */
   readonly fargate: "always" | CfnCondition | undefined;
+  /** Whether tasks may open a shell to those who may ask for one (`fargate.shell` of a preset). */
+  readonly taskShell: "always" | CfnCondition | undefined;
+  /** Whether tasks get public addresses: `no` where their subnets have another way out. */
+  readonly taskPublicAddresses: string;
   readonly logRetentionDays: number;
   /** Whether the table refuses to be deleted. */
   readonly deletionProtection: boolean | Resolvable;

@@ -5,6 +5,7 @@ import { taskRuleName } from "./fargate.ts";
 import { arnHere, logicalId } from "./place.ts";
 import type { MayflyProps } from "./props.ts";
 import { addQueuePolicy } from "./queues.ts";
+import { taskImageRuleName } from "./task-images.ts";
 
 /** What EC2 tells of its own accord goes to the queue of lifecycle, which drops what is about other instances. */
 export function addRules(scope: Construct, props: MayflyProps, lifecycle: CfnQueue): void {
@@ -21,8 +22,9 @@ export function addRules(scope: Construct, props: MayflyProps, lifecycle: CfnQue
       "detail-type": ["EC2 Instance Rebalance Recommendation"],
     }),
   ];
-  // Whether or not it is made.
-  const tasks = arnHere(scope, "events", `rule/${taskRuleName(props)}`);
+  // Whether or not they are made.
+  const ofFargate = [taskRuleName(props), taskImageRuleName(props)];
+  const others = ofFargate.map((name) => arnHere(scope, "events", `rule/${name}`));
   addQueuePolicy(scope, "lifecycle", lifecycle, [
     {
       Sid: "EventsOfEc2",
@@ -30,7 +32,7 @@ export function addRules(scope: Construct, props: MayflyProps, lifecycle: CfnQue
       Principal: { Service: "events.amazonaws.com" },
       Action: "sqs:SendMessage",
       Resource: lifecycle.attrArn,
-      Condition: { ArnEquals: { "aws:SourceArn": [...rules.map((rule) => rule.attrArn), tasks] } },
+      Condition: { ArnEquals: { "aws:SourceArn": [...rules.map((rule) => rule.attrArn), ...others] } },
     },
   ]);
 }

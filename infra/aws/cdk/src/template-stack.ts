@@ -42,6 +42,13 @@ export class TemplateStack extends Stack {
       rootDeviceName: text("RootDeviceName"),
       machineTags: text("Tags"),
       fargate: new CfnCondition(this, "OnFargate", { expression: Fn.conditionEquals(given.Fargate, "yes") }),
+      taskShell: new CfnCondition(this, "OnFargateWithShell", {
+        expression: Fn.conditionAnd(
+          Fn.conditionEquals(given.Fargate, "yes"),
+          Fn.conditionEquals(given.FargateShell, "yes"),
+        ),
+      }),
+      taskPublicAddresses: text("FargatePublicAddresses"),
       logRetentionDays: given.LogRetentionDays.valueAsNumber,
       deletionProtection: Fn.conditionIf(keepsTable, true, false),
       alarmActions: Fn.conditionIf(isSilent, Aws.NO_VALUE, [text("AlarmTopicArn")]),

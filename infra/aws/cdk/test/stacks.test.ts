@@ -29,7 +29,7 @@ async function makeStacks(network?: FoundationProps["network"]) {
   const deployment = "mayfly";
   const foundation = new FoundationStack(app, "Foundation", { deployment, ...(network && { network }) });
   const mayfly = new MayflyStack(app, "Mayfly", {
-    ...{ deployment, foundation, fargate: "always" },
+    ...{ deployment, foundation, fargate: "always", taskShell: "always" },
     package: { folder, machines },
   });
   return { app, foundation, mayfly };
@@ -74,6 +74,7 @@ describe("the stacks", () => {
 
 const meant: Readonly<Record<string, string>> = {
   "AwsSolutions-APIG4": "The webhook verifies GitHub's signature, and the status asks for its token.",
+  "AwsSolutions-CB4": "A build has no artifacts that could be encrypted: it pushes to ECR, which encrypts.",
   "AwsSolutions-ECS4": "Container Insights cost by the metric; what tasks do is in the metrics of Mayfly.",
   "AwsSolutions-IAM5": "EC2 has no narrower resources; the policies are compared with the code line by line.",
   "AwsSolutions-L1": "nodejs22.x is the newest that the oldest provider of Terraform knows that is allowed.",

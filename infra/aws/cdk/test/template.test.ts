@@ -8,9 +8,16 @@ import {
   launchTemplateData,
   templateProblems,
 } from "../../../../src/adapters/compute/ec2-launch-template.ts";
+import { buildLimitSeconds, servesSeconds } from "../../../../src/core/image.ts";
 import { userDataLimitBytes, userDataScript } from "../../../../src/targets/aws/user-data.ts";
 import { programPath } from "../../../../test/support/search-path.ts";
-import { readTemplate, resolveTemplate, templateFile } from "../../test/cloudformation.ts";
+import {
+  type Fields,
+  parameters,
+  readTemplate,
+  resolveTemplate,
+  templateFile,
+} from "../../test/cloudformation.ts";
 import { cloudFormationTemplate, exampleConfig, templateText } from "../src/template.ts";
 
 describe("the CloudFormation template", () => {
@@ -37,6 +44,19 @@ describe("the CloudFormation template", () => {
     const start = { url, region: "eu-west-1", bootTimeoutSeconds: 600, jobsMayReadMetadata: false };
     expect(whole).toBe(userDataScript(start));
     expect(script.length).toBeLessThan(userDataLimitBytes);
+  });
+
+  it("E15: keeps images of tasks for longer than they serve, and ends a build before nobody waits for it", () => {
+    const { ofType } = resolveTemplate(readTemplate(), { ...parameters, Fargate: "yes" });
+    const [repository] = ofType("AWS::ECR::Repository");
+    const { rules } = JSON.parse(repository?.LifecyclePolicy.LifecyclePolicyText);
+    const tagged = rules.filter(({ selection }: Fields) => selection.tagStatus !== "untagged");
+    expect(tagged).toHaveLength(1);
+    expect(tagged[0].selection.countType).toBe("sinceImagePushed");
+    expect(tagged[0].selection.countNumber * 86_400).toBeGreaterThan(servesSeconds);
+    const [project] = ofType("AWS::CodeBuild::Project");
+    const minutes = project?.TimeoutInMinutes + project?.QueuedTimeoutInMinutes;
+    expect(minutes * 60).toBeLessThan(buildLimitSeconds);
   });
 
   it("makes launch templates from which the adapter launches", () => {

@@ -4,7 +4,7 @@ mock_provider "aws" {
     defaults = { account_id = "123456789012" }
   }
   mock_data "aws_partition" {
-    defaults = { partition = "aws" }
+    defaults = { partition = "aws", dns_suffix = "amazonaws.com" }
   }
   mock_data "aws_region" {
     defaults = { name = "eu-west-1" }
@@ -65,8 +65,42 @@ run "makes_nothing_for_fargate_unasked" {
   command = plan
 
   assert {
-    condition     = length(aws_ecs_cluster.tasks) + length(aws_iam_role.task) + length(aws_iam_role_policy.scaleup_fargate) == 0
+    condition     = length(aws_ecs_cluster.tasks) + length(aws_iam_role.task) + length(aws_iam_role_policy.scaleup_fargate) + length(aws_ecr_repository.task_images) + length(aws_codebuild_project.task_images) == 0
     error_message = "Without presets on Fargate there is nothing of it."
+  }
+}
+
+run "opens_no_shell_unasked" {
+  command = plan
+  variables {
+    fargate = true
+  }
+
+  assert {
+    condition     = length(aws_iam_role_policy.task_shell) == 0
+    error_message = "The role of tasks has no right to ECS Exec that nobody asked for."
+  }
+  assert {
+    condition     = local.fargate_variables.MAYFLY_TASK_PUBLIC_ADDRESSES == "yes"
+    error_message = "In public subnets, tasks need addresses."
+  }
+}
+
+run "opens_a_shell_and_keeps_addresses_private_when_asked" {
+  command = plan
+  variables {
+    fargate                  = true
+    fargate_shell            = true
+    fargate_public_addresses = false
+  }
+
+  assert {
+    condition     = length(aws_iam_role_policy.task_shell) == 1
+    error_message = "ECS Exec needs its four actions on the role of the task."
+  }
+  assert {
+    condition     = local.fargate_variables.MAYFLY_TASK_PUBLIC_ADDRESSES == "no"
+    error_message = "Tasks must get no public addresses."
   }
 }
 

@@ -17,6 +17,7 @@ export function addScaleup(place: Place): CfnFunction {
       MAYFLY_SUBNETS: props.subnets,
       MAYFLY_TAGS: props.machineTags,
       ...place.fargate?.variables,
+      ...place.fargate?.images.variables,
     },
     permissions: [
       allow(["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], queues.scaleup.attrArn),
@@ -76,6 +77,8 @@ function onFargate({ scope, props, fargate }: Place): readonly Statement[] {
     allow(["ecs:TagResource"], tasks, asItIsMade),
     allow(["iam:PassRole"], fargate?.roleArns ?? [], { "iam:PassedToService": "ecs-tasks.amazonaws.com" }),
     allow(["ecs:ListTasks"], "*", inOurCluster),
+    allow(["codebuild:StartBuild", "codebuild:BatchGetBuilds"], fargate?.images.projectArn ?? []),
+    allow(["logs:GetLogEvents"], fargate?.images.logArn ?? []),
   ];
 }
 

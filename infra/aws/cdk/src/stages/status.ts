@@ -5,7 +5,7 @@ import type { Place } from "../place.ts";
 
 /** Anybody may call it; it answers who has the status token. */
 export function addStatus(place: Place): CfnFunction {
-  const { props, table, queues } = place;
+  const { props, table, queues, fargate } = place;
   const target = addFunction(place, {
     name: "status",
     does: "What runs, why a job waits, what it cost",
@@ -14,6 +14,7 @@ export function addStatus(place: Place): CfnFunction {
       MAYFLY_SCALEUP_QUEUE_URL: queues.scaleup.ref,
       MAYFLY_SCALEDOWN_QUEUE_URL: queues.scaledown.ref,
       MAYFLY_STATUS_TOKEN_SECRET_ID: props.secrets.statusToken,
+      ...fargate?.images.variables,
     },
     permissions: [
       allow(["secretsmanager:GetSecretValue"], props.secrets.statusToken),
@@ -24,6 +25,11 @@ export function addStatus(place: Place): CfnFunction {
       allow(["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"], table.attrArn),
       allow(["sqs:SendMessage"], queues.scaleup.attrArn),
       allow(["sqs:SendMessage"], queues.scaledown.attrArn),
+    ],
+    onFargate: [
+      allow(["codebuild:BatchGetBuilds"], fargate?.images.projectArn ?? []),
+      allow(["logs:GetLogEvents"], fargate?.images.logArn ?? []),
+      allow(["ecr:DescribeImageScanFindings"], fargate?.images.repositoryArn ?? []),
     ],
   });
   addRoutes(place, "status", target);
