@@ -170,8 +170,9 @@ export function ecsRedirect(port: number): string {
     'import http from "node:http";',
     "const request = http.request;",
     "http.request = (options, ...rest) => {",
-    `  const toEcs = options.hostname === "169.254.170.2" ? { hostname: "127.0.0.1", port: ${port} } : {};`,
-    "  return request({ ...options, ...toEcs }, ...rest);",
+    '  const isEcs = options.hostname === "169.254.170.2";',
+    `  const here = { ...options, hostname: "127.0.0.1", port: ${port} };`,
+    "  return request(isEcs ? here : options, ...rest);",
     "};",
   ].join("\n");
 }
