@@ -14,6 +14,7 @@ const cdk = join(root, "infra/aws/cdk");
 const programs: Readonly<Record<string, string>> = {
   moto_server: "nothing is made on a stand-in for AWS: pip install 'moto[server]'",
   "cfn-lint": "the CloudFormation template is not checked by it: pip install cfn-lint",
+  packer: "its templates are not validated: apt-get install packer",
   terraform: "the Terraform module is not tested: install Terraform 1.11 or newer",
 };
 for (const [program, without] of Object.entries(programs)) {
