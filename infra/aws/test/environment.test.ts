@@ -24,7 +24,7 @@ it.each([
   const document = policyDocument(
     await loadConfig({ path, environment: {} }),
     "0.0.0",
-    onFargate ? tasks : undefined,
+    onFargate ? { tasks } : {},
   );
   writeFileSync(join(folder, "policy.json"), JSON.stringify(document));
   const given = new Map(
