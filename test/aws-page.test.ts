@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { metricsDocuments } from "../src/targets/aws/embedded-metrics.ts";
 import { functions, queues } from "../src/targets/aws/functions.ts";
 
-/* docs/operating/aws.md against what is deployed. What it says of costs is compared in test/aws/cost.test.ts. */
+/* docs/operating/aws.md against what is deployed. */
 
 const page = readFileSync(new URL("../docs/operating/aws.md", import.meta.url), "utf8");
 
@@ -47,7 +47,7 @@ test("the table has every metric, with its dimension", () => {
   expect(rows.sort()).toEqual(published.sort());
 });
 
-test("every alarm of the template is there, and as many as are paid for", () => {
+test("every alarm of the template is there", () => {
   const template = readFileSync(
     new URL("../infra/aws/cloudformation/template.yaml", import.meta.url),
     "utf8",
@@ -60,7 +60,6 @@ test("every alarm of the template is there, and as many as are paid for", () => 
     named.some(({ part, name }) => (part === undefined ? alarm === name : alarm.endsWith(`-${name}`)));
   expect(alarms.length).toBeGreaterThan(0);
   expect(alarms.filter((alarm) => !isNamed(alarm))).toEqual([]);
-  expect(page).toContain(`| ${alarms.length} alarms |`);
 });
 
 interface Directive {

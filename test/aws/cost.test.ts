@@ -1,4 +1,3 @@
-import { readFileSync } from "node:fs";
 import { afterEach, beforeEach, describe, expect, inject, it } from "vitest";
 import { callJson } from "../../src/adapters/aws/json.ts";
 import { createManualClock, type ManualClock } from "../../src/adapters/clock/manual.ts";
@@ -18,6 +17,7 @@ import { readMeasures } from "../../src/flow/status.ts";
 import { receiveDelivery } from "../../src/flow/webhook.ts";
 import type { Ports } from "../../src/ports/ports.ts";
 import type { Queue } from "../../src/ports/queue.ts";
+import { idleUse, type JobUse, jobUse } from "../../tools/aws-costs.ts";
 import { policy, preset } from "../builders.ts";
 import { standInClient } from "../support/aws-environment.ts";
 import { type AwsUsage, usageOf } from "../support/aws-usage.ts";
@@ -27,7 +27,7 @@ import { type RecordingProxy, startRecordingProxy } from "../support/recording-p
 
 /*
  * What a job uses of AWS from its delivery to the end of its machine, and what a deployment uses in which nothing happens:
- * the numbers from which docs/operating/aws.md computes what it costs. Machines are those of the memory adapter.
+ * the counts from which tools/aws-costs.ts computes docs/operating/costs.md. Machines are those of the memory adapter.
  */
 
 const moto = inject("moto");
@@ -36,7 +36,6 @@ const rules = policy({
   presets: [preset({ max: 200 })],
   limits: { machines: 500, perRepository: 500 },
 });
-const page = readFileSync(new URL("../../docs/operating/aws.md", import.meta.url), "utf8");
 
 describe.skipIf(moto === "")("what is used of AWS", () => {
   let table: LedgerTable;
@@ -165,13 +164,13 @@ describe.skipIf(moto === "")("what is used of AWS", () => {
     return usageOf(proxy.exchanges, first);
   }
 
-  it("is what docs/operating/aws.md says of a job by itself, and of one of many", async () => {
+  it("is what costs are computed from, for a job by itself and for one of many", async () => {
     const many = 20;
-    expectAsWritten("a job", 0, perJob(await used(() => life(1, 1)), 1));
-    expectAsWritten("a job", 1, perJob(await used(() => life(many, 10)), many));
+    expectAbout(perJob(await used(() => life(1, 1)), 1), jobUse.alone);
+    expectAbout(perJob(await used(() => life(many, 10)), many), jobUse.ofTwenty);
   });
 
-  it("is what it says of a minute in which nothing happens", async () => {
+  it("is what they are computed from for a minute in which nothing happens", async () => {
     const options = { until: clock.now() + 45_000 };
     // The first round also clears away what is left of the first job.
     await rebalance(ports, rules, options);
@@ -182,31 +181,27 @@ describe.skipIf(moto === "")("what is used of AWS", () => {
     const sweeping = await used(() => sweep(ports, rules, options));
     expect(minute.dynamoWriteUnits + sweeping.dynamoWriteUnits).toBe(0);
     expect([minute.messages, sweeping.messages]).toEqual([{}, {}]);
-    expectAsWritten("nothing", 0, { "DynamoDB, read units": minute.dynamoReadUnits });
-    expectAsWritten("nothing", 1, { "DynamoDB, read units": sweeping.dynamoReadUnits });
+    const { dynamoReadUnits: readUnitsOfRound } = minute;
+    expectAbout({ readUnitsOfRound, readUnitsOfSweep: sweeping.dynamoReadUnits }, idleUse);
   });
 });
 
-function perJob(usage: AwsUsage, jobs: number): Readonly<Record<string, number>> {
+function perJob(
+  usage: AwsUsage,
+  jobs: number,
+): Readonly<Pick<JobUse, "writeUnits" | "readUnits" | "messages">> {
   const messages = Object.values(usage.messages).reduce((sum, count) => sum + count, 0);
   return {
-    "DynamoDB, write units": usage.dynamoWriteUnits / jobs,
-    "DynamoDB, read units": usage.dynamoReadUnits / jobs,
-    "SQS, messages": messages / jobs,
+    writeUnits: usage.dynamoWriteUnits / jobs,
+    readUnits: usage.dynamoReadUnits / jobs,
+    messages: messages / jobs,
   };
 }
 
-/**
- * A table of the page by the name of its first column. About, as an item that grows past a kilobyte costs a unit more each
- * time that it is written.
- */
-function expectAsWritten(table: string, column: number, usage: Readonly<Record<string, number>>): void {
-  const [, rows = ""] =
-    new RegExp(`^\\| ${table} uses \\|.*\n(?:\\|.*\n)((?:\\|.*\n)+)`, "m").exec(page) ?? [];
+/** About, as an item that grows past a kilobyte costs a unit more each time that it is written. */
+function expectAbout<Use extends object>(usage: Use, written: Readonly<Record<keyof Use, number>>): void {
   for (const [name, value] of Object.entries(usage)) {
-    const row = rows.split("\n").find((line) => line.startsWith(`| ${name} |`));
-    const written = Number(row?.split("|")[column + 2]?.trim());
-    expect(value, `${name}, ${table}`).toBeLessThanOrEqual(1.1 * written);
-    expect(value, `${name}, ${table}`).toBeGreaterThan(0.8 * written);
+    expect(value, name).toBeLessThanOrEqual(1.1 * written[name as keyof Use]);
+    expect(value, name).toBeGreaterThan(0.8 * written[name as keyof Use]);
   }
 }
