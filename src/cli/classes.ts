@@ -3,6 +3,7 @@ import { loadConfig } from "../config/load.ts";
 import type { Architecture, Policy } from "../core/model.ts";
 import { configPath } from "./connection.ts";
 import { type ExitCode, exitCodes } from "./failure.ts";
+import { policyWithStored } from "./stored-classes.ts";
 import { renderTable } from "./table.ts";
 import type { Screen, Terminal } from "./terminal.ts";
 
@@ -33,8 +34,8 @@ interface ClassPrice {
 
 /** `mayfly classes`: the sizes that jobs name with `class:<name>`, and what they cost on Fargate. */
 export async function classesCommand(options: ClassesOptions, terminal: Terminal): Promise<ExitCode> {
-  const { policy } = await loadConfig({ path: configPath(options) });
-  const document = classesDocument(policy);
+  const loaded = await loadConfig({ path: configPath(options) });
+  const document = classesDocument(await policyWithStored(loaded, terminal));
   if (options.json === true) terminal.printJson(document);
   else terminal.print(renderClasses(document, terminal.screen));
   return exitCodes.ok;

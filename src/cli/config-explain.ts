@@ -5,6 +5,7 @@ import { configPath } from "./connection.ts";
 import { printable } from "./display-width.ts";
 import { type ExitCode, exitCodes } from "./failure.ts";
 import { durationText } from "./phrases.ts";
+import { policyWithStored } from "./stored-classes.ts";
 import { renderFields, renderTable } from "./table.ts";
 import { paint, type Screen, type Terminal } from "./terminal.ts";
 
@@ -38,7 +39,9 @@ export async function configExplainCommand(
   options: ConfigExplainOptions,
   terminal: Terminal,
 ): Promise<ExitCode> {
-  const { policy } = await loadConfig({ path: configPath(options) });
+  const loaded = await loadConfig({ path: configPath(options) });
+  const namesClass = labels.some((label) => /^class:/i.test(label));
+  const policy = namesClass ? await policyWithStored(loaded, terminal) : loaded.policy;
   const document = explainDocument(labels, routeJob(labels, policy));
   if (options.json === true) terminal.printJson(document);
   else terminal.print(renderConfigExplain(document, terminal.screen));

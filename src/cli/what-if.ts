@@ -7,6 +7,7 @@ import { type CloudAssumptions, replayJobs, typicalCloud } from "../targets/sim/
 import { type WhatIfReport, whatIfReport } from "../targets/sim/what-if.ts";
 import { configPath } from "./connection.ts";
 import { type ExitCode, exitCodes, UsageError } from "./failure.ts";
+import { policyWithStored } from "./stored-classes.ts";
 import { progressBar, type Terminal } from "./terminal.ts";
 import { readTraceFile } from "./trace-file.ts";
 import { renderChart } from "./what-if-chart.ts";
@@ -47,7 +48,10 @@ export async function whatIfCommand(options: WhatIfOptions, terminal: Terminal):
   const file = options.trace ?? "";
   const configs = [configPath(options), ...(options.against === undefined ? [] : [options.against])];
   const loaded = [];
-  for (const path of configs) loaded.push({ path, ...(await loadConfig({ path })) });
+  for (const path of configs) {
+    const read = await loadConfig({ path });
+    loaded.push({ path, ...read, policy: await policyWithStored(read, terminal) });
+  }
   const jobs = await readTraceFile(file);
   const assumptions = {
     bootSeconds: options.bootSeconds ?? typicalCloud.bootSeconds,

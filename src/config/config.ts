@@ -1,5 +1,6 @@
 import { dirname, resolve } from "node:path";
 import type { LabelMapping, Market, Policy, Preset } from "../core/model.ts";
+import { classesOf } from "./classes.ts";
 import { ec2MachineTypes } from "./ec2-machine-types.ts";
 import { fargateMachineTypes } from "./fargate-sizes.ts";
 import type { ConfigDocument } from "./schema.ts";
@@ -31,6 +32,8 @@ export interface Config {
   readonly docker: { readonly socket: string };
   /** Images that EC2 Image Builder makes, by their names. */
   readonly pipelines: Readonly<Record<string, ImagePipelineSettings>>;
+  /** Where a cloud has the classes that jobs may name, in place of those of the policy. */
+  readonly classesParameter?: string;
   /** What the compute adapters need to know of each preset, by its name. */
   readonly compute: Readonly<Record<string, PresetCompute>>;
   readonly schedule: {
@@ -101,6 +104,9 @@ function configOf(document: ConfigDocument, path: string): Config {
     },
     docker: { socket: resolve(folder, document.docker.socket) },
     pipelines: document.images.pipelines,
+    ...(document.labels.classesParameter !== undefined && {
+      classesParameter: document.labels.classesParameter,
+    }),
     compute: Object.fromEntries(
       Object.entries(document.presets).map(([name, preset]) => [name, computeOf(preset, folder)]),
     ),
@@ -152,12 +158,7 @@ function policyOf(document: ConfigDocument): Policy {
       ...(has("fargate") && { fargate: fargateMachineTypes() }),
     },
     typesAllowed: document.instanceTypes.allow,
-    classes: Object.fromEntries(
-      Object.entries(document.labels.classes).map(([name, { cpu, memory }]) => [
-        name,
-        { cpu: cpu / 1024, memoryGib: memory / 1024 },
-      ]),
-    ),
+    classes: classesOf(document.labels.classes),
     imagesAllowed: document.images.allow,
     imagesDenied: document.images.deny,
     registration: document.github.scope,

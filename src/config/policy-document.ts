@@ -14,6 +14,8 @@ export interface PolicyDocument {
   readonly github: Pick<Config["github"], "server" | "apiUrl" | "appId">;
   readonly logLevel: Config["server"]["logLevel"];
   readonly policy: Policy;
+  /** The parameter whose classes hold in place of the policy's. */
+  readonly classesParameter?: string;
   /** What the compute adapters have to know of each preset, by its name. */
   readonly ec2: Readonly<Record<string, Config["compute"][string]["ec2"]>>;
   readonly fargate: Readonly<Record<string, Config["compute"][string]["fargate"]>>;
@@ -50,6 +52,7 @@ export function policyDocument(
     github,
     logLevel: config.server.logLevel,
     policy,
+    ...(config.classesParameter !== undefined && { classesParameter: config.classesParameter }),
     ec2,
     fargate,
     ...parts,

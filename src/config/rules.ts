@@ -2,6 +2,7 @@ import { isLoopbackHost } from "../core/loopback.ts";
 import { typesThatFit } from "../core/machine-types.ts";
 import { nearest } from "../core/nearest.ts";
 import { imageKindOf } from "../core/route.ts";
+import { taskSizeSentence } from "./classes.ts";
 import { mappedTypes, splitListen } from "./config.ts";
 import { ec2MachineTypes } from "./ec2-machine-types.ts";
 import type { Finding } from "./explain.ts";
@@ -198,17 +199,19 @@ function fargateProblems(preset: PresetDocument, path: readonly string[]): reado
 
 /** Whether a class can be had where it is asked for; every compute but Fargate takes any size. */
 function checkClasses({ labels, presets }: ConfigDocument): Verdict {
-  const isOnFargate = Object.values(presets).some(({ compute }) => compute === "fargate");
-  if (!isOnFargate) return { problems: [], warnings: [] };
-  const problems: Finding[] = [];
-  for (const [name, { cpu, memory }] of Object.entries(labels.classes)) {
-    const valid = nearestFargateSize({ cpu: cpu / 1024, memoryGib: memory / 1024 });
-    if (valid === undefined) continue;
-    const size = `cpu: ${valid.cpu * 1024}, memory: ${valid.memoryGib * 1024}`;
-    const sentence = `is no size of a Fargate task. The nearest is { ${size} }.`;
-    problems.push({ path: ["labels", "classes", name], sentence });
+  const isOn = (name: string) => Object.values(presets).some(({ compute }) => compute === name);
+  const warnings: Finding[] = [];
+  if (labels.classesParameter !== undefined && !isOn("ec2") && !isOn("fargate")) {
+    const sentence = "has no effect: only functions on AWS read it.";
+    warnings.push({ path: ["labels", "classesParameter"], sentence });
   }
-  return { problems, warnings: [] };
+  if (!isOn("fargate")) return { problems: [], warnings };
+  const problems: Finding[] = [];
+  for (const [name, size] of Object.entries(labels.classes)) {
+    const sentence = taskSizeSentence(size);
+    if (sentence !== undefined) problems.push({ path: ["labels", "classes", name], sentence });
+  }
+  return { problems, warnings };
 }
 
 /** What is wrong with a machine type for machines of this architecture; types that are not known are left to EC2. */

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { classLimits, className } from "./classes.ts";
 
 /*
  * The one table of settings. From it come validation, defaults, the types, the names of environment variables
@@ -293,14 +294,31 @@ const labels = group("Labels that workflows have already, from other systems.", 
     .meta({ description: "What a single label stands for." }),
   classes: z
     .record(
-      z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/),
+      z.string().regex(className),
       z.strictObject({
-        cpu: z.int().min(64).max(1_048_576).meta({ description: "Processors: 1024 units are one vCPU." }),
-        memory: z.int().min(64).max(33_554_432).meta({ description: "Memory, in MiB." }),
+        cpu: z
+          .int()
+          .min(classLimits.cpu.min)
+          .max(classLimits.cpu.max)
+          .meta({ description: "Processors: 1024 units are one vCPU." }),
+        memory: z
+          .int()
+          .min(classLimits.memory.min)
+          .max(classLimits.memory.max)
+          .meta({ description: "Memory, in MiB." }),
       }),
     )
     .default(usualClasses)
     .meta({ description: "Sizes that a job names with `class:<name>`. Naming any replaces all of these." }),
+  classesParameter: z
+    .string()
+    .regex(/^\/?[\w.-]+(\/[\w.-]+)*$/)
+    .max(1011)
+    .optional()
+    .meta({
+      description:
+        "On AWS: the parameter of SSM Parameter Store that has `classes` as JSON, in place of those here. The functions may read `/<deployment>/classes`.",
+    }),
 });
 
 const timing = group("Time limits that hold for every preset.", {

@@ -75,6 +75,7 @@ describe.skipIf(moto === "")("a function may do what it needs and nothing else",
     }
     await createLaunchTemplates(deployment, [preset]);
     await putImageParameter();
+    await putParameter("/mayfly/classes", '{"small":{"cpu":512,"memory":1024}}');
     instanceIds = await runInstances();
     const { policy } = await loadConfig({ path: configPath, environment: {} });
     const route = routeJob(["self-hosted", "linux", "x64"], policy);
@@ -99,6 +100,7 @@ describe.skipIf(moto === "")("a function may do what it needs and nothing else",
     const image = { ssm: "/mayfly/image" };
     return {
       ...box,
+      labels: { ...box.labels, classesParameter: "/mayfly/classes" },
       presets: { [preset]: { ...linux, ...ec2, image, max: 5 } },
       // Every end of a machine gives a scarce place free, and what is spent has to be known.
       limits: { machines: 5, perRepository: 5, dailyBudgetUsd: 1_000 },
@@ -115,8 +117,13 @@ describe.skipIf(moto === "")("a function may do what it needs and nothing else",
       ],
     });
     const Value = textAt(itemsAt(images, "imagesSet")[0] ?? {}, "imageId") ?? "";
-    const input = { Name: "/mayfly/image", Value, Type: "String" };
-    await callJson(client, { service: "ssm", action: "PutParameter", resource: "the image", input });
+    await putParameter("/mayfly/image", Value);
+  }
+
+  async function putParameter(Name: string, Value: string): Promise<void> {
+    const input = { Name, Value, Type: "String" };
+    const call = { service: "ssm", action: "PutParameter", resource: "a parameter", input } as const;
+    await callJson(deployment.client, call);
   }
 
   async function runInstances(): Promise<readonly string[]> {

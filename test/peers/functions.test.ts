@@ -103,7 +103,7 @@ it("answers with an error while its secret cannot be read, never with success, a
     ids: { "webhook-secret": "webhook-secret" },
     clock: world.clock,
   });
-  const route = webhookRoute({ ...world.ports, secrets }, world.policy);
+  const route = webhookRoute({ ...world.ports, secrets }, async () => world.policy);
   const server = { log: world.log, ...createRouter([route]) };
   world.github.queueJob();
   const [{ body, headers }] = world.github.outbox as unknown as [{ body: Uint8Array; headers: never }];

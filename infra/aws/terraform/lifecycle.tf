@@ -18,6 +18,7 @@ module "lifecycle" {
   permissions = [
     { Effect = "Allow", Action = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], Resource = [aws_sqs_queue.queue["lifecycle"].arn] },
     { Effect = "Allow", Action = ["sqs:ChangeMessageVisibility"], Resource = [aws_sqs_queue.queue["lifecycle"].arn] },
+    { Effect = "Allow", Action = ["ssm:GetParameter"], Resource = [local.class_parameter] },
     { Effect = "Allow", Action = ["dynamodb:GetItem", "dynamodb:Query"], Resource = [aws_dynamodb_table.ledger.arn] },
     { Effect = "Allow", Action = ["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"], Resource = [aws_dynamodb_table.ledger.arn] },
     { Effect = "Allow", Action = ["dynamodb:Query"], Resource = ["${aws_dynamodb_table.ledger.arn}/index/provider"] },

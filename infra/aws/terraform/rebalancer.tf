@@ -19,6 +19,7 @@ module "rebalancer" {
 
   permissions = [
     { Effect = "Allow", Action = ["secretsmanager:GetSecretValue"], Resource = [var.private_key_secret_arn] },
+    { Effect = "Allow", Action = ["ssm:GetParameter"], Resource = [local.class_parameter] },
     { Effect = "Allow", Action = ["dynamodb:GetItem", "dynamodb:Query"], Resource = [aws_dynamodb_table.ledger.arn] },
     { Effect = "Allow", Action = ["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"], Resource = [aws_dynamodb_table.ledger.arn] },
     { Effect = "Allow", Action = ["dynamodb:Query"], Resource = ["${aws_dynamodb_table.ledger.arn}/index/active"] },

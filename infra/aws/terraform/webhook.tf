@@ -19,11 +19,17 @@ module "webhook" {
 
   permissions = [
     { Effect = "Allow", Action = ["secretsmanager:GetSecretValue"], Resource = [var.webhook_secret_arn] },
+    { Effect = "Allow", Action = ["ssm:GetParameter"], Resource = [local.class_parameter] },
     { Effect = "Allow", Action = ["dynamodb:GetItem", "dynamodb:Query"], Resource = [aws_dynamodb_table.ledger.arn] },
     { Effect = "Allow", Action = ["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"], Resource = [aws_dynamodb_table.ledger.arn] },
     { Effect = "Allow", Action = ["sqs:SendMessage"], Resource = [aws_sqs_queue.queue["scaleup"].arn] },
     { Effect = "Allow", Action = ["sqs:SendMessage"], Resource = [aws_sqs_queue.queue["lifecycle"].arn] },
   ]
+}
+
+# Whoever routes jobs may read their classes, where labels.classesParameter names this parameter.
+locals {
+  class_parameter = "arn:${local.partition}:ssm:${local.region}:${local.account}:parameter/${var.deployment}/classes"
 }
 
 resource "aws_apigatewayv2_integration" "webhook" {

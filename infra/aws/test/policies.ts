@@ -43,6 +43,7 @@ const place: PolicyPlace = {
     imageRepositoryArn: `arn:aws:ecr:${here}:repository/mayfly-task-images`,
     imageLogArn: `arn:aws:logs:${here}:log-group:/mayfly/mayfly/task-images:*`,
   },
+  classParameterArn: `arn:aws:ssm:${here}:parameter/mayfly/classes`,
   imageParameterArns: [
     `arn:aws:ssm:${region}::parameter/aws/service/*`,
     `arn:aws:ssm:${here}:parameter/mayfly/*`,

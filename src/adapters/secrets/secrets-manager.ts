@@ -5,6 +5,7 @@ import type { SecretName, Secrets } from "../../ports/secrets.ts";
 import type { AwsClient } from "../aws/client.ts";
 import { AwsError } from "../aws/errors.ts";
 import { callJson } from "../aws/json.ts";
+import { readParameter } from "../aws/parameter.ts";
 import { emptySecret, valuesIn } from "./values.ts";
 
 export interface SecretsManagerOptions {
@@ -42,7 +43,7 @@ export function createSecretsManager(options: SecretsManagerOptions): Secrets {
     if (id === undefined) throw notConfigured(name);
     try {
       const texts = id.startsWith("ssm:")
-        ? [await readParameter(options.client, name, id.slice("ssm:".length))]
+        ? [await readStored(options.client, name, id.slice("ssm:".length))]
         : await readSecret(options, name, id);
       const values = texts.flatMap((text) => valuesIn(text, name));
       if (values.length === 0) throw emptySecret(name, placeOf(id));
@@ -109,19 +110,10 @@ async function readStage(client: AwsClient, id: string, stage: string): Promise<
   );
 }
 
-async function readParameter(client: AwsClient, name: SecretName, parameter: string): Promise<string> {
-  const place = placeOf(`ssm:${parameter}`);
-  const found = await unlessMissing("ParameterNotFound", () =>
-    callJson<{ readonly Parameter?: { readonly Value?: string } }>(client, {
-      service: "ssm",
-      action: "GetParameter",
-      resource: place,
-      input: { Name: parameter, WithDecryption: true },
-      limits: { timeoutSeconds: 5 },
-    }),
-  );
-  if (found === undefined) throw missing(name, place);
-  return found.Parameter?.Value ?? "";
+async function readStored(client: AwsClient, name: SecretName, parameter: string): Promise<string> {
+  const text = await readParameter(client, parameter);
+  if (text === undefined) throw missing(name, placeOf(`ssm:${parameter}`));
+  return text;
 }
 
 async function unlessMissing<Answer>(

@@ -25,6 +25,7 @@ const place: PolicyPlace = {
   },
   machineRoleArns: ["arn:aws:iam::123456789012:role/mayfly-machine"],
   imageParameterArns: [],
+  classParameterArn: "arn:aws:ssm:eu-west-1:123456789012:parameter/mayfly/classes",
 };
 const policies = Object.entries(permissions).map(
   ([name, granted]) => [name, policyOf(granted, place)] as const,
@@ -89,7 +90,9 @@ describe("the policies of the functions", () => {
   });
 
   it("leave out what there is nothing of", () => {
-    expect(whoMay("ssm:GetParameter")).toEqual([]);
+    expect(whoMay("ssm:GetParameters")).toEqual([]);
+    // Whoever routes jobs reads their classes.
+    expect(whoMay("ssm:GetParameter")).toEqual(["webhook", "lifecycle", "rebalancer"]);
   });
 });
 

@@ -14,6 +14,7 @@ export type AwsResource =
   | `queue/${QueueName}`
   | `secret/${SecretName}`
   | "image-parameters"
+  | "class-parameter"
   /** What a launch uses: images, subnets and the like. */
   | "launch-parts"
   | "launch-templates"
@@ -75,6 +76,9 @@ function readSecret(name: SecretName): AwsPermission {
   return { actions: ["secretsmanager:GetSecretValue"], on: `secret/${name}` };
 }
 
+/** The classes of jobs, where the configuration says that they are there. */
+const readClasses: AwsPermission = { actions: ["ssm:GetParameter"], on: "class-parameter" };
+
 /** CreateFleet of type `instant` launches, tags and passes the role in the name of its caller. */
 const launch: readonly AwsPermission[] = [
   { actions: ["ec2:CreateFleet", "ec2:RunInstances"], on: "launch-parts" },
@@ -94,7 +98,14 @@ const launch: readonly AwsPermission[] = [
 
 /** Beside these, a function writes its log. */
 export const permissions: Readonly<Record<FunctionName, readonly AwsPermission[]>> = {
-  webhook: [readSecret("webhook-secret"), readLedger, writeLedger, send("scaleup"), send("lifecycle")],
+  webhook: [
+    readSecret("webhook-secret"),
+    readClasses,
+    readLedger,
+    writeLedger,
+    send("scaleup"),
+    send("lifecycle"),
+  ],
   scaleup: [
     ...workOn("scaleup"),
     readLedger,
@@ -118,6 +129,7 @@ export const permissions: Readonly<Record<FunctionName, readonly AwsPermission[]
   ],
   lifecycle: [
     ...workOn("lifecycle"),
+    readClasses,
     readLedger,
     writeLedger,
     machinesByProvider,
@@ -127,6 +139,7 @@ export const permissions: Readonly<Record<FunctionName, readonly AwsPermission[]
   ],
   rebalancer: [
     readSecret("app-private-key"),
+    readClasses,
     readLedger,
     writeLedger,
     activeFleets,
@@ -215,6 +228,8 @@ export interface PolicyPlace {
   };
   /** Parameters that an image may be named by (`ssm:…`). Empty: none, and the permission is left out. */
   readonly imageParameterArns: readonly string[];
+  /** `arn:…:parameter/<deployment>/classes` */
+  readonly classParameterArn: string;
 }
 
 export interface PolicyStatement {
@@ -255,6 +270,8 @@ function arnsOf(resource: AwsResource, place: PolicyPlace): readonly string[] {
       return [place.tableArn];
     case "image-parameters":
       return place.imageParameterArns;
+    case "class-parameter":
+      return [place.classParameterArn];
     case "launch-parts":
       // Images and snapshots have no account, or that of whoever shares them.
       return ec2("*", launchParts);

@@ -4,7 +4,7 @@ import { metricsDocuments } from "./embedded-metrics.ts";
 import type { LambdaContext } from "./lambda-context.ts";
 import { nextSpan, type Span } from "./measured-span.ts";
 import { once } from "./once.ts";
-import { metricsNamespace, openBasics, openStore, openWork } from "./wiring.ts";
+import { metricsNamespace, openBasics, openPolicy, openStore, openWork } from "./wiring.ts";
 import { openGithub } from "./wiring-github.ts";
 
 const open = once(() => {
@@ -15,7 +15,7 @@ const open = once(() => {
     work: openWork(basics),
     github: openGithub(basics),
   };
-  return { ports, policy: basics.document.policy, namespace: metricsNamespace(basics) };
+  return { ports, readPolicy: openPolicy(basics), namespace: metricsNamespace(basics) };
 });
 
 /** For the pokes and the metrics, when GitHub has taken all the time of a round. */
@@ -26,9 +26,9 @@ let measured: Span | undefined;
 
 /** Stage **rebalance**: demand and events that nobody told of; then the metrics of the minute before the last. */
 export async function handler(_event: unknown, context: LambdaContext): Promise<void> {
-  const { ports, policy } = open();
+  const { ports, readPolicy } = open();
   const until = ports.clock.now() + context.getRemainingTimeInMillis() - reserveMilliseconds;
-  await rebalance(ports, policy, { isFirst, until });
+  await rebalance(ports, await readPolicy(), { isFirst, until });
   isFirst = false;
   await publishMetrics();
 }

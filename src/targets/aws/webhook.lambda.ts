@@ -6,7 +6,7 @@ import {
 import { createRouter } from "../../adapters/http/router.ts";
 import { webhookRoute } from "../routes/webhook-route.ts";
 import { once } from "./once.ts";
-import { openBasics, openEvents, openSecrets, openStore, openWork } from "./wiring.ts";
+import { openBasics, openEvents, openPolicy, openSecrets, openStore, openWork } from "./wiring.ts";
 
 const open = once(() => {
   const basics = openBasics();
@@ -18,7 +18,7 @@ const open = once(() => {
     // Whoever finds a hole in this function, which anybody may call, finds no other secret behind it.
     secrets: openSecrets(basics, ["webhook-secret"]),
   };
-  return { log: basics.ports.log, ...createRouter([webhookRoute(ports, basics.document.policy)]) };
+  return { log: basics.ports.log, ...createRouter([webhookRoute(ports, openPolicy(basics))]) };
 });
 
 /** Stage **webhook**: GitHub's deliveries, from the HTTP API. */

@@ -13,13 +13,14 @@ import { processEnvironment } from "../../config/environment.ts";
 import type { Environment } from "../../config/load.ts";
 import { type PolicyDocument, readPolicyDocument } from "../../config/policy-document.ts";
 import { MayflyError } from "../../core/errors.ts";
-import type { LifecycleEvent, Poke } from "../../core/model.ts";
+import type { LifecycleEvent, Poke, Policy } from "../../core/model.ts";
 import type { Identity } from "../../ports/identity.ts";
 import type { Ports } from "../../ports/ports.ts";
 import type { Queue, QueueSender } from "../../ports/queue.ts";
 import type { SecretName, Secrets } from "../../ports/secrets.ts";
 import type { Store } from "../../ports/store.ts";
 import type { QueueName } from "./functions.ts";
+import { policyWithStoredClasses } from "./stored-classes.ts";
 
 /*
  * One function for each port, so that each function of the deployment is wired with what it needs. What brings a library
@@ -60,6 +61,11 @@ export function openStore({ environment, document, client, ports }: Basics): Sto
     random: ports.random,
     historySeconds: document.policy.timing.historySeconds,
   });
+}
+
+/** By which jobs are routed. */
+export function openPolicy({ document, client, ports }: Basics): () => Promise<Policy> {
+  return policyWithStoredClasses(document, { client, ...ports });
 }
 
 /** The rebalancer pokes every fleet in each of its rounds. */

@@ -79,7 +79,7 @@ async function listen(options: BoxOptions, caughtUp: Promise<void>): Promise<Htt
   const readShared = shareStatus(make, ports.clock);
   const assets = await dashboardAssets();
   const router = createRouter([
-    webhookRoute(ports, policy),
+    webhookRoute(ports, async () => policy),
     healthRoute(ports),
     ...machineRoutes(ports, policy, caughtUp),
     ...readRoutes({

@@ -6,13 +6,16 @@ import { receiveDelivery } from "../../flow/webhook.ts";
 const bodyLimitBytes = 25_000_000;
 
 /** Where GitHub delivers to. */
-export function webhookRoute(ports: Parameters<typeof receiveDelivery>[0], policy: Policy): Route {
+export function webhookRoute(
+  ports: Parameters<typeof receiveDelivery>[0],
+  readPolicy: () => Promise<Policy>,
+): Route {
   return {
     method: "POST",
     path: "/webhook",
     bodyLimitBytes,
     async handle(request) {
-      const { status, text } = await receiveDelivery(ports, policy, request);
+      const { status, text } = await receiveDelivery(ports, await readPolicy(), request);
       return { status, headers: { "content-type": "text/plain; charset=utf-8" }, body: `${text}\n` };
     },
   };

@@ -1,10 +1,10 @@
 import type { CfnFunction } from "aws-cdk-lib/aws-lambda";
 import { addFunction, addQueueTrigger, allow } from "../function.ts";
-import type { Place } from "../place.ts";
+import { arnHere, type Place } from "../place.ts";
 
 /** Changes states, and calls neither GitHub nor EC2. */
 export function addLifecycle(place: Place): CfnFunction {
-  const { table, queues } = place;
+  const { scope, props, table, queues } = place;
   const target = addFunction(place, {
     name: "lifecycle",
     does: "What GitHub, EC2 and the machines say happened changes the ledger",
@@ -17,6 +17,7 @@ export function addLifecycle(place: Place): CfnFunction {
     permissions: [
       allow(["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], queues.lifecycle.attrArn),
       allow(["sqs:ChangeMessageVisibility"], queues.lifecycle.attrArn),
+      allow(["ssm:GetParameter"], arnHere(scope, "ssm", `parameter/${props.deployment}/classes`)),
       allow(["dynamodb:GetItem", "dynamodb:Query"], table.attrArn),
       allow(["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"], table.attrArn),
       allow(["dynamodb:Query"], `${table.attrArn}/index/provider`),

@@ -1,7 +1,7 @@
 import type { CfnFunction } from "aws-cdk-lib/aws-lambda";
 import { addAlarm } from "../alarms.ts";
 import { addFunction, addSchedule, allow } from "../function.ts";
-import type { Place } from "../place.ts";
+import { arnHere, type Place } from "../place.ts";
 
 /** Finds what nobody told of. While it is silent, what gets lost stays lost: that is an alarm of its own. */
 export function addRebalancer(place: Place): CfnFunction {
@@ -18,6 +18,7 @@ export function addRebalancer(place: Place): CfnFunction {
     },
     permissions: [
       allow(["secretsmanager:GetSecretValue"], props.secrets.appPrivateKey),
+      allow(["ssm:GetParameter"], arnHere(scope, "ssm", `parameter/${props.deployment}/classes`)),
       allow(["dynamodb:GetItem", "dynamodb:Query"], table.attrArn),
       allow(["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"], table.attrArn),
       allow(["dynamodb:Query"], `${table.attrArn}/index/active`),

@@ -1,11 +1,11 @@
 import type { CfnFunction } from "aws-cdk-lib/aws-lambda";
 import { addRoutes } from "../api.ts";
 import { addFunction, allow } from "../function.ts";
-import type { Place } from "../place.ts";
+import { arnHere, type Place } from "../place.ts";
 
 /** Anybody may call this function, so it reads no secret but the one with which GitHub signs. */
 export function addWebhook(place: Place): CfnFunction {
-  const { props, table, queues } = place;
+  const { scope, props, table, queues } = place;
   const target = addFunction(place, {
     name: "webhook",
     does: "GitHub's deliveries become entries of the ledger and messages",
@@ -18,6 +18,7 @@ export function addWebhook(place: Place): CfnFunction {
     },
     permissions: [
       allow(["secretsmanager:GetSecretValue"], props.secrets.webhookSecret),
+      allow(["ssm:GetParameter"], arnHere(scope, "ssm", `parameter/${props.deployment}/classes`)),
       allow(["dynamodb:GetItem", "dynamodb:Query"], table.attrArn),
       allow(["dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"], table.attrArn),
       allow(["sqs:SendMessage"], queues.scaleup.attrArn),
