@@ -67,6 +67,7 @@ describe.skipIf(moto === "")("a function may do what it needs and nothing else",
         "status-token": statusToken,
       },
       environment: {
+        MAYFLY_EVENT_BUS: "default",
         MAYFLY_SUBNETS: JSON.stringify({ "eu-west-1a": textAt(subnet, "subnetId") }),
       },
     });

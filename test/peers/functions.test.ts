@@ -83,7 +83,7 @@ it("works again with the next event when its first start failed, in the same pro
   for (const [name, value] of Object.entries(environment)) vi.stubEnv(name, value);
   const unsigned = request("{}", { "x-hub-signature-256": `sha256=${"0".repeat(64)}` });
   // Whatever it was that could not be read at the first event: here, its configuration.
-  expect(() => handler(unsigned)).toThrow("policy.json");
+  await expect(handler(unsigned)).rejects.toThrow("policy.json");
   const text =
     "github: { appId: 1 }\npresets: { linux: { architecture: x86_64, compute: ec2, instanceTypes: [m7i.large] } }\n";
   const { loaded } = checkConfig(text, { path: "mayfly.yaml", environment: {} });

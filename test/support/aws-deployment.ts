@@ -296,6 +296,7 @@ function policyPlaceOf(deployment: string, fargate: JudgePlace["cluster"]): Poli
     },
     machineRoleArns: [`arn:aws:iam::${account}:role/${machineRoleName}`],
     imageParameterArns: [arn("ssm", "parameter/mayfly/*")],
+    eventBusArn: arn("events", "event-bus/default"),
     classParameterArn: arn("ssm", "parameter/mayfly/classes"),
     ...(fargate !== undefined && {
       fargate: {

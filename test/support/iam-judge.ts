@@ -55,6 +55,8 @@ export async function demandsOf(call: JudgedCall, place: JudgePlace): Promise<re
       return [needs(name, arn("secretsmanager", `secret:${input.SecretId}-a1b2c3`))];
     case "ssm":
       return [needs(name, arn("ssm", `parameter/${String(input.Name).replace(/^\//, "")}`))];
+    case "events":
+      return [needs(name, arn("events", `event-bus/${input.Entries[0].EventBusName}`))];
     case "codebuild":
       return [
         needs(name, arn("codebuild", `project/${input.projectName ?? String(input.ids?.[0]).split(":")[0]}`)),

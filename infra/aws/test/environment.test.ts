@@ -43,7 +43,7 @@ it.each([
 });
 
 /** What is asked for, and may be missing. */
-const mayBeMissing = /^MAYFLY_(TASK_ROLE_ARN|TASK_PUBLIC_ADDRESSES|IMAGE_\w+)$/;
+const mayBeMissing = /^MAYFLY_(EVENT_BUS|TASK_ROLE_ARN|TASK_PUBLIC_ADDRESSES|IMAGE_\w+)$/;
 
 /** What a function asks its environment for when its first event comes, which is nothing that it could deal with. */
 async function variablesRead(

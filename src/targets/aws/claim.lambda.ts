@@ -5,6 +5,7 @@ import {
 } from "../../adapters/http/lambda.ts";
 import { createRouter } from "../../adapters/http/router.ts";
 import { machineRoutes } from "../routes/machine-routes.ts";
+import { announcing } from "./announced.ts";
 import { once } from "./once.ts";
 import { openBasics, openEvents, openIdentity, openStore, openWork } from "./wiring.ts";
 import { openGithub } from "./wiring-github.ts";
@@ -23,6 +24,6 @@ const open = once(() => {
 });
 
 /** Stages **claim** and **lifecycle**, from the machines' side: the HTTP API has verified who signed. */
-export function handler(event: LambdaHttpEvent): Promise<LambdaHttpAnswer> {
+export const handler = announcing(async (event: LambdaHttpEvent): Promise<LambdaHttpAnswer> => {
   return answerLambdaRequest(event, open());
-}
+});

@@ -1,5 +1,6 @@
 import type { LifecycleEvent } from "../../core/model.ts";
 import { applyEvents, likelyFleet } from "../../flow/lifecycle.ts";
+import { announcing } from "./announced.ts";
 import { dealWithBatch, type SqsAnswer, type SqsEvent } from "./batch.ts";
 import type { LambdaContext } from "./lambda-context.ts";
 import { readLifecycleEvent } from "./messages.ts";
@@ -16,7 +17,7 @@ const open = once(() => {
 const reserveMilliseconds = 15_000;
 
 /** Stage **lifecycle**: what GitHub, EC2 and the machines say happened, fleet by fleet. */
-export async function handler(event: SqsEvent, context: LambdaContext): Promise<SqsAnswer> {
+export const handler = announcing(async (event: SqsEvent, context: LambdaContext): Promise<SqsAnswer> => {
   const { ports, readPolicy, queue } = open();
   const policy = await readPolicy();
   return dealWithBatch<LifecycleEvent | undefined>(event, {
@@ -36,4 +37,4 @@ export async function handler(event: SqsEvent, context: LambdaContext): Promise<
     remainingMilliseconds: () => context.getRemainingTimeInMillis(),
     reserveMilliseconds,
   });
-}
+});

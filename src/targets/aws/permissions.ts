@@ -13,6 +13,7 @@ export type AwsResource =
   | `index/${"active" | "ended" | "provider"}`
   | `queue/${QueueName}`
   | `secret/${SecretName}`
+  | "event-bus"
   | "image-parameters"
   | "class-parameter"
   /** What a launch uses: images, subnets and the like. */
@@ -76,6 +77,9 @@ function readSecret(name: SecretName): AwsPermission {
   return { actions: ["secretsmanager:GetSecretValue"], on: `secret/${name}` };
 }
 
+/** What changes in the ledger is published, where there is a bus for it. */
+const publish: AwsPermission = { actions: ["events:PutEvents"], on: "event-bus" };
+
 /** The classes of jobs, where the configuration says that they are there. */
 const readClasses: AwsPermission = { actions: ["ssm:GetParameter"], on: "class-parameter" };
 
@@ -103,6 +107,7 @@ export const permissions: Readonly<Record<FunctionName, readonly AwsPermission[]
     readClasses,
     readLedger,
     writeLedger,
+    publish,
     send("scaleup"),
     send("lifecycle"),
   ],
@@ -110,6 +115,7 @@ export const permissions: Readonly<Record<FunctionName, readonly AwsPermission[]
     ...workOn("scaleup"),
     readLedger,
     writeLedger,
+    publish,
     machinesByProvider,
     // What all fleets spend is read where the day has a budget.
     activeFleets,
@@ -122,6 +128,7 @@ export const permissions: Readonly<Record<FunctionName, readonly AwsPermission[]
   claim: [
     readLedger,
     writeLedger,
+    publish,
     machinesByProvider,
     readSecret("app-private-key"),
     send("lifecycle"),
@@ -132,6 +139,7 @@ export const permissions: Readonly<Record<FunctionName, readonly AwsPermission[]
     readClasses,
     readLedger,
     writeLedger,
+    publish,
     machinesByProvider,
     activeFleets,
     send("scaleup"),
@@ -142,6 +150,7 @@ export const permissions: Readonly<Record<FunctionName, readonly AwsPermission[]
     readClasses,
     readLedger,
     writeLedger,
+    publish,
     activeFleets,
     history,
     clearHistory,
@@ -152,6 +161,7 @@ export const permissions: Readonly<Record<FunctionName, readonly AwsPermission[]
     ...workOn("scaledown"),
     readLedger,
     writeLedger,
+    publish,
     activeFleets,
     machinesByProvider,
     readSecret("app-private-key"),
@@ -167,6 +177,7 @@ export const permissions: Readonly<Record<FunctionName, readonly AwsPermission[]
     history,
     // Where an operator ends a machine.
     writeLedger,
+    publish,
     send("scaleup"),
     send("scaledown"),
   ],
@@ -228,6 +239,8 @@ export interface PolicyPlace {
   };
   /** Parameters that an image may be named by (`ssm:…`). Empty: none, and the permission is left out. */
   readonly imageParameterArns: readonly string[];
+  /** Where events are published; absent where none are. */
+  readonly eventBusArn?: string;
   /** `arn:…:parameter/<deployment>/classes` */
   readonly classParameterArn: string;
 }
@@ -270,6 +283,8 @@ function arnsOf(resource: AwsResource, place: PolicyPlace): readonly string[] {
       return [place.tableArn];
     case "image-parameters":
       return place.imageParameterArns;
+    case "event-bus":
+      return place.eventBusArn === undefined ? [] : [place.eventBusArn];
     case "class-parameter":
       return [place.classParameterArn];
     case "launch-parts":

@@ -1,5 +1,6 @@
 import { rebalance } from "../../flow/rebalance.ts";
 import { readMeasures } from "../../flow/status.ts";
+import { announcing } from "./announced.ts";
 import { metricsDocuments } from "./embedded-metrics.ts";
 import type { LambdaContext } from "./lambda-context.ts";
 import { nextSpan, type Span } from "./measured-span.ts";
@@ -25,13 +26,13 @@ let isFirst = true;
 let measured: Span | undefined;
 
 /** Stage **rebalance**: demand and events that nobody told of; then the metrics of the minute before the last. */
-export async function handler(_event: unknown, context: LambdaContext): Promise<void> {
+export const handler = announcing(async (_event: unknown, context: LambdaContext): Promise<void> => {
   const { ports, readPolicy } = open();
   const until = ports.clock.now() + context.getRemainingTimeInMillis() - reserveMilliseconds;
   await rebalance(ports, await readPolicy(), { isFirst, until });
   isFirst = false;
   await publishMetrics();
-}
+});
 
 async function publishMetrics(): Promise<void> {
   const { ports, namespace } = open();

@@ -1,5 +1,6 @@
 import type { Poke } from "../../core/model.ts";
 import { retireMachines, sweep } from "../../flow/scaledown.ts";
+import { announcing } from "./announced.ts";
 import { dealWithBatch, type SqsAnswer, type SqsEvent } from "./batch.ts";
 import type { LambdaContext } from "./lambda-context.ts";
 import { readPoke } from "./messages.ts";
@@ -24,25 +25,26 @@ const open = once(() => {
 const reserveMilliseconds = 25_000;
 
 /** Stage **scaledown**: retiring machines of the fleets of the batch; without a batch, it is time for the sweep. */
-export async function handler(
-  event: SqsEvent | object,
-  context: LambdaContext,
-): Promise<SqsAnswer | undefined> {
-  const { ports, policy, queue } = open();
-  const remainingMilliseconds = (): number => context.getRemainingTimeInMillis();
-  if (!("Records" in event)) {
-    await sweep(ports, policy, { until: ports.clock.now() + remainingMilliseconds() - reserveMilliseconds });
-    return undefined;
-  }
-  return dealWithBatch<Poke>(event, {
-    name: "scaledown",
-    log: ports.log,
-    read: (body) => readPoke(body, "scaledown"),
-    groupOf: ({ fleet }) => fleet,
-    handle: (fleet) => retireMachines(ports, policy, fleet),
-    release: queue.release,
-    concurrency: 4,
-    remainingMilliseconds,
-    reserveMilliseconds,
-  });
-}
+export const handler = announcing(
+  async (event: SqsEvent | object, context: LambdaContext): Promise<SqsAnswer | undefined> => {
+    const { ports, policy, queue } = open();
+    const remainingMilliseconds = (): number => context.getRemainingTimeInMillis();
+    if (!("Records" in event)) {
+      await sweep(ports, policy, {
+        until: ports.clock.now() + remainingMilliseconds() - reserveMilliseconds,
+      });
+      return undefined;
+    }
+    return dealWithBatch<Poke>(event, {
+      name: "scaledown",
+      log: ports.log,
+      read: (body) => readPoke(body, "scaledown"),
+      groupOf: ({ fleet }) => fleet,
+      handle: (fleet) => retireMachines(ports, policy, fleet),
+      release: queue.release,
+      concurrency: 4,
+      remainingMilliseconds,
+      reserveMilliseconds,
+    });
+  },
+);

@@ -1,5 +1,6 @@
 import type { Poke } from "../../core/model.ts";
 import { scaleUp } from "../../flow/scaleup.ts";
+import { announcing } from "./announced.ts";
 import { dealWithBatch, type SqsAnswer, type SqsEvent } from "./batch.ts";
 import type { LambdaContext } from "./lambda-context.ts";
 import { readPoke } from "./messages.ts";
@@ -29,7 +30,7 @@ const open = once(() => {
 const reserveMilliseconds = 25_000;
 
 /** Stage **scaleup**: one look at each fleet of the batch, however many pokes there are for it. */
-export function handler(event: SqsEvent, context: LambdaContext): Promise<SqsAnswer> {
+export const handler = announcing(async (event: SqsEvent, context: LambdaContext): Promise<SqsAnswer> => {
   const { ports, policy, queue } = open();
   return dealWithBatch<Poke>(event, {
     name: "scaleup",
@@ -42,4 +43,4 @@ export function handler(event: SqsEvent, context: LambdaContext): Promise<SqsAns
     remainingMilliseconds: () => context.getRemainingTimeInMillis(),
     reserveMilliseconds,
   });
-}
+});

@@ -7,6 +7,7 @@ import { createRouter } from "../../adapters/http/router.ts";
 import { rememberHistory } from "../../adapters/store/remembered-history.ts";
 import { readStatus } from "../../flow/status.ts";
 import { readRoutes } from "../routes/read-routes.ts";
+import { announcing } from "./announced.ts";
 import { once } from "./once.ts";
 import { openBasics, openSecrets, openStore, openWork } from "./wiring.ts";
 import { openImages } from "./wiring-images.ts";
@@ -36,6 +37,6 @@ const open = once(() => {
 });
 
 /** Stage **status**: what runs, why a job waits, what it cost; and the end of a machine, where an operator asks. */
-export function handler(event: LambdaHttpEvent): Promise<LambdaHttpAnswer> {
+export const handler = announcing(async (event: LambdaHttpEvent): Promise<LambdaHttpAnswer> => {
   return answerLambdaRequest(event, open());
-}
+});

@@ -4,7 +4,11 @@ import {
   type LambdaHttpEvent,
 } from "../../adapters/http/lambda.ts";
 import { createRouter } from "../../adapters/http/router.ts";
+import type { RawDelivery } from "../../core/webhook.ts";
+import { receiveDelivery } from "../../flow/webhook.ts";
 import { webhookRoute } from "../routes/webhook-route.ts";
+import { announcing } from "./announced.ts";
+import { type BusEvent, isBusEvent, receiveBusDelivery } from "./bus-delivery.ts";
 import { once } from "./once.ts";
 import { openBasics, openEvents, openPolicy, openSecrets, openStore, openWork } from "./wiring.ts";
 
@@ -18,10 +22,23 @@ const open = once(() => {
     // Whoever finds a hole in this function, which anybody may call, finds no other secret behind it.
     secrets: openSecrets(basics, ["webhook-secret"]),
   };
-  return { log: basics.ports.log, ...createRouter([webhookRoute(ports, openPolicy(basics))]) };
+  const readPolicy = openPolicy(basics);
+  return {
+    log: basics.ports.log,
+    ...createRouter([webhookRoute(ports, readPolicy)]),
+    receive: async (delivery: RawDelivery) => receiveDelivery(ports, await readPolicy(), delivery),
+  };
 });
 
-/** Stage **webhook**: GitHub's deliveries, from the HTTP API. */
-export function handler(event: LambdaHttpEvent): Promise<LambdaHttpAnswer> {
-  return answerLambdaRequest(event, open());
-}
+/**
+ * Stage **webhook**: GitHub's deliveries, from the HTTP API, or from a rule of a bus of EventBridge. The bus is no proof of
+ * anything: a delivery is believed for its signature alone, whichever way it came.
+ */
+export const handler = announcing(
+  async (event: LambdaHttpEvent | BusEvent): Promise<LambdaHttpAnswer | undefined> => {
+    const server = open();
+    if (!isBusEvent(event)) return answerLambdaRequest(event, server);
+    await receiveBusDelivery(event, server);
+    return undefined;
+  },
+);

@@ -19,6 +19,7 @@ import type { Ports } from "../../ports/ports.ts";
 import type { Queue, QueueSender } from "../../ports/queue.ts";
 import type { SecretName, Secrets } from "../../ports/secrets.ts";
 import type { Store } from "../../ports/store.ts";
+import { announcedStore } from "./announced.ts";
 import type { QueueName } from "./functions.ts";
 import { policyWithStoredClasses } from "./stored-classes.ts";
 
@@ -53,13 +54,22 @@ export function openBasics(): Basics {
   return { environment, document, client, ports: { clock, random, log } };
 }
 
+/** The ledger; with what changes in it published, where the deployment has a bus for that. */
 export function openStore({ environment, document, client, ports }: Basics): Store {
-  return createDynamoStore({
+  const store = createDynamoStore({
     client,
     table: required(environment, "MAYFLY_TABLE"),
     clock: ports.clock,
     random: ports.random,
     historySeconds: document.policy.timing.historySeconds,
+  });
+  const bus = environment.MAYFLY_EVENT_BUS;
+  if (!bus) return store;
+  return announcedStore(store, {
+    client,
+    ...ports,
+    bus,
+    deployment: required(environment, "MAYFLY_DEPLOYMENT"),
   });
 }
 
