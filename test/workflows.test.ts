@@ -17,6 +17,7 @@ const workflows = readdirSync(folder).map((file) => ({
 
 /** Everything that a job may do beyond reading this repository. A line more here is a decision. */
 const mayDo: Readonly<Record<string, readonly string[]>> = {
+  "images.yml: build": ["id-token: write"],
   "release.yml: attest": ["attestations: write", "id-token: write"],
   "release.yml: publish": ["id-token: write"],
   "release.yml: upload": ["contents: write"],

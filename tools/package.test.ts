@@ -64,6 +64,7 @@ test("it has all that a release consists of", () => {
   expect(first.files.map(({ name }) => name)).toEqual(
     [
       ...functions.map(({ name }) => `${name}.zip`),
+      "images.json",
       "machines.json",
       `mayfly-${version}-cloudformation.yaml`,
       `mayfly-${version}-terraform.tar.gz`,

@@ -117,7 +117,7 @@ async function writeZips(
 ): Promise<void> {
   const example = await loadConfig({ path: join(root, "examples/aws.yaml"), environment: {} });
   await writeFunctions(example, { bundlesFolder, folder: made, version });
-  for (const name of [...functions.map((one) => `${one.name}.zip`), "machines.json"]) {
+  for (const name of [...functions.map((one) => `${one.name}.zip`), "machines.json", "images.json"]) {
     await copyFile(join(made, name), join(folder, name));
   }
 }
