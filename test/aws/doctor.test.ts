@@ -11,6 +11,7 @@ import type { SetupAwsDocument } from "../../src/cli/setup-aws.ts";
 import { type AwsAccount, createAccount } from "../support/aws-account.ts";
 import { callEc2, prepareEc2 } from "../support/ec2-stand-in.ts";
 import { type MotoServer, startMoto } from "../support/moto-server.ts";
+import { expectTranscript } from "../support/transcript.ts";
 
 const moto = inject("moto");
 const mainFile = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
@@ -27,11 +28,10 @@ describe.skipIf(moto === "")("mayfly doctor on AWS", () => {
     await server?.stop();
   });
 
-  /** What a command prints as JSON. */
-  async function mayfly<Document>(
+  async function run(
     ...words: readonly string[]
-  ): Promise<Document & { readonly exitCode: number | null }> {
-    const child = spawn(process.execPath, [mainFile, ...words, "--json"], {
+  ): Promise<{ readonly exitCode: number | null; readonly stdout: string }> {
+    const child = spawn(process.execPath, [mainFile, ...words], {
       stdio: ["ignore", "pipe", "inherit"],
       env: account.environment,
     });
@@ -40,6 +40,14 @@ describe.skipIf(moto === "")("mayfly doctor on AWS", () => {
       stdout += chunk;
     });
     const exitCode = await new Promise<number | null>((resolve) => child.once("close", resolve));
+    return { exitCode, stdout };
+  }
+
+  /** What a command prints as JSON. */
+  async function mayfly<Document>(
+    ...words: readonly string[]
+  ): Promise<Document & { readonly exitCode: number | null }> {
+    const { exitCode, stdout } = await run(...words, "--json");
     return { exitCode, ...JSON.parse(stdout) };
   }
 
@@ -57,6 +65,24 @@ describe.skipIf(moto === "")("mayfly doctor on AWS", () => {
     const well = await doctor();
     expect(telling(well)).toEqual(["unknown webhook deliveries"]);
     expect(well).toMatchObject({ exitCode: 0, healthy: true });
+  });
+
+  test("tells a new user what is left to do, as the page shows it", async () => {
+    const RoleName = "AWSServiceRoleForEC2Spot";
+    await account.api.query("iam", "DeleteRole", { RoleName });
+    account.quotas.set("L-34B43A08", 5).set("L-1216C47A", 5);
+    const { exitCode, stdout } = await run("doctor", "--config", account.configPath);
+    await account.api.query("iam", "CreateRole", { RoleName, AssumeRolePolicyDocument: "{}" });
+    account.quotas.clear();
+    expect(exitCode).toBe(1);
+    expectTranscript({ page: "docs/start/aws.md", name: "doctor" }, `$ mayfly doctor\n${stdout}`, [
+      ["arn:aws:sts::123456789012:user/moto", "arn:aws:iam::123456789012:user/ada"],
+      [/(secret:mayfly\/[a-z-]+)-\w{6}\b/g, "$1-a1b2c3"],
+      [/https:\/\/\w+\.execute-api/g, "https://a1b2c3d4e5.execute-api"],
+      [/\bami-[0-9a-f]{17}\b/g, "ami-0123456789abcdef0"],
+      ["mayfly-emulated", "mayfly"],
+      ...Object.values(account.subnets).map((id, place) => [id, `subnet-0123456789abcdef${place}`] as const),
+    ]);
   });
 
   test("and mayfly setup aws proposes what is in it, and leaves out what is done", async () => {

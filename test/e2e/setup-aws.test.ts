@@ -6,6 +6,7 @@ import { fileURLToPath } from "node:url";
 import { stripVTControlCharacters } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { loadConfig } from "../../src/config/load.ts";
+import { expectTranscript } from "../support/transcript.ts";
 
 /* Without an account: what is read of one is tested in test/aws/doctor.test.ts. */
 
@@ -85,10 +86,27 @@ test.each([
   expect(stdout).toContain("mayfly doctor");
 });
 
+test.each(["cloudformation", "terraform", "cdk"])("the page about %s shows what is printed", async (way) => {
+  const words = ["--yes", "--overwrite", "--region", "eu-west-1", "--with", way];
+  await writeFile(join(folder, "mayfly.yaml"), githubOf(77));
+  const { exitCode, stdout } = await setup(...words);
+  expect(exitCode).toBe(0);
+  const page = `docs/start/aws-${way}.md`;
+  expectTranscript(
+    { page, name: `setup-aws-${way}` },
+    `$ mayfly setup aws ${words.join(" ")}\n${stdout}`,
+    [],
+  );
+});
+
+/** A configuration that has an App already. */
+function githubOf(appId: number): string {
+  return `github: { appId: ${appId}, server: https://octo.ghe.com }\npresets: { a: { architecture: arm64, compute: ec2, cpu: 2 } }\n`;
+}
+
 test("what is there is not written over, and its App is taken over", async () => {
   const path = join(folder, "mayfly.yaml");
-  const before = "github: { appId: 42, server: https://octo.ghe.com }\npresets: {}\n";
-  await writeFile(path, before.replace("{}", "{ a: { architecture: arm64, compute: ec2, cpu: 2 } }"));
+  await writeFile(path, githubOf(42));
   const refused = await setup("--yes", "--region", "eu-west-1");
   expect(refused.exitCode).toBe(2);
   expect(refused.stderr).toContain("mayfly.yaml exists already");

@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { loadConfig } from "../../src/config/load.ts";
 import { type EmulatedGithub, emulatedGithub } from "../support/emulated-github.ts";
+import { expectTranscript } from "../support/transcript.ts";
 
 const mainFile = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 
@@ -113,6 +114,25 @@ test("the App is made in a browser, and what is kept works: id, key, secret and 
   for (const file of [document.privateKeyFile, document.webhookSecretFile, document.statusTokenFile]) {
     expect((await stat(file)).mode & 0o777).toBe(0o600);
   }
+});
+
+test("a new user sees what the page shows", async () => {
+  const words = ["--organization", "octo-org", "--webhook-url", "https://example.com/webhook"];
+  const { address, ended } = setup(...words);
+  await fetch(await submit(await address), { redirect: "manual" });
+  const { exitCode, stdout, stderr } = await ended;
+  expect(exitCode, stderr).toBe(0);
+  const command = `$ mayfly setup github ${words.join(" ")}`;
+  expectTranscript(
+    { page: "docs/start/github-app.md", name: "setup-github" },
+    `${command}\n${stderr}\n${stdout}`,
+    [
+      [github.emulator.url, "https://github.com"],
+      [/http:\/\/127\.0\.0\.1:\d+\//g, "http://127.0.0.1:40123/"],
+      [String(github.emulator.model.state.app.id), "1234567"],
+      [new RegExp(`(\\.\\./)*${folder.slice(1)}/`, "g"), ""],
+    ],
+  );
 });
 
 test("secrets of an earlier App are not written over, and GitHub is not asked to make another", async () => {
