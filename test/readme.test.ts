@@ -65,7 +65,9 @@ describe("configurations", () => {
 describe("commands", () => {
   const shown = pages.flatMap(({ path, text }) =>
     commandsOf(text).flatMap((one) =>
-      partsOf(one.command).map((words) => ({ where: `${path}:${one.line}`, words })),
+      [one.command, ...printedCommands(one)].flatMap((command) =>
+        partsOf(command).map((words) => ({ where: `${path}:${one.line}`, words })),
+      ),
     ),
   );
   const scripts = Object.keys(
@@ -178,7 +180,10 @@ function givenNames(words: readonly string[]): readonly (readonly [string, strin
   if (words.includes("cdk")) return after("--context").map((name) => ["infra/aws/cdk/src/app.ts", name]);
   const overrides = words.indexOf("--parameter-overrides");
   if (program !== "aws" || overrides < 0) return [];
-  const parameters = words.slice(overrides + 1).map((word) => word.replace(/^"|=.*$/g, ""));
+  const parameters = words
+    .slice(overrides + 1)
+    .filter((word) => word.includes("="))
+    .map((word) => word.replace(/^["']|=.*$/g, ""));
   return parameters.map((name) => ["infra/aws/cloudformation/template.yaml", name]);
 }
 
@@ -187,6 +192,13 @@ function isDeclared(file: string, name: string): boolean {
   return [`variable "${name}" {`, `text("${name}")`, `\n  ${name}:\n    Type: `].some((line) =>
     text.includes(line),
   );
+}
+
+/** `mayfly setup aws` prints the commands that are left. */
+function printedCommands({ command, output }: ShownCommand): readonly string[] {
+  if (!command.startsWith("mayfly setup aws ")) return [];
+  const lines = output.replace(/\\\n/g, " ").split("\n");
+  return lines.map((line) => line.replace(/^\((.*)\)$/, "$1"));
 }
 
 interface Call {
