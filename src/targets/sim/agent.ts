@@ -71,6 +71,8 @@ export class Agent {
   diedAt: number | undefined;
   /** Since when none of its claims was answered. */
   unansweredSince: number | undefined;
+  /** For how long nobody had been there to answer anything, in all of the seed, at that time. */
+  unattendedBefore: number | undefined;
   /** When the control plane acknowledged its report that it will be taken back. */
   toldOfNoticeAt: number | undefined;
   ranJob = false;

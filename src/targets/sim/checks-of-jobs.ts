@@ -31,7 +31,7 @@ export function everyJobEnds(world: WorldView): Found {
   return undefined;
 }
 
-/** A job that could have had a machine for an hour is not given up for want of one. */
+/** A job that could have had a machine for an hour is not given up for want of one, nor while machines are refused. */
 function givenUpForAReason(world: WorldView, job: Job): Found {
   if (world.healedAt === undefined || job.outcome?.kind !== "given-up") return undefined;
   const { limits, presets } = world.policy;
@@ -39,8 +39,12 @@ function givenUpForAReason(world: WorldView, job: Job): Found {
   if (tight || presets.some((preset) => preset.max < 100)) return undefined;
   const { because } = job.outcome;
   if (because !== "deadline-passed" && because !== "no-capacity") return undefined;
-  const waited = (job.times.completed ?? 0) - Math.max(job.times.received, world.healedAt);
-  if (waited < 3_600_000 || couldBeLaunched(world, job) === undefined) return undefined;
+  const { completed = 0, received } = job.times;
+  const waited = completed - Math.max(received, world.healedAt);
+  const place = couldBeLaunched(world, job);
+  if (waited < 3_600_000 || place === undefined) return undefined;
+  const refusedAt = world.cloud.refusedAt(place.compute, place.purchase);
+  if (refusedAt + hopelessMinutes * 60_000 > completed) return undefined;
   return `job ${job.id} was given up (${because}) although machines could be had for ${Math.round(waited / 60_000)} minutes`;
 }
 

@@ -393,6 +393,8 @@ export class World implements WorldView {
       this.scheduler.after(5_000, `${machineId}'s report is lost`, () => done(undefined));
       return;
     }
+    const agent = this.#agentsByProviderId.get(machine.providerId);
+    if (agent?.unansweredSince === this.now) agent.unattendedBefore = this.unattendedMilliseconds;
     let isWaitedFor = true;
     this.http(
       path,
@@ -725,13 +727,18 @@ export class World implements WorldView {
     return new Set(warm).size > 1;
   }
 
-  /** Whoever was not answered for all of its boot limit was right to be there, and it is right that it ends. */
+  /**
+   * Whoever was not answered for all of its boot limit was right to be there, and it is right that it ends; so it is
+   * when nobody was there ever since it began to ask, and whoever comes back finds that its boot limit is over.
+   */
   #noteSilence(machineId: MachineId): void {
     const agent = this.agents.get(machineId);
     if (agent?.unansweredSince === undefined) return;
     const limitSeconds = agent.machine.bootTimeoutSeconds - contactSeconds - this.faults.clockSkewSeconds;
-    if (agent.unansweredSince + limitSeconds * 1_000 <= this.now)
-      agent.misfortunes.add("nobody answered its claims");
+    const isAllOfIt = agent.unansweredSince + limitSeconds * 1_000 <= this.now;
+    const alone = this.unattendedMilliseconds - (agent.unattendedBefore ?? this.unattendedMilliseconds);
+    const wasAlone = this.now - agent.unansweredSince - alone <= contactSeconds * 1_000;
+    if (isAllOfIt || wasAlone) agent.misfortunes.add("nobody answered its claims");
   }
 
   /** Its registration was on the way when the last process died: what it was made for it never heard. */
