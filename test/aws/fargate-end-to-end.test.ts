@@ -25,6 +25,8 @@ import { until } from "../support/server-process.ts";
 const moto = inject("moto");
 const taskRoleName = "mayfly-task";
 const cluster = `mayfly-fargate-${process.pid}`;
+const repository = `123456789012.dkr.ecr.eu-west-1.amazonaws.com/${cluster}`;
+const statusToken = "a token for reading";
 let world: DemoWorld;
 let deployment: AwsDeployment;
 let instances: AwsInstances;
@@ -53,7 +55,7 @@ async function deploy(): Promise<void> {
     secrets: {
       "webhook-secret": await secretIn("webhookSecret"),
       "app-private-key": await secretIn("appPrivateKey"),
-      "status-token": "a token for reading",
+      "status-token": statusToken,
     },
     everySeconds: { rebalancer: 10, scaledown: 20 },
     environment: {
@@ -65,7 +67,7 @@ async function deploy(): Promise<void> {
       MAYFLY_TASK_LOG_GROUP: "/mayfly/tasks",
       MAYFLY_API_URL: "https://api.example.com",
       MAYFLY_IMAGE_PROJECT: cluster,
-      MAYFLY_IMAGE_REPOSITORY: "registry.example.com/mayfly",
+      MAYFLY_IMAGE_REPOSITORY: repository,
     },
   });
   world.emulator.setWebhook({ url: `${deployment.url}/webhook`, secret: await secretIn("webhookSecret") });
@@ -114,6 +116,43 @@ function lastLines(): string {
   return [...lines, ...logs].join("\n");
 }
 
+/** Tells, as EventBridge does, of every build that was begun: those of the stand-in end as soon as they are asked about. */
+async function tellOfBuilds(store: Store): Promise<void> {
+  const told = new Set<string>();
+  const tell = async (): Promise<boolean> => {
+    for (const { base, architecture, build } of await store.images()) {
+      if (build?.id === undefined || told.has(build.tag)) continue;
+      told.add(build.tag);
+      await deployment.sendEvent("lifecycle", buildEvent({ base, architecture, tag: build.tag }));
+    }
+    return told.size === 2;
+  };
+  await until(tell, 120, lastLines);
+}
+
+function buildEvent({ base, tag, architecture }: Readonly<Record<"base" | "tag" | "architecture", string>>) {
+  const variables = { BASE_IMAGE: base, TAG: tag, ARCHITECTURE: architecture };
+  const list = Object.entries(variables).map(([name, value]) => ({ name, value, type: "PLAINTEXT" }));
+  return {
+    ...{ version: "0", "detail-type": "CodeBuild Build State Change", source: "aws.codebuild" },
+    time: new Date().toISOString(),
+    detail: {
+      "build-status": "SUCCEEDED",
+      "project-name": cluster,
+      "additional-information": { environment: { "environment-variables": list } },
+    },
+  };
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: each address has a document of its own
+async function read(path: string): Promise<any> {
+  const response = await fetch(`${deployment.url}${path}`, {
+    headers: { authorization: `Bearer ${statusToken}` },
+  });
+  expect([path, response.status]).toEqual([path, 200]);
+  return response.json();
+}
+
 async function startJob(name: string, labels: readonly string[], command: string): Promise<void> {
   const workflowPath = join(world.folder, `${name}.yml`);
   const job = { "runs-on": labels, steps: [{ name: "Work", run: command }] };
@@ -137,8 +176,10 @@ test.skipIf(moto === "")(
     await startJob("machine", ["self-hosted", "linux", "x64"], "exit 0");
     await startJob("plain", ["self-hosted", "task"], "exit 0");
     // As workflows of the other system name it.
-    await startJob("seed", ["self-hosted", "class:medium", "image:ubuntu:22.04"], "exit 0");
+    const seed = ["self-hosted", "class:medium", "image:ubuntu:22.04"];
+    await startJob("seed", seed, "exit 0");
     await startJob("long", ["self-hosted", "class:small", "image:ubuntu:22.04"], "sleep 8");
+    await tellOfBuilds(store);
     const long = () => [...tasks.all.values()].find(({ size }) => size === "512/1024");
     await until(
       async () => {
@@ -150,28 +191,40 @@ test.skipIf(moto === "")(
       lastLines,
     );
     await long()?.interrupt(3);
+    // The same workflow once more, unchanged: its image is there now.
+    await startJob("again", seed, "exit 0");
     const isDone = () => world.jobs().every(({ conclusion }) => conclusion === "success");
     await until(isDone, 180, lastLines);
     await finish(store);
-    expect(world.jobs()).toHaveLength(4);
+    expect(world.jobs()).toHaveLength(5);
     expect(instances.all.size).toBe(1);
     // Of each base one image was built, whoever wanted it.
     const images = new Map([...tasks.all.values()].map(({ size, image }) => [size, image]));
     expect([...tasks.all.values()].map(({ size }) => size).sort()).toEqual([
-      ...["1024/2048", "256/512", "512/1024", "512/1024"],
+      ...["1024/2048", "1024/2048", "256/512", "512/1024", "512/1024"],
     ]);
-    for (const image of images.values())
-      expect(image).toMatch(/^registry\.example\.com\/mayfly:[0-9a-f]{32}$/);
+    const ofSeed = [...tasks.all.values()].filter(({ size }) => size === "1024/2048");
+    expect(new Set(ofSeed.map(({ image }) => image)).size).toBe(1);
+    for (const image of images.values()) {
+      expect(image.startsWith(`${repository}:`)).toBe(true);
+      expect(image.slice(repository.length + 1)).toMatch(/^[0-9a-f]{32}$/);
+    }
     expect(images.get("1024/2048")).toBe(images.get("512/1024"));
     expect(images.get("256/512")).not.toBe(images.get("512/1024"));
     expect(await buildsOf(deployment.client, cluster)).toHaveLength(2);
+    // EventBridge told of both, so that nobody waited for the next look.
+    const told = deployment.host.lines.filter(({ line }) => line.includes("is said to have ended"));
+    expect(told.length).toBeGreaterThan(0);
     expect(await store.counters()).toEqual({});
+    const listed = (await read("/api/images")).images as { reference: string; state: string }[];
+    expect(listed.map(({ reference }) => reference).sort()).toEqual([...new Set(images.values())].sort());
+    await read("/api/images/log?base=ubuntu:22.04");
     const { machines } = await store.history(0, 100);
     const reasons = machines
       .filter(({ compute }) => compute === "fargate")
       .map(({ reason, purchase }) => `${reason} ${purchase}`);
     expect(reasons.sort()).toEqual([
-      ...["completed on-demand", "completed spot", "completed spot", "interrupted spot"],
+      ...["completed on-demand", "completed spot", "completed spot", "completed spot", "interrupted spot"],
     ]);
     const problems = deployment.host.lines.filter(
       ({ line }) => !line.startsWith("{") || JSON.parse(line).level === "error",

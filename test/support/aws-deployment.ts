@@ -304,6 +304,7 @@ function policyPlaceOf(deployment: string, fargate: JudgePlace["cluster"]): Poli
         clusterName: fargate.name,
         roleArns: fargate.roleArns,
         imageProjectArn: arn("codebuild", `project/${fargate.name}`),
+        imageRepositoryArn: arn("ecr", `repository/${fargate.name}`),
         imageLogArn: arn("logs", `log-group:/aws/codebuild/${fargate.name}:*`),
       },
     }),

@@ -61,6 +61,8 @@ export async function demandsOf(call: JudgedCall, place: JudgePlace): Promise<re
       return [
         needs(name, arn("codebuild", `project/${input.projectName ?? String(input.ids?.[0]).split(":")[0]}`)),
       ];
+    case "ecr":
+      return [needs(name, arn("ecr", `repository/${input.repositoryName}`))];
     case "logs":
       return [needs(name, arn("logs", `log-group:${input.logGroupName}:log-stream:${input.logStreamName}`))];
     default:
