@@ -305,5 +305,6 @@ export function whyDocument(job: JobStatus): WhyDocument {
     next: { what: "It is stopped when it runs for longer than 60 minutes.", at: before(-3520) },
     machines: job.machine === null ? [] : [machineStatus(job.machine, { jobId: job.id })],
     image: null,
+    limitation: null,
   };
 }

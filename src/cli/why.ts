@@ -57,6 +57,9 @@ export function renderWhy(why: WhyDocument, screen: Screen): string {
   }
   if (machines.length > 0) blocks.push(renderMachines(machines, screen));
   if (why.image != null) blocks.push(printable(imageText(why.image, screen.now)));
+  if (why.limitation != null && why.job.outcome !== "success" && !why.summary.includes(why.limitation)) {
+    blocks.push(paint(screen, "doubtful", printable(why.limitation)));
+  }
   if (next !== null) {
     const at =
       next.at === null ? "" : ` (${relativeText(next.at, screen.now)}, at ${instantText(next.at)} UTC)`;

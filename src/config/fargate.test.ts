@@ -142,3 +142,10 @@ describe("the sizes of Fargate", () => {
     );
   });
 });
+
+it("a preset on Fargate that promises Docker by its labels is warned of", () => {
+  const { problems, warnings } = check(`cpu: 1\n${image}\nlabels: [linux, Docker]`);
+  expect(problems).toEqual([]);
+  expect(warnings.map(problemText)).toEqual([expect.stringContaining("Give Docker to a preset on EC2.")]);
+  expect(check(`cpu: 1\n${image}\nlabels: [linux, docker-free]`).warnings).toEqual([]);
+});

@@ -22,6 +22,7 @@ export function checkRules(document: ConfigDocument): Verdict {
     checkPresets(document),
     checkMappings(document),
     checkClasses(document),
+    { problems: [], warnings: dockerWarnings(document) },
     checkTiming(document),
   ];
   return {
@@ -195,6 +196,19 @@ function fargateProblems(preset: PresetDocument, path: readonly string[]): reado
     find("image", "must be a container image reference, a text.");
   }
   return problems;
+}
+
+/** Labels by which workflows ask for what no task has. */
+const labelsOfDocker: readonly string[] = ["docker", "dind", "docker-in-docker", "containers"];
+
+function dockerWarnings({ presets }: ConfigDocument): readonly Finding[] {
+  return Object.entries(presets).flatMap(([name, { compute, labels }]) =>
+    labels.flatMap((label, index): readonly Finding[] => {
+      if (compute !== "fargate" || !labelsOfDocker.includes(label.toLowerCase())) return [];
+      const sentence = `promises what tasks of Fargate do not have: Docker. Give ${label} to a preset on EC2.`;
+      return [{ path: ["presets", name, "labels", String(index)], sentence }];
+    }),
+  );
 }
 
 /** Whether a class can be had where it is asked for; every compute but Fargate takes any size. */

@@ -718,3 +718,10 @@ describe("the deliveries of one job", () => {
     for (const event of lifeOf(true)) expect(jobAfter(done, event)).toBe(done);
   });
 });
+
+it("what a job needs is kept once GitHub has told it", () => {
+  const running = jobAfter(job(), jobEvent({ action: "in_progress", usesContainers: true }));
+  expect(running.usesContainers).toBe(true);
+  expect(jobAfter(running, jobEvent({ action: "completed" })).usesContainers).toBe(true);
+  expect(jobAfter(job(), jobEvent({ action: "completed", usesContainers: true })).usesContainers).toBe(true);
+});

@@ -119,6 +119,7 @@ export function jobAfter(job: Job, event: JobEvent): Job {
       state: "done",
       outcome: { kind: "completed", conclusion: event.conclusion ?? "unknown" },
       ...(event.runnerName !== undefined && { runnerName: event.runnerName }),
+      ...(event.usesContainers === true && { usesContainers: true }),
       times: {
         ...job.times,
         ...startOf(job, event),
@@ -131,6 +132,7 @@ export function jobAfter(job: Job, event: JobEvent): Job {
       ...job,
       state: "running",
       ...(event.runnerName !== undefined && { runnerName: event.runnerName }),
+      ...(event.usesContainers === true && { usesContainers: true }),
       times: { ...job.times, ...startOf(job, event) },
     };
   }

@@ -277,6 +277,8 @@ export interface Job {
   readonly machineId?: MachineId;
   /** The runner that took it according to GitHub; it may be none of ours. */
   readonly runnerName?: string;
+  /** It has `container:` or `services:`, which not every machine can serve. Known once it runs, at the earliest. */
+  readonly usesContainers?: true;
   readonly outcome?: JobOutcome;
   /** When GitHub was last asked about it. */
   readonly checkedAt?: Instant;
@@ -480,6 +482,8 @@ export interface JobEvent {
   readonly completedAt?: Instant;
   readonly conclusion?: string;
   readonly runnerName?: string;
+  /** It has `container:` or `services:`: its steps say so, once it runs. */
+  readonly usesContainers?: true;
   /** When we received it. */
   readonly receivedAt: Instant;
 }

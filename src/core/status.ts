@@ -185,6 +185,8 @@ export interface WhyDocument {
   readonly machines: readonly MachineStatus[];
   /** The image that its machine starts from, where that is made of another; else null. */
   readonly image: ImageStatus | null;
+  /** What jobs cannot do on the machines of its preset, a sentence; null where there is nothing to say. */
+  readonly limitation: string | null;
 }
 
 export interface WhyStep {

@@ -340,3 +340,12 @@ describe("whatever arrives", () => {
     );
   });
 });
+
+it("a job with containers is known by the step with which GitHub's runner begins it", () => {
+  const steps = [{ name: "Set up job" }, { name: "Initialize containers" }, { name: "Run make" }];
+  const eventIn = (fields: Loose) => eventOf(judgePayload(fields, { action: "completed" }));
+  expect(eventIn({ steps })).toMatchObject({ usesContainers: true });
+  for (const other of [undefined, null, "steps", [], [null, 7, {}], [{ name: "Set up job" }]]) {
+    expect(eventIn({ steps: other })).not.toHaveProperty("usesContainers");
+  }
+});

@@ -128,6 +128,7 @@ function parseWorkflowJob(payload: Fields, action: JobAction, receivedAt: Instan
     ...(completedAt !== undefined && action === "completed" && { completedAt }),
     ...(action === "completed" && { conclusion: text(job.conclusion) ?? "unknown" }),
     ...runnerOf(job, action),
+    ...(hasContainers(job.steps) && { usesContainers: true }),
     receivedAt,
   };
 }
@@ -137,6 +138,11 @@ function runnerOf(job: Fields, action: JobAction): { runnerName?: string } {
   if (action !== "in_progress" && action !== "completed") return {};
   const runnerName = text(job.runner_name);
   return runnerName === undefined ? {} : { runnerName };
+}
+
+/** GitHub's runner begins a job that has any with a step of its own, of this name. */
+function hasContainers(steps: unknown): boolean {
+  return Array.isArray(steps) && steps.some((step) => fields(step)?.name === "Initialize containers");
 }
 
 function parseLabels(value: unknown): readonly string[] | string {

@@ -1,5 +1,5 @@
 import { describe, expect, it, test } from "vitest";
-import { fleetRecord, job, machine, policy, start } from "../../test/builders.ts";
+import { fleetRecord, job, machine, policy, preset, start } from "../../test/builders.ts";
 import type { Binding, FleetRecord, Job, Ledger, Machine } from "./model.ts";
 import { machineStatus } from "./status.ts";
 import { whyDocument } from "./why.ts";
@@ -264,4 +264,22 @@ test("a job that was lost with its machine says what took its place, and that on
   expect(again.steps[0]?.what).toBe(
     "GitHub created the job, in place of job 1, which was lost with its machine",
   );
+});
+
+test("a job that needs containers is told that its machines have none, once GitHub says so", () => {
+  const limitation = "They have no Docker.";
+  const rules = policy({ presets: [{ ...preset(), limitation }] });
+  const why = (of: Job) => whyDocument(of, { ...ledger, record: fleetRecord() }, [], rules, now);
+  const failure = { kind: "completed", conclusion: "failure" } as const;
+  const failed: Job = { ...ran, outcome: failure, usesContainers: true };
+  expect(why(failed)).toMatchObject({
+    summary: "The job ran and ended: failure. It has `container:` or `services:`. They have no Docker.",
+    limitation,
+  });
+  const { usesContainers: _, ...other } = failed;
+  expect(why(other)).toMatchObject({ summary: "The job ran and ended: failure.", limitation });
+  expect(why({ ...ran, usesContainers: true }).summary).toBe("The job ran and ended: success.");
+  expect(whyDocument(failed, ledger, [], policy(), now)).toMatchObject({
+    ...{ summary: "The job ran and ended: failure.", limitation: null },
+  });
 });

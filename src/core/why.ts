@@ -26,15 +26,26 @@ export function whyDocument(
 ): WhyDocument {
   const status = jobStatus(job, waitContext(ledger, now), now);
   const ran = machines.find((machine) => machine.jobId === job.id);
+  const preset = policy.presets.find(({ name }) => name === ledger.record?.spec.preset);
+  const limitation = preset?.limitation ?? null;
+  const missed =
+    limitation !== null && job.usesContainers === true && isFailedOrRunning(job)
+      ? ` It has \`container:\` or \`services:\`. ${limitation}`
+      : "";
   const costUsd = ran === undefined ? null : machineCostUsd(ran, 0, now);
   return {
     job: { ...status, costUsd },
-    summary: summaryOf(job, status.waitsFor, now),
+    summary: `${summaryOf(job, status.waitsFor, now)}${missed}`,
     steps: stepsOf(job, machines),
     next: nextOf(job, ledger.record, policy, now),
     machines: machines.map((machine) => machineStatus(machine, now)),
     image,
+    limitation,
   };
+}
+
+function isFailedOrRunning({ state, outcome }: Job): boolean {
+  return state === "running" || (outcome?.kind === "completed" && outcome.conclusion === "failure");
 }
 
 function summaryOf(job: Job, waits: string | null, now: Instant): string {
