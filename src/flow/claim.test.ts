@@ -109,6 +109,20 @@ describe("a machine that claims", () => {
     expect(await world.claim(machine.id)).toMatchObject({ kind: "run" });
   });
 
+  it("asks seldom where only a person can change the cause", async () => {
+    const { world, machine } = await bootedMachine();
+    const suspended = new MayflyError({
+      kind: "operator",
+      code: "GITHUB_INSTALLATION_SUSPENDED",
+      message: "The App is suspended.",
+      suggestion: "Unsuspend it.",
+    });
+    world.github.failNext("mintRunner", [suspended, unreachable]);
+    expect(await world.claim(machine.id)).toEqual({ kind: "wait", afterSeconds: 30 });
+    expect(await world.claim(machine.id)).toEqual({ kind: "wait", afterSeconds: 5 });
+    expect(await world.claim(machine.id)).toMatchObject({ kind: "run" });
+  });
+
   it("gives a job up visibly when GitHub refuses five registrations in a row", async () => {
     const { world, machine } = await bootedMachine();
     const refused = { kind: "refused", status: 403, message: "Runners are disabled." } as const;

@@ -1,6 +1,6 @@
 import { decideClaim, jobClaimedBy } from "../core/claim.ts";
 import { repositoryCounter } from "../core/counters.ts";
-import { asMayflyError, MayflyError } from "../core/errors.ts";
+import { asMayflyError } from "../core/errors.ts";
 import { isBeforeMachineState, jobGivenUp, machineAfter } from "../core/lifecycle.ts";
 import {
   type Binding,
@@ -43,6 +43,8 @@ export type ClaimAnswer =
   | { readonly kind: "refused"; readonly status: Turned["status"] | 409; readonly because: string };
 
 const retrySeconds = 5;
+/** Where only a person can change the cause, such as a suspended App: asking more often fills the log and nothing else. */
+const operatorRetrySeconds = 30;
 const waitLimitSeconds = 60;
 const contactNoteSeconds = 20;
 /** Another machine may take the last place of a repository right after the counters were read. */
@@ -290,7 +292,7 @@ async function noteMintRefusal(
 function secondsUntilRetry(ports: Ports, machine: Machine, error: unknown): number {
   const known = asMayflyError(error, "CLAIM_FAILED", "The machine asks again by itself.");
   ports.log.warn("A claim could not be answered yet.", { stage: "claim", machine: machine.id, error: known });
-  if (!(known instanceof MayflyError) || known.retryAt === undefined) return retrySeconds;
+  if (known.retryAt === undefined) return known.kind === "operator" ? operatorRetrySeconds : retrySeconds;
   const seconds = Math.ceil((known.retryAt - ports.clock.now()) / 1000);
   return Math.min(Math.max(seconds, 1), waitLimitSeconds);
 }
