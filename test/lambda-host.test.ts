@@ -24,7 +24,7 @@ async function start(code: string, options: Partial<LambdaHostOptions> = {}, nam
   await writeFile(join(folder, name, "index.js"), code);
   host = startLambdaHost({
     folder,
-    functions: [{ name, triggers: [], timeoutSeconds: 10, memoryMib: 128 }],
+    functions: [{ name, timeoutSeconds: 10 }],
     environment: { GIVEN: "yes" },
     ...options,
   });

@@ -3,22 +3,27 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, expect, inject, test } from "vitest";
 import { parse, stringify } from "yaml";
 import { createSystemClock } from "../../src/adapters/clock/system.ts";
-import { itemsAt, textAt } from "../../src/adapters/compute/ec2-answers.ts";
 import { createSystemRandom } from "../../src/adapters/random/system.ts";
 import { createDynamoStore } from "../../src/adapters/store/dynamodb.ts";
 import { writeRunnerDirectory } from "../../src/emulator/runner-directory.ts";
 import type { Store } from "../../src/ports/store.ts";
 import { createDemoWorld, type DemoWorld } from "../../src/targets/box/demo-world.ts";
-import { type AwsDeployment, deployOnStandIns } from "../support/aws-deployment.ts";
+import {
+  type AwsDeployment,
+  type AwsDeploymentOptions,
+  deployOnStandIns,
+} from "../support/aws-deployment.ts";
 import { standInClient } from "../support/aws-environment.ts";
-import { type AwsInstances, createLaunchTemplates, startInstances } from "../support/aws-instances.ts";
-import { callEc2 } from "../support/ec2-stand-in.ts";
+import { type AwsInstances, startInstances } from "../support/aws-instances.ts";
+import { subnetsByZone } from "../support/ec2-stand-in.ts";
 import { type MotoServer, startMoto } from "../support/moto-server.ts";
 import { until } from "../support/server-process.ts";
 
 /*
  * The whole of Mayfly on AWS: the built functions under a Lambda host, moto for everything of AWS, the emulated GitHub,
- * and every instance that moto launches as a process of this host that runs its real user data and agent.
+ * and every instance that moto launches as a process of this host that runs its real user data and agent. Names,
+ * environment, permissions, triggers, routes, rules, queues, table and launch templates are those of the committed template
+ * of CloudFormation; whatever a function's role does not allow there is refused.
  *
  * What moto does not do is done here: it sends no state-change events, gives no notice of an interruption, and is never
  * without capacity.
@@ -51,7 +56,9 @@ afterEach(async () => {
   await world.close();
 });
 
-async function deploy(machines: number): Promise<void> {
+type TemplateChange = NonNullable<NonNullable<AwsDeploymentOptions["template"]>["change"]>;
+
+async function deploy(machines: number, change?: TemplateChange): Promise<void> {
   const box = parse(await readFile(world.configPath, "utf8"));
   const secretIn = (name: string) => readFile(join(world.folder, box.secrets[name].file), "utf8");
   const configPath = join(world.folder, "aws.yaml");
@@ -66,11 +73,13 @@ async function deploy(machines: number): Promise<void> {
       "status-token": statusToken,
     },
     everySeconds: { rebalancer: 10, scaledown: 20 },
-    environment: { MAYFLY_SUBNETS: JSON.stringify(await subnetsByZone()) },
+    template: {
+      parameters: { Subnets: JSON.stringify(await subnetsByZone(standInClient(server.url))) },
+      ...(change !== undefined && { change }),
+    },
     loses: (path) => path === "/webhook" && ++deliveries === lostDelivery,
   });
   world.emulator.setWebhook({ url: `${deployment.url}/webhook`, secret: await secretIn("webhookSecret") });
-  await createLaunchTemplates(deployment, [preset]);
   deployment.startTriggers();
   const runner = writeRunnerDirectory(join(world.folder, "runner"));
   const listener = await readFile(join(runner, "bin/Runner.Listener"), "utf8");
@@ -92,13 +101,6 @@ function configOnAws({ secrets: _, server: __, ...box }: any, machines: number):
     // host is slow, EC2's listing may be ahead of its events by more than the demo allows for.
     timing: { ...box.timing, listingDelaySeconds: 30, historyDays: 0.01 },
   };
-}
-
-async function subnetsByZone(): Promise<Readonly<Record<string, string>>> {
-  const subnets = itemsAt(await callEc2(standInClient(server.url), "DescribeSubnets", {}), "subnetSet");
-  return Object.fromEntries(
-    subnets.map((subnet) => [textAt(subnet, "availabilityZone"), textAt(subnet, "subnetId")]),
-  );
 }
 
 function openStore(): Store {
@@ -141,7 +143,7 @@ function problemLines(): readonly string[] {
 
 /** What a function asked of AWS without being allowed to. */
 function refusals(): readonly string[] {
-  const refused = deployment.demands.filter(({ allowedBy }) => allowedBy.length === 0);
+  const refused = deployment.demands.filter(({ allowed }) => !allowed);
   return refused.map(({ name, action, resource }) => `${name}: ${action} on ${resource}`);
 }
 
@@ -169,6 +171,36 @@ test.skipIf(moto === "")(
   },
   240_000,
 );
+
+test.skipIf(moto === "")(
+  "one action that is missing in one role of the template is found out",
+  async () => {
+    await deploy(1, (template) => withoutAction(template, "ScaleupRole", "ec2:CreateFleet"));
+    await world.startRuns({ jobs: 1 });
+    await until(
+      () => refusals().length > 0,
+      60,
+      () => `nothing was refused.\n${lastLines()}`,
+    );
+    const refused = refusals().map((text) => text.replace(/ on .*/s, ""));
+    expect(new Set(refused)).toEqual(new Set(["scaleup: ec2:CreateFleet"]));
+    expect(instances.all.size).toBe(0);
+  },
+  120_000,
+);
+
+function withoutAction(
+  template: Parameters<TemplateChange>[0],
+  role: string,
+  action: string,
+): typeof template {
+  const changed = structuredClone(template);
+  const statements = changed.Resources[role]?.Properties.Policies[0].PolicyDocument.Statement;
+  for (const statement of statements) {
+    statement.Action = [statement.Action].flat().filter((each: string) => each !== action);
+  }
+  return changed;
+}
 
 /** A job that goes on until this file exists. */
 function endlessWorkflow(file: string): string {
@@ -219,7 +251,7 @@ test.skipIf(moto === "")(
       120,
       () => `the long job does not run.\n${lastLines()}`,
     );
-    const [[, subnet = ""] = []] = Object.entries(await subnetsByZone());
+    const [[, subnet = ""] = []] = Object.entries(await subnetsByZone(standInClient(server.url)));
     refuseOnePool("m6i.large", subnet);
     const interrupted = instances.all.get(victim ?? "")?.interrupt(3);
     // When it is run again, it ends at once.

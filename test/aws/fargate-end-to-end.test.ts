@@ -230,7 +230,7 @@ test.skipIf(moto === "")(
       ({ line }) => !line.startsWith("{") || JSON.parse(line).level === "error",
     );
     expect(problems).toEqual([]);
-    expect(deployment.demands.filter(({ allowedBy }) => allowedBy.length === 0)).toEqual([]);
+    expect(deployment.demands.filter(({ allowed }) => !allowed)).toEqual([]);
     const used = new Set(deployment.demands.flatMap(({ allowedBy }) => allowedBy));
     // ListTasks of scaleup is for a launch whose answer was lost, StopTask for a task that does not end by itself, and
     // GetLogEvents for a build that fails.

@@ -16,7 +16,7 @@ import { type FunctionName, functions, type QueueName } from "../../src/targets/
 import { type AwsPermission, permissions, policyOf } from "../../src/targets/aws/permissions.ts";
 import { createDemoWorld, type DemoWorld } from "../../src/targets/box/demo-world.ts";
 import { job, jobEvent, machine } from "../builders.ts";
-import { type AwsDeployment, deployOnStandIns, machineRoleName } from "../support/aws-deployment.ts";
+import { type AwsDeployment, deployOnStandIns } from "../support/aws-deployment.ts";
 import { standInClient } from "../support/aws-environment.ts";
 import { createLaunchTemplates } from "../support/aws-instances.ts";
 import { callEc2 } from "../support/ec2-stand-in.ts";
@@ -246,7 +246,7 @@ describe.skipIf(moto === "")("a function may do what it needs and nothing else",
 
   function fromMachine(what: "claim" | "report", body = ""): unknown {
     const [id = ""] = instanceIds;
-    const caller = `arn:aws:sts::123456789012:assumed-role/${machineRoleName}/${id}`;
+    const caller = `arn:aws:sts::123456789012:assumed-role/${deployment.machineRoleName}/${id}`;
     return request("POST", `/v1/machines/ec2/${id}/${what}`, { body, caller });
   }
 

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { AwsClient } from "../../src/adapters/aws/client.ts";
 import { callJson } from "../../src/adapters/aws/json.ts";
-import { itemsAt, tagsOf as tagsIn } from "../../src/adapters/compute/ec2-answers.ts";
+import { itemsAt, tagsOf as tagsIn, textAt } from "../../src/adapters/compute/ec2-answers.ts";
 import type { EcsTag } from "../../src/adapters/compute/fargate-tags.ts";
 import { ledgerTable } from "../../src/adapters/store/dynamodb-table.ts";
 import { writeFunctions } from "../../src/cli/aws-package.ts";
@@ -32,7 +32,7 @@ import {
   type Reply,
   startAwsFaultProxy,
 } from "./aws-fault-proxy.ts";
-import { callEc2 } from "./ec2-stand-in.ts";
+import { asParameters, callEc2, linuxImage } from "./ec2-stand-in.ts";
 import { callEcs } from "./ecs-stand-in.ts";
 import { type Demand, demandsOf, isAllowed, type JudgePlace } from "./iam-judge.ts";
 import { type LambdaHost, type LambdaHostOptions, startLambdaHost } from "./lambda-host.ts";
@@ -44,6 +44,7 @@ import {
   startPoller,
   startSchedule,
 } from "./lambda-triggers.ts";
+import { type TemplateChoice, type TemplateParts, templateParts } from "./template-parts.ts";
 
 export interface AwsDeploymentOptions {
   /** Address of moto. */
@@ -54,6 +55,11 @@ export interface AwsDeploymentOptions {
   readonly everySeconds?: Partial<Record<FunctionName, number>>;
   readonly timeoutSeconds?: LambdaHostOptions["timeoutSeconds"];
   readonly environment?: Readonly<Record<string, string>>;
+  /** Names, environment, permissions and triggers are those of the template, and not those that the code declares. */
+  readonly template?: {
+    readonly parameters: Readonly<Record<string, string>>;
+    readonly change?: TemplateChoice["change"];
+  };
   /** Whether a request to this path of the HTTP API is lost on its way. */
   readonly loses?: (path: string) => boolean;
   /** With what each function signs, and the test itself. moto takes any, unless its own enforcement is on. */
@@ -73,6 +79,8 @@ export interface AwsDeployment {
   /** What the functions needed, and which of their permissions allow it: none where they were refused. */
   readonly demands: readonly JudgedDemand[];
   readonly policyPlace: PolicyPlace;
+  /** Of the instances, as the infrastructure calls it. */
+  readonly machineRoleName: string;
   /** Another host for the same functions, which are all cold. */
   openHost(): LambdaHost;
   /** Past the proxy: what the test itself asks for is not counted. */
@@ -89,12 +97,14 @@ export interface AwsDeployment {
 
 export interface JudgedDemand extends Demand {
   readonly name: FunctionName;
+  readonly allowed: boolean;
+  /** Which of the declared permissions; with a template there are none. */
   readonly allowedBy: readonly AwsPermission[];
 }
 
 const region = "eu-west-1";
 const account = "123456789012";
-export const machineRoleName = "mayfly-machine";
+const declaredMachineRole = "mayfly-machine";
 let deployments = 0;
 
 export async function deployOnStandIns(options: AwsDeploymentOptions): Promise<AwsDeployment> {
@@ -102,16 +112,22 @@ export async function deployOnStandIns(options: AwsDeploymentOptions): Promise<A
   const name = `mayfly-${process.pid}-${deployments}`;
   const folder = await mkdtemp(join(tmpdir(), "mayfly-aws-"));
   const client = standInClient(options.moto, options.keys?.test);
-  const court = createCourt(name, client, options);
-  const proxy = await startAwsFaultProxy(options.moto, { judge: court.judge });
   const call = <Answer>(service: "dynamodb" | "sqs" | "secretsmanager", action: string, input: object) =>
     callJson<Answer>(client, { service, action, resource: "the stand-in", input: { ...input } });
 
-  await call("dynamodb", "CreateTable", ledgerTable(name));
-  const queueUrls = await createQueues(name, call);
+  const secretArns: Record<string, string> = {};
   for (const [secret, SecretString] of Object.entries(options.secrets)) {
-    await call("secretsmanager", "CreateSecret", { Name: `${name}/${secret}`, SecretString });
+    const input = { Name: `${name}/${secret}`, SecretString };
+    const { ARN } = await call<{ readonly ARN: string }>("secretsmanager", "CreateSecret", input);
+    secretArns[secret] = ARN;
   }
+  const given = options.template && (await givenTo(client, name, secretArns, options.template.parameters));
+  const choice = given && { given, ...(options.template?.change && { change: options.template.change }) };
+  const parts = choice && templateParts(choice);
+  const court = createCourt(name, client, options, parts);
+  const proxy = await startAwsFaultProxy(options.moto, { judge: court.judge });
+  await call("dynamodb", "CreateTable", parts?.table ?? ledgerTable(name));
+  const queueUrls = await createQueues(parts?.queues ?? declaredQueues(name), name, call);
   await bundleFunctions(join(folder, "bundles"));
   const packaged = join(folder, "functions");
   const loaded = await loadConfig({ path: options.configPath, environment: {} });
@@ -124,11 +140,13 @@ export async function deployOnStandIns(options: AwsDeploymentOptions): Promise<A
   const openHost = (): LambdaHost =>
     startLambdaHost({
       folder: packaged,
-      functions,
-      environment: { ...environmentOf(name, proxy.url, queueUrls), ...options.environment },
+      functions: parts?.functions ?? functions,
+      environment: { AWS_REGION: region, AWS_ENDPOINT_URL: proxy.url, ...options.environment },
       ownEnvironment: (each) => {
         const { accessKeyId, secretAccessKey } = keyOf(each, options);
-        return { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey };
+        const declared = parts?.variables[each] ?? variablesOf(name, queueUrls);
+        const key = { AWS_ACCESS_KEY_ID: accessKeyId, AWS_SECRET_ACCESS_KEY: secretAccessKey };
+        return { ...declared, ...options.environment, ...key };
       },
       ...(options.timeoutSeconds !== undefined && { timeoutSeconds: options.timeoutSeconds }),
     });
@@ -136,17 +154,25 @@ export async function deployOnStandIns(options: AwsDeploymentOptions): Promise<A
   const signers = new Map<string, Signer>();
   const front = await startHttpFront({
     host,
-    routes: httpRoutes(),
+    routes: parts?.routes ?? httpRoutes(),
     region,
     signers: () => Object.fromEntries(signers),
+    ...(parts !== undefined && { allows: (method, path) => machineMay(parts, method, path) }),
     ...(options.loses !== undefined && { loses: options.loses }),
   });
+  if (choice !== undefined) {
+    const atThisAddress = { ...choice.given, "Api.ApiEndpoint": front.url };
+    await createLaunchTemplates(client, templateParts({ ...choice, given: atThisAddress }));
+  }
   const triggers: Running[] = [];
+  const machineRoleArn = parts?.machineRoleArn ?? court.place.machineRoleArns[0] ?? "";
   return {
+    ...{ machineRoleName: machineRoleArn.split("/").at(-1) ?? "" },
     ...{ name, url: front.url, host, openHost, proxy, client, queueUrls, signers },
     ...{ granted: court.granted, demands: court.demands, policyPlace: court.place },
-    startTriggers: () => triggers.push(...startTriggers(host, client, queueUrls, options)),
+    startTriggers: () => triggers.push(...startTriggers({ host, client, queueUrls, parts }, options)),
     async sendEvent(queue, body) {
+      if (parts?.sends(body, queue) === false) throw new Error(`No rule sends it: ${JSON.stringify(body)}.`);
       const input = { QueueUrl: queueUrls[queue], MessageBody: JSON.stringify(body) };
       await call("sqs", "SendMessage", input);
     },
@@ -160,37 +186,84 @@ export async function deployOnStandIns(options: AwsDeploymentOptions): Promise<A
   };
 }
 
+/** What CloudFormation is given, and what only AWS knows of what it made. */
+async function givenTo(
+  client: AwsClient,
+  Deployment: string,
+  secretArns: Readonly<Record<string, string>>,
+  parameters: Readonly<Record<string, string>>,
+): Promise<TemplateChoice["given"]> {
+  const vpcs = itemsAt(await callEc2(client, "DescribeVpcs", {}), "vpcSet");
+  const VpcId = textAt(vpcs[0] ?? {}, "vpcId") ?? "";
+  const names = { GroupName: `${Deployment}-machine`, GroupDescription: "machines" };
+  const group = await callEc2(client, "CreateSecurityGroup", { ...names, VpcId });
+  const amazonLinux = await linuxImage(client);
+  return {
+    ...{ Deployment, CodeBucket: "code", CodePrefix: "mayfly/0.0.0", VpcId, DefaultAMI: amazonLinux },
+    WebhookSecretArn: secretArns["webhook-secret"] ?? "",
+    PrivateKeySecretArn: secretArns["app-private-key"] ?? "",
+    StatusTokenSecretArn: secretArns["status-token"] ?? "",
+    "MachineSecurityGroup.GroupId": textAt(group, "groupId") ?? "",
+    ...parameters,
+  };
+}
+
+async function createLaunchTemplates(client: AwsClient, { launchTemplates }: TemplateParts): Promise<void> {
+  for (const { name, data, tags } of launchTemplates) {
+    await callEc2(client, "CreateLaunchTemplate", {
+      LaunchTemplateName: name,
+      LaunchTemplateData: asParameters(data),
+      TagSpecification: [{ ResourceType: "launch-template", Tag: tags }],
+    });
+  }
+}
+
 async function createQueues(
+  made: TemplateParts["queues"],
   deployment: string,
   call: <Answer>(service: "sqs", action: string, input: object) => Promise<Answer>,
 ): Promise<Readonly<Record<QueueName, string>>> {
-  const create = async (QueueName: string, Attributes: Readonly<Record<string, string>>): Promise<string> =>
-    (await call<{ QueueUrl: string }>("sqs", "CreateQueue", { QueueName, Attributes })).QueueUrl;
-  const urls = Object.entries(queues).map(async ([name, spec]) => {
+  const urls = new Map<string, string>();
+  for (const { name, attributes } of made) {
+    const input = { QueueName: name, Attributes: attributes };
+    urls.set(name, (await call<{ QueueUrl: string }>("sqs", "CreateQueue", input)).QueueUrl);
+  }
+  const names = Object.keys(queues) as QueueName[];
+  return Object.fromEntries(
+    names.map((name) => [name, urls.get(queueNames(deployment, name).queue) ?? ""]),
+  ) as Record<QueueName, string>;
+}
+
+function declaredQueues(deployment: string): TemplateParts["queues"] {
+  const declared = Object.entries(queues).map(([name, spec]) => {
     const names = queueNames(deployment, name as QueueName);
-    await create(names.deadLetterQueue, { MessageRetentionPeriod: String(spec.deadLetterSeconds) });
     const redrive = {
       deadLetterTargetArn: `arn:aws:sqs:${region}:${account}:${names.deadLetterQueue}`,
       maxReceiveCount: spec.attemptsLimit,
     };
-    const url = await create(names.queue, {
-      VisibilityTimeout: String(spec.visibilitySeconds),
-      MessageRetentionPeriod: String(spec.retentionSeconds),
-      RedrivePolicy: JSON.stringify(redrive),
-    });
-    return [name, url] as const;
+    const dead = {
+      name: names.deadLetterQueue,
+      attributes: { MessageRetentionPeriod: String(spec.deadLetterSeconds) },
+    };
+    const queue = {
+      name: names.queue,
+      attributes: {
+        VisibilityTimeout: String(spec.visibilitySeconds),
+        MessageRetentionPeriod: String(spec.retentionSeconds),
+        RedrivePolicy: JSON.stringify(redrive),
+      },
+    };
+    return [dead, queue];
   });
-  return Object.fromEntries(await Promise.all(urls)) as Record<QueueName, string>;
+  return declared.flat();
 }
 
-function environmentOf(
+/** What every function gets where no template says it. */
+function variablesOf(
   name: string,
-  endpoint: string,
   queueUrls: Readonly<Record<QueueName, string>>,
 ): Readonly<Record<string, string>> {
   return {
-    AWS_REGION: region,
-    AWS_ENDPOINT_URL: endpoint,
     MAYFLY_DEPLOYMENT: name,
     MAYFLY_TABLE: name,
     MAYFLY_SCALEUP_QUEUE_URL: queueUrls.scaleup,
@@ -199,7 +272,7 @@ function environmentOf(
     MAYFLY_WEBHOOK_SECRET_ID: `${name}/webhook-secret`,
     MAYFLY_APP_PRIVATE_KEY_SECRET_ID: `${name}/app-private-key`,
     MAYFLY_STATUS_TOKEN_SECRET_ID: `${name}/status-token`,
-    MAYFLY_MACHINE_ROLE_ARN: `arn:aws:iam::${account}:role/${machineRoleName}`,
+    MAYFLY_MACHINE_ROLE_ARN: `arn:aws:iam::${account}:role/${declaredMachineRole}`,
     MAYFLY_SUBNETS: "{}",
   };
 }
@@ -211,7 +284,12 @@ function keyOf(name: FunctionName, { keys }: AwsDeploymentOptions): StandInKey {
 }
 
 /** Judges every call of the functions by their policies, as IAM would. */
-function createCourt(deployment: string, client: AwsClient, options: AwsDeploymentOptions) {
+function createCourt(
+  deployment: string,
+  client: AwsClient,
+  options: AwsDeploymentOptions,
+  parts: TemplateParts | undefined,
+) {
   const {
     MAYFLY_CLUSTER: cluster,
     MAYFLY_TASK_ROLE_ARN,
@@ -227,7 +305,7 @@ function createCourt(deployment: string, client: AwsClient, options: AwsDeployme
     ]),
   );
   const demands: JudgedDemand[] = [];
-  const [machineRoleArn = ""] = place.machineRoleArns;
+  const machineRoleArn = parts?.machineRoleArn ?? place.machineRoleArns[0] ?? "";
   const tagsOf: JudgePlace["tagsOf"] = async (kind, id) => {
     if (kind === "launch-template") {
       const answer = await callEc2(client, "DescribeLaunchTemplates", { LaunchTemplateName: [id] });
@@ -259,13 +337,18 @@ function createCourt(deployment: string, client: AwsClient, options: AwsDeployme
       },
     );
     const judged = needed.map((demand): JudgedDemand => {
+      if (parts !== undefined) {
+        const Statement = parts.statements.get(name) ?? [];
+        const allowed = isAllowed({ Version: "2012-10-17", Statement }, demand);
+        return { ...demand, name, allowed, allowedBy: [] };
+      }
       const allowedBy = (granted.get(name) ?? []).filter((each) =>
         isAllowed(policyOf([each], place), demand),
       );
-      return { ...demand, name, allowedBy };
+      return { ...demand, name, allowed: allowedBy.length > 0, allowedBy };
     });
     demands.push(...judged);
-    const missing = judged.find(({ allowedBy }) => allowedBy.length === 0);
+    const missing = judged.find(({ allowed }) => !allowed);
     if (missing === undefined) return undefined;
     return accessDenied(
       service,
@@ -273,6 +356,13 @@ function createCourt(deployment: string, client: AwsClient, options: AwsDeployme
     );
   }
   return { place, granted, demands, judge };
+}
+
+/** By the policy of the instances' role. */
+function machineMay({ statements }: TemplateParts, method: string, path: string): boolean {
+  const resource = `arn:aws:execute-api:${region}:${account}:the-api/$default/${method}${path}`;
+  const policy = { Version: "2012-10-17", Statement: statements.get("machine") ?? [] } as const;
+  return isAllowed(policy, { action: "execute-api:Invoke", resource, context: {} });
 }
 
 function policyPlaceOf(deployment: string, fargate: JudgePlace["cluster"]): PolicyPlace {
@@ -294,7 +384,7 @@ function policyPlaceOf(deployment: string, fargate: JudgePlace["cluster"]): Poli
       "app-private-key": secretArn("app-private-key"),
       "status-token": secretArn("status-token"),
     },
-    machineRoleArns: [`arn:aws:iam::${account}:role/${machineRoleName}`],
+    machineRoleArns: [`arn:aws:iam::${account}:role/${declaredMachineRole}`],
     imageParameterArns: [arn("ssm", "parameter/mayfly/*")],
     eventBusArn: arn("events", "event-bus/default"),
     classParameterArn: arn("ssm", "parameter/mayfly/classes"),
@@ -321,19 +411,32 @@ function httpRoutes(): readonly HttpFrontRoute[] {
   );
 }
 
+interface TriggerParts {
+  readonly host: LambdaHost;
+  readonly client: AwsClient;
+  readonly queueUrls: Readonly<Record<QueueName, string>>;
+  readonly parts: TemplateParts | undefined;
+}
+
 function startTriggers(
-  host: LambdaHost,
-  client: AwsClient,
-  queueUrls: Readonly<Record<QueueName, string>>,
+  { host, client, queueUrls, parts }: TriggerParts,
   { everySeconds }: AwsDeploymentOptions,
 ): readonly Running[] {
-  return functions.flatMap(({ name, triggers }) =>
-    triggers.flatMap((trigger) => {
-      if (trigger.kind === "queue") {
-        return [startPoller({ host, name, client, queueUrl: queueUrls[trigger.queue], ...trigger })];
-      }
-      if (trigger.kind === "http") return [];
-      return [startSchedule(host, name, everySeconds?.[name] ?? trigger.everySeconds)];
+  const { pollers, schedules } = parts ?? declaredTriggers();
+  return [
+    ...pollers.map((poller) => {
+      return startPoller({ host, client, queueUrl: queueUrls[poller.queue], ...poller });
     }),
-  );
+    ...schedules.map((schedule) => {
+      return startSchedule(host, schedule.name, everySeconds?.[schedule.name] ?? schedule.everySeconds);
+    }),
+  ];
+}
+
+function declaredTriggers(): Pick<TemplateParts, "pollers" | "schedules"> {
+  const all = functions.flatMap(({ name, triggers }) => triggers.map((trigger) => ({ ...trigger, name })));
+  return {
+    pollers: all.filter((trigger) => trigger.kind === "queue"),
+    schedules: all.filter((trigger) => trigger.kind === "schedule"),
+  };
 }

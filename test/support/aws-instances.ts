@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { itemsAt, textAt } from "../../src/adapters/compute/ec2-answers.ts";
 import { launchTemplateData, launchTemplateName } from "../../src/adapters/compute/ec2-launch-template.ts";
 import { packedUserData } from "../../src/targets/aws/user-data.ts";
-import { type AwsDeployment, machineRoleName } from "./aws-deployment.ts";
-import { asParameters, callEc2 } from "./ec2-stand-in.ts";
+import type { AwsDeployment } from "./aws-deployment.ts";
+import { asParameters, callEc2, linuxImage } from "./ec2-stand-in.ts";
 import { type FakeInstance, startFakeInstance } from "./fake-instance.ts";
 import { type MetadataService, startMetadataService } from "./metadata-service.ts";
 
@@ -37,21 +37,14 @@ const region = "eu-west-1";
 
 /** Makes the launch templates that the infrastructure makes, with the real user data. */
 export async function createLaunchTemplates(
-  { client, name, url }: AwsDeployment,
+  { client, name, url, machineRoleName }: AwsDeployment,
   presets: readonly string[],
 ): Promise<void> {
-  const images = await callEc2(client, "DescribeImages", {
-    Owner: ["amazon"],
-    Filter: [
-      { Name: "name", Value: ["al2023-ami-2023*"] },
-      { Name: "architecture", Value: ["x86_64"] },
-    ],
-  });
   const start = { url, region, bootTimeoutSeconds: 300, jobsMayReadMetadata: false };
   const userData = Buffer.from(packedUserData(start)).toString("base64");
   for (const preset of presets) {
     const data = launchTemplateData({
-      imageId: textAt(itemsAt(images, "imagesSet")[0] ?? {}, "imageId") ?? "",
+      imageId: await linuxImage(client),
       rootDeviceName: "/dev/xvda",
       diskGib: 30,
       instanceProfileArn: `arn:aws:iam::123456789012:instance-profile/${machineRoleName}`,
@@ -120,6 +113,7 @@ async function boot(
   { deployment, listener, secondMilliseconds }: AwsInstancesOptions,
   { id, lifecycle, folder }: { id: string; lifecycle: Instance["lifecycle"]; folder: string },
 ): Promise<Instance> {
+  const { machineRoleName } = deployment;
   const metadata = await startMetadataService({ instanceId: id, region, role: machineRoleName });
   for (const [key, credentials] of Object.entries(metadata.credentialsByKey())) {
     const arn = `arn:aws:sts::123456789012:assumed-role/${machineRoleName}/${id}`;

@@ -26,8 +26,7 @@ export async function prepareEc2(
 ): Promise<Ec2Place> {
   const subnets = itemsAt(await callEc2(client, "DescribeSubnets", {}), "subnetSet");
   const byZone = subnets.map((subnet) => [textAt(subnet, "availabilityZone"), textAt(subnet, "subnetId")]);
-  const images = await callEc2(client, "DescribeImages", { Owner: ["amazon"], Filter: [linux, x86] });
-  const imageId = textAt(itemsAt(images, "imagesSet")[0] ?? {}, "imageId") ?? "";
+  const imageId = await linuxImage(client);
   places += 1;
   const launchTemplate = `stand-in-${process.pid}-${places}`;
   const data = launchTemplateData({
@@ -43,6 +42,12 @@ export async function prepareEc2(
     LaunchTemplateData: asParameters(change(data) as LaunchTemplateData),
   });
   return { subnets: Object.fromEntries(byZone), imageId, launchTemplate };
+}
+
+/** An image that the stand-in has anyway. */
+export async function linuxImage(client: AwsClient): Promise<string> {
+  const images = await callEc2(client, "DescribeImages", { Owner: ["amazon"], Filter: [linux, x86] });
+  return textAt(itemsAt(images, "imagesSet")[0] ?? {}, "imageId") ?? "";
 }
 
 const linux = { Name: "name", Value: ["al2023-ami-2023*"] };

@@ -52,7 +52,14 @@ export async function demandsOf(call: JudgedCall, place: JudgePlace): Promise<re
       return [needs(name, arn("sqs", String(input.QueueUrl).split("/").at(-1) ?? ""))];
     case "secretsmanager":
       // AWS adds six characters of its own to the name.
-      return [needs(name, arn("secretsmanager", `secret:${input.SecretId}-a1b2c3`))];
+      return [
+        needs(
+          name,
+          input.SecretId.startsWith("arn:")
+            ? input.SecretId
+            : arn("secretsmanager", `secret:${input.SecretId}-a1b2c3`),
+        ),
+      ];
     case "ssm":
       return [needs(name, arn("ssm", `parameter/${String(input.Name).replace(/^\//, "")}`))];
     case "events":

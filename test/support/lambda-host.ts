@@ -8,7 +8,7 @@ import type { RuntimeReply, RuntimeRequest } from "./lambda-runtime.ts";
 export interface LambdaHostOptions {
   /** As `mayfly aws package` writes it: one folder for each function. */
   readonly folder: string;
-  readonly functions: readonly FunctionSpec[];
+  readonly functions: readonly Pick<FunctionSpec, "name" | "timeoutSeconds">[];
   /** What every function gets beside what Lambda itself sets. */
   readonly environment: Readonly<Record<string, string>>;
   /** What this one gets beside that. */

@@ -149,6 +149,8 @@ export interface HttpFrontOptions {
   readonly region: string;
   /** Who may sign, by access key: what the IAM authorizer knows. */
   readonly signers: () => Readonly<Record<string, Signer>>;
+  /** Whether the policies of whoever signed allow it; without it, they do. */
+  readonly allows?: (method: string, path: string) => boolean;
   /** Whether a request to this path is lost on its way: its connection is cut, and nobody hears of it. */
   readonly loses?: (path: string) => boolean;
 }
@@ -241,10 +243,11 @@ function matches(route: string, method: string, path: string): boolean {
 
 function authorized(
   request: SignedRequest,
-  { region, signers }: HttpFrontOptions,
+  { region, signers, allows = () => true }: HttpFrontOptions,
 ): { readonly userArn: string } | undefined {
   const credentials = signers();
   const verdict = verifySignature(request, { service: "execute-api", region, now: Date.now(), credentials });
   const signer = verdict.kind === "valid" ? credentials[verdict.accessKeyId] : undefined;
-  return signer === undefined ? undefined : { userArn: signer.arn };
+  if (signer === undefined || !allows(request.method, request.path)) return undefined;
+  return { userArn: signer.arn };
 }

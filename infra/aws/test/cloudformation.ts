@@ -49,6 +49,7 @@ export function readTemplate(): Template {
   return parse(readFileSync(templateFile, "utf8")) as Template;
 }
 
+/** What is given are parameters, and attributes such as `Api.ApiEndpoint` where they are known. */
 export function resolveTemplate(
   template: Template,
   given: Readonly<Record<string, string>> = parameters,
@@ -146,6 +147,8 @@ function refer(place: Place, name: string): unknown {
 }
 
 function attributeOf(place: Place, id: string, attribute: string): unknown {
+  const told = place.given[`${id}.${attribute}`];
+  if (told !== undefined) return told;
   const { type, get } = resourceAt(place, id);
   const attributes: Readonly<Record<string, () => string>> = {
     "AWS::SQS::Queue.Arn": () => `arn:aws:sqs:${region}:${account}:${get("QueueName")}`,
