@@ -95,7 +95,7 @@ describe("the table of jobs", () => {
     if (column === "given up") {
       if (row === "(unknown)") return;
       const before = job({ state: row as JobState });
-      const after = jobGivenUp(before, { kind: "given-up", because: "no-capacity", detail: "" }, at);
+      const after = jobGivenUp(before, { kind: "given-up", because: "deadline-passed", detail: "" }, at);
       if (says === "–") expect(after).toBe(before);
       else expect(after.state).toBe(says);
       return;

@@ -220,7 +220,6 @@ export interface JobTimes {
 
 export type GiveUpReason =
   | "deadline-passed"
-  | "no-capacity"
   | "registration-refused"
   | "no-longer-at-github"
   | "end-unknown"

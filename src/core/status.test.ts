@@ -187,7 +187,7 @@ describe("the status document", () => {
   });
 
   it("counts how the jobs of the last hour ended", () => {
-    const outcome = { because: "no-capacity", detail: "" } as const;
+    const outcome = { because: "deadline-passed", detail: "" } as const;
     const jobs = [
       ran(1, 5),
       ran(2, 5, "failure"),

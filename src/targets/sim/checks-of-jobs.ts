@@ -38,7 +38,7 @@ function givenUpForAReason(world: WorldView, job: Job): Found {
   const tight = limits.machines < 100 || limits.perRepository < 100 || limits.dailyBudgetUsd !== undefined;
   if (tight || presets.some((preset) => preset.max < 100)) return undefined;
   const { because } = job.outcome;
-  if (because !== "deadline-passed" && because !== "no-capacity") return undefined;
+  if (because !== "deadline-passed") return undefined;
   const { completed = 0, received } = job.times;
   const waited = completed - Math.max(received, world.healedAt);
   const place = couldBeLaunched(world, job);
