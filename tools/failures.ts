@@ -479,6 +479,14 @@ export const failures: readonly Failure[] = [
     scenario: { ofTasks: true },
   },
   {
+    what: "the same, and no machine of the new images is of any use",
+    seen: "some jobs wait for longer; the image is shown as failed, with the reason",
+    done: "tries a new image with one machine at a time, and rolls it back after three",
+    measure: wait,
+    faults: { recipeChanges: 4, imageBrokenFraction: 1 },
+    scenario: { ofTasks: true },
+  },
+  {
     what: "machines with our mark exist that no ledger knows",
     seen: "a warning in the log",
     done: "enters them as orphans, looks for their runners, ends them; on EC2, where not even the launch is known, they are left to their own time limits",

@@ -28,6 +28,62 @@ const failed = imageAfter(
   start + minute,
 );
 
+describe("an image in whose place another is made", () => {
+  const anew = imageAfter(ready, { kind: "wanted", recipe: "runner-2" }, start + 2 * minute);
+  const made = { kind: "succeeded", tag: anew.build?.tag ?? "", reference: "repository:2" } as const;
+  const tried = imageAfter(anew, made, start + 3 * minute);
+  const now = start + 4 * minute;
+  const noted = (ids: readonly string[], isNew: boolean, image = tried) =>
+    imageAfter(image, { kind: "watched", machines: ids.map((id) => ({ id, isNew })) }, now);
+  const seen = (image: Image, fate: "worked" | "failed", ids: readonly string[]) =>
+    imageAfter(image, { kind: "seen", fates: new Map(ids.map((id) => [id, fate])) }, now);
+  const three = ["a", "b", "c"];
+
+  it("goes on to serve while the new one is on trial, which is as fresh as an image can be", () => {
+    expect(tried).toMatchObject({ state: "ready", trial: { reference: "repository:2", machines: [] } });
+    expect(imageAnswer(tried)).toEqual({ kind: "ready", reference: "repository:1" });
+    expect(imageAfter(tried, { kind: "wanted", recipe: "runner-2" }, now)).toBe(tried);
+    expect(imageAfter(tried, { kind: "wanted", recipe: "runner-3" }, now)).toMatchObject({
+      state: "building",
+      trial: { reference: "repository:2" },
+    });
+  });
+
+  it("makes room for the new one when three of its machines have worked", () => {
+    expect(noted([], true)).toBe(tried);
+    const two = seen(noted(three, true), "worked", ["a", "b"]);
+    expect(two).toMatchObject({ trial: { machines: [{ worked: true }, { worked: true }, { id: "c" }] } });
+    const trusted = seen(two, "worked", ["c"]);
+    expect(trusted.trial).toBeUndefined();
+    expect(imageAnswer(trusted)).toEqual({ kind: "ready", reference: "repository:2" });
+  });
+
+  it("goes on when they have not, and the same is not built again before an hour has passed", () => {
+    const back = seen(noted(three, true), "failed", three);
+    expect(back).toMatchObject({ state: "failed", failure: { rolledBack: true, recipe: "runner-2" } });
+    expect(back.trial).toBeUndefined();
+    expect(imageAnswer(back)).toEqual({ kind: "ready", reference: "repository:1" });
+    expect(imageAfter(back, made, now)).toBe(back);
+    const wantedAt = (at: number) => imageAfter(back, { kind: "wanted", recipe: "runner-2" }, at);
+    expect(wantedAt(now + 60 * minute - 1)).toBe(back);
+    expect(wantedAt(now + 60 * minute)).toMatchObject({ state: "building" });
+  });
+
+  it("is rolled back to while a third is built already, which goes on", () => {
+    const third = imageAfter(tried, { kind: "wanted", recipe: "runner-3" }, now);
+    const back = seen(noted(three, true, third), "failed", three);
+    expect(back).toMatchObject({ state: "building", build: { recipe: "runner-3" } });
+    expect(back.trial).toBeUndefined();
+  });
+
+  it("is left for the new one when it is too old to serve, tried or not", () => {
+    const late = start + servesSeconds * 1_000 + minute;
+    expect(imageAfter(tried, { kind: "wanted", recipe: "runner-2" }, late)).toMatchObject({
+      usable: { reference: "repository:2" },
+    });
+  });
+});
+
 describe("an image", () => {
   it("is built when it is first wanted, once, however many want it", () => {
     expect(building).toMatchObject({ state: "building", attempts: 1, build: { recipe, startedAt: start } });

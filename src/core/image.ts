@@ -1,17 +1,27 @@
 import { createHash } from "node:crypto";
-import type { Architecture, Instant } from "./model.ts";
+import {
+  type ImageTrial,
+  type MachineFate,
+  trialAfter,
+  verdictOf,
+  type WatchedMachine,
+} from "./image-trial.ts";
+import type { Architecture, Instant, MachineId } from "./model.ts";
 import { backoffSeconds } from "./retry.ts";
 
 /**
  * An image that is made of another: the base that a preset or a job names, with the runner in it. There is one of each
  * base and processor, however many fleets and jobs want it, and at most one build of it at a time.
  *
- * | state      | wanted                                               | started  | succeeded     | failed  | ordered  |
- * |------------|------------------------------------------------------|----------|---------------|---------|----------|
- * | (none)     | building                                             | –        | –             | –       | building |
- * | `building` | silent past its limit: `failed`                      | its id   | `ready`       | `failed`| –        |
- * | `ready`    | too old, or of another recipe: building, and it serves meanwhile | – | –         | –       | building |
- * | `failed`   | its pause is over: building                          | –        | `ready`, late | –       | building |
+ * | state      | wanted                                               | started  | succeeded     | failed  | seen     | ordered  |
+ * |------------|------------------------------------------------------|----------|---------------|---------|----------|----------|
+ * | (none)     | building                                             | –        | –             | –       | –        | building |
+ * | `building` | silent past its limit: `failed`                      | its id   | `ready` ¹     | `failed`| – ²      | –        |
+ * | `ready`    | too old, or of another recipe: building, and it serves meanwhile | – | –         | –       | `failed` ² | building |
+ * | `failed`   | its pause is over: building                          | –        | `ready`, late ¹ | –     | – ²      | building |
+ *
+ * ¹ where one serves already, the new one is on trial (core/image-trial.ts). ² the trial is over: the new one is trusted
+ * and serves alone, or it is rolled back: it has failed with that reason, and the one before goes on.
  *
  * `told` is no state: whoever hears that a build has ended has its builder asked at once, and not only at `lookAt`.
  *
@@ -32,7 +42,9 @@ export interface Image {
   readonly lastBuildId?: string;
   /** The newest that can be used. */
   readonly usable?: { readonly reference: string; readonly recipe: string; readonly builtAt: Instant };
-  /** The last build, where it failed. */
+  /** A newer one, which serves few machines until it is trusted. */
+  readonly trial?: ImageTrial;
+  /** The last build, where it failed, or what it made did. */
   readonly failure?: ImageFailure;
 }
 
@@ -60,6 +72,8 @@ export interface ImageFailure {
   readonly retryAt: Instant;
   /** It failed so often that jobs are not made to wait for the next one. */
   readonly isFinal: boolean;
+  /** It was built, and its machines were of no use. */
+  readonly rolledBack?: true;
 }
 
 export type ImageEvent =
@@ -73,6 +87,10 @@ export type ImageEvent =
   /** It is said to have ended, however it did: its builder knows. */
   | { readonly kind: "told"; readonly tag: string }
   | { readonly kind: "succeeded"; readonly tag: string; readonly reference: string }
+  /** These machines are about to be launched, if any are. */
+  | { readonly kind: "watched"; readonly machines: readonly Pick<WatchedMachine, "id" | "isNew">[] }
+  /** What became of machines that are watched. */
+  | { readonly kind: "seen"; readonly fates: ReadonlyMap<MachineId, MachineFate> }
   | { readonly kind: "failed"; readonly tag: string; readonly reason: string; readonly log?: string };
 
 /** Of builds whose builder names no limit. */
@@ -114,6 +132,10 @@ export function imageAfter(image: Image | Omit<Image, "state">, event: ImageEven
       });
     case "succeeded":
       return afterSucceeded(image, event.tag, event.reference, now);
+    case "watched":
+      return afterWatched(image, event.machines, now);
+    case "seen":
+      return afterSeen(image, event.fates, now);
     case "failed":
       return image.build?.tag === event.tag ? failed(image, image.build, event, now) : image;
   }
@@ -137,7 +159,14 @@ export function mayBeImageKey(id: string): boolean {
 }
 
 /** What a fleet that wants it does: use it, or wait and say why. */
-export type ImageAnswer = { readonly kind: "ready"; readonly reference: string } | ImageMissing;
+export type ImageAnswer = ImageReady | ImageMissing;
+
+export interface ImageReady {
+  readonly kind: "ready";
+  readonly reference: string;
+  /** The first machines that are launched now are these. */
+  readonly watched?: readonly { readonly id: MachineId; readonly reference: string }[];
+}
 
 export interface ImageMissing {
   readonly kind: "building" | "failed";
@@ -185,14 +214,16 @@ function afterWanted(before: Image, method: Method, now: Instant): Image {
     const isOver = failure.retryAt <= now || failure.recipe !== recipe;
     return isOver ? building(image, method, now) : image;
   }
+  const newest = image.trial ?? usable;
   const isFresh =
-    usable !== undefined && usable.recipe === recipe && usable.builtAt + refreshSeconds * 1000 > now;
+    newest !== undefined && newest.recipe === recipe && newest.builtAt + refreshSeconds * 1000 > now;
   return isFresh ? image : building(image, method, now);
 }
 
 function withoutTooOld(image: Image, now: Instant): Image {
   const { usable, ...rest } = image;
-  return usable !== undefined && usable.builtAt + servesSeconds * 1000 <= now ? rest : image;
+  if (usable === undefined || usable.builtAt + servesSeconds * 1000 > now) return image;
+  return rest.trial === undefined ? rest : withoutTrial(rest, rest.trial);
 }
 
 function building(image: Omit<Image, "state">, { recipe, limitSeconds }: Method, now: Instant): Image {
@@ -225,10 +256,45 @@ function withBuild(image: Image, tag: string, change: (build: ImageBuild) => Ima
 
 function afterSucceeded(image: Image, tag: string, reference: string, now: Instant): Image {
   const { build, failure, ...rest } = image;
-  const isLate = image.state === "failed" && failure?.tag === tag;
+  const isLate = image.state === "failed" && failure?.tag === tag && failure.rolledBack !== true;
   const recipe = build?.tag === tag ? build.recipe : isLate ? failure.recipe : undefined;
   if (recipe === undefined) return image;
-  return { ...rest, state: "ready", attempts: 0, usable: { reference, recipe, builtAt: now } };
+  const made = { reference, recipe, builtAt: now };
+  const after = { ...rest, state: "ready", attempts: 0 } as const;
+  return image.usable === undefined
+    ? { ...after, usable: made }
+    : { ...after, trial: { ...made, tag, machines: [] } };
+}
+
+/** The image with this one as the one that serves. */
+function withoutTrial({ trial: _, ...image }: Image, { reference, recipe, builtAt }: ImageTrial): Image {
+  return { ...image, usable: { reference, recipe, builtAt } };
+}
+
+function afterWatched(
+  image: Image,
+  watched: readonly Pick<WatchedMachine, "id" | "isNew">[],
+  now: Instant,
+): Image {
+  const { trial } = image;
+  if (trial === undefined || watched.length === 0) return image;
+  const machines = [...trial.machines, ...watched.map((machine) => ({ ...machine, since: now }))];
+  return { ...image, trial: { ...trial, machines } };
+}
+
+function afterSeen(image: Image, fates: ReadonlyMap<MachineId, MachineFate>, now: Instant): Image {
+  if (image.trial === undefined || fates.size === 0) return image;
+  const trial = trialAfter(image.trial, fates);
+  const verdict = verdictOf(trial);
+  if (verdict === "trusted") return withoutTrial(image, trial);
+  if (verdict === undefined) return { ...image, trial };
+  const { trial: _, ...rest } = image;
+  const { tag, recipe } = trial;
+  const reason = "Its machines ended before their runner listened, and those of the image before did not.";
+  const retryAt = now + pauseSeconds * 1000;
+  const failure = { tag, recipe, reason, at: now, retryAt, isFinal: false, rolledBack: true } as const;
+  // Where another is being built already, that one is tried next.
+  return { ...rest, state: image.state === "building" ? "building" : "failed", failure };
 }
 
 function failed(

@@ -356,6 +356,8 @@ export interface Machine {
   readonly times: MachineTimes;
   /** The one repository whose jobs it was launched for, `owner/name`; a hint for its tags. It may serve another. */
   readonly launchedFor?: string;
+  /** What it starts from, where that was made for it: a launch that is repeated asks for the same. */
+  readonly image?: string;
   readonly providerId?: string;
   /** When it last asked what it is for. */
   readonly contactedAt?: Instant;

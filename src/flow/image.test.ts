@@ -4,6 +4,7 @@ import { World } from "../../test/support/world.ts";
 import { createManualClock } from "../adapters/clock/manual.ts";
 import { createMemoryImages } from "../adapters/images/memory.ts";
 import { createMemoryLog } from "../adapters/log/memory.ts";
+import { createSeededRandom } from "../adapters/random/seeded.ts";
 import { createMemoryStore } from "../adapters/store/memory.ts";
 import { MayflyError } from "../core/errors.ts";
 import { imageKey } from "../core/image.ts";
@@ -120,6 +121,43 @@ describe("a fleet whose image is made first", () => {
     expect(world.images.builds.length).toBeGreaterThan(1);
   });
 
+  it("tries a new one with one machine at a time, and then starts all from it", async () => {
+    const world = new World({ policy: rules() });
+    world.github.queueJob();
+    await endsWithNothingLeft(world);
+    world.images.recipe = "memory-2";
+    const requests = launchesOf(world);
+    for (let round = 0; round < 6; round++) {
+      for (let count = 0; count < 3; count++) world.github.queueJob();
+      await endsWithNothingLeft(world);
+      await world.run(120);
+    }
+    const [first, second] = world.images.builds.map(({ tag }) => `built:${tag}`);
+    const machines = requests.map(({ spec, machines: { length } }) => ({ image: spec.image, length }));
+    expect(machines.slice(0, 3)).toEqual([
+      { image: first, length: 3 },
+      { image: second, length: 1 },
+      { image: first, length: 2 },
+    ]);
+    expect(machines.at(-1)).toEqual({ image: second, length: 3 });
+    expect((await world.store.images())[0]?.trial).toBeUndefined();
+  });
+
+  it("asks for the same image when a launch is repeated, whatever it would start from now", async () => {
+    const world = new World({ policy: rules() });
+    world.github.queueJob();
+    await endsWithNothingLeft(world);
+    const requests = launchesOf(world);
+    world.compute.failCalls(1);
+    world.github.queueJob();
+    await world.run(5);
+    world.policy = rules({ image: "debian:12" });
+    await endsWithNothingLeft(world);
+    const [build] = world.images.builds;
+    expect(requests.length).toBeGreaterThan(1);
+    expect(new Set(requests.map(({ spec }) => spec.image))).toEqual(new Set([`built:${build?.tag}`]));
+  });
+
   it("is asked about by the next round when nobody else looks", async () => {
     const world = new World({ policy: rules() });
     const waiting = world.github.queueJob();
@@ -141,7 +179,8 @@ describe("an image that is looked at", () => {
     const images = createMemoryImages({ clock });
     const record = fleetRecord({ id: "linux-x64", spec: fleetSpec({ image: base }) });
     await store.addJob(record, job({ fleet: "linux-x64" }));
-    return { ports: { clock, store, images, log: createMemoryLog() }, images, clock, store };
+    const random = createSeededRandom("images");
+    return { ports: { clock, store, images, log: createMemoryLog(), random }, images, clock, store };
   }
 
   it("by many at the same time is built once", async () => {

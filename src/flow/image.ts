@@ -9,14 +9,17 @@ import {
   mayBeImageKey,
   newImage,
 } from "../core/image.ts";
-import type { FleetId, FleetRecord, Instant, Policy } from "../core/model.ts";
+import { fateOf, type MachineFate, toWatch, type WatchedMachine } from "../core/image-trial.ts";
+import type { FleetId, FleetRecord, Instant, MachineId, Policy } from "../core/model.ts";
 import { refusedFleet } from "../core/route.ts";
 import { withSpecOfToday } from "../core/scaleup.ts";
 import type { BuildMethod } from "../ports/images.ts";
 import type { Ports as AllPorts } from "../ports/ports.ts";
+import { machineIdFor } from "./machine-id.ts";
 import { poke, pokeAt } from "./pokes.ts";
 
 type Ports = Pick<AllPorts, "store" | "images" | "log" | "clock">;
+type FleetPorts = Ports & Pick<AllPorts, "random">;
 
 /** An order is two commits; and somebody else who looks at the same image may commit first. */
 const attemptsLimit = 6;
@@ -38,7 +41,7 @@ const attemptsLimit = 6;
  * Undefined: machines start from what the fleet names.
  */
 export async function imageOf(
-  ports: Ports,
+  ports: FleetPorts,
   policy: Policy,
   fleet: FleetId,
 ): Promise<ImageAnswer | undefined> {
@@ -47,22 +50,29 @@ export async function imageOf(
     ({ name, buildsImages }) => buildsImages === true && (fleet === name || fleet.startsWith(`${name}/`)),
   );
   if (images === undefined || !builds) return undefined;
-  const { record } = withSpecOfToday(await ports.store.load(fleet), policy);
-  const { image: base, architecture } = record?.spec ?? {};
+  const { record, jobs } = withSpecOfToday(await ports.store.load(fleet), policy);
+  const { image: base, architecture, preset = fleet } = record?.spec ?? {};
   if (base === undefined || architecture === undefined) return undefined;
   const method = images.methodOf(base);
   if (method === undefined) return undefined;
   const id = imageKey(base, architecture);
+  const mayLaunch = jobs.some((job) => job.state === "queued");
+  let watched: readonly NewWatched[] = [];
   for (let attempt = 0; attempt < attemptsLimit; attempt++) {
     const { version, record: before } = await ports.store.load(id);
     const image = before?.image ?? newImage(base, architecture);
-    const next = await look({ ...ports, images }, image, method);
-    if (next === image) return later(imageAnswer(next), ports.clock.now());
+    const seen = await look({ ...ports, images }, image, method);
+    const more = mayLaunch && watched.length === 0 ? watchedNext(ports, seen, preset) : [];
+    const now = ports.clock.now();
+    const next = more.length === 0 ? seen : imageAfter(seen, { kind: "watched", machines: more }, now);
+    if (next === image) return later(withWatched(imageAnswer(next), next, watched), now);
     const isCommitted = await commit(ports, version, { ...refusedFleet, ...before, id, image: next });
+    if (isCommitted && more.length > 0) watched = more;
     // The intent is in the ledger: now the build may begin.
     const isOrdered =
       next.build !== undefined && next.build.id === undefined && next.build.lookAt <= ports.clock.now();
-    if (isCommitted && !isOrdered) return later(imageAnswer(next), ports.clock.now());
+    if (isCommitted && !isOrdered)
+      return later(withWatched(imageAnswer(next), next, watched), ports.clock.now());
   }
   const detail = `Others look at the image of ${base} at the same time.`;
   return later({ kind: "building", detail, nextAttemptAt: 0, isFinal: false }, ports.clock.now());
@@ -94,6 +104,53 @@ export async function lookAtImage(ports: Ports & Pick<AllPorts, "work">, id: Fle
   return true;
 }
 
+type NewWatched = Pick<WatchedMachine, "id" | "isNew">;
+
+/**
+ * Machines by whose fate a new image is judged, should this look launch any. Their ids are noted with the image first:
+ * whatever becomes of this look, each of them is counted once or never, in whichever fleet it is.
+ */
+function watchedNext(
+  { random }: FleetPorts,
+  { trial }: Pick<Image, "trial">,
+  preset: string,
+): readonly NewWatched[] {
+  return trial === undefined
+    ? []
+    : toWatch(trial).map(({ isNew }) => ({ id: machineIdFor(preset, random), isNew }));
+}
+
+function withWatched(
+  answer: ImageAnswer,
+  { trial }: Pick<Image, "trial">,
+  watched: readonly NewWatched[],
+): ImageAnswer {
+  if (answer.kind !== "ready" || trial === undefined || watched.length === 0) return answer;
+  const { reference } = answer;
+  return {
+    ...answer,
+    watched: watched.map(({ id, isNew }) => ({ id, reference: isNew ? trial.reference : reference })),
+  };
+}
+
+/** The image with what became of the machines that are watched. */
+async function judged(ports: Ports, image: Image): Promise<Image> {
+  const fates = new Map<MachineId, MachineFate>();
+  for (const watched of image.trial?.machines ?? []) {
+    if (watched.worked !== undefined) continue;
+    const fate = fateOf(await ports.store.findMachine(watched.id), watched, ports.clock.now());
+    if (fate !== undefined) fates.set(watched.id, fate);
+  }
+  const after = imageAfter(image, { kind: "seen", fates }, ports.clock.now());
+  if (image.trial !== undefined && after.trial === undefined) {
+    const { base, architecture, trial } = image;
+    const log = ports.log.with({ stage: "scaleup", image: base, architecture, tag: trial.tag });
+    if (after.usable?.reference === trial.reference) log.info("A new image is trusted.", {});
+    else log.warn("A new image is rolled back, as its machines are of no use.", {});
+  }
+  return after;
+}
+
 /** Time goes by while it is looked; the next look comes after now. */
 function later(answer: ImageAnswer, now: Instant): ImageAnswer {
   if (answer.kind === "ready") return answer;
@@ -109,7 +166,7 @@ async function look(
   method: BuildMethod,
 ): Promise<Image> {
   const now = ports.clock.now();
-  const told = "state" in image ? await askAbout(ports, image, now) : image;
+  const told = "state" in image ? await judged(ports, await askAbout(ports, image, now)) : image;
   return imageAfter(told, { kind: "wanted", ...method }, now);
 }
 

@@ -61,6 +61,14 @@ describe("a job that was lost with its machine", () => {
     expect(await world.leftOver()).toEqual([]);
   });
 
+  it("is run again also where another machine had claimed it than the one that GitHub gave it to", async () => {
+    const { world, job } = await interrupted();
+    const { version, jobs } = await world.store.load("linux-x64");
+    const entry = jobs.find(({ id }) => id === job.id)!;
+    await world.store.commit("linux-x64", version, [{ put: "job", job: { ...entry, machineId: "another" } }]);
+    expect(await world.runUntil(() => attempts(world).length === 2)).toBe(true);
+  });
+
   it("waits for the rest of its run, and goes together with the other lost jobs of it", async () => {
     const world = new World({ policy: spotPreferred, pools: ["a", "b", "c"] });
     const names = ["one", "two", "three"];

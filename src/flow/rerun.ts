@@ -57,7 +57,7 @@ async function decideRun(ports: Ports, policy: Policy, job: Job, run: RunState):
   if (result.kind === "still-running") return false;
   const attempt = run.attempt + 1;
   for (const other of start.jobs) {
-    const detail = `Machine ${other.machineId ?? other.runnerName} was lost under it; it is run again, as attempt ${attempt}.`;
+    const detail = `Machine ${other.runnerName ?? other.machineId} was lost under it; it is run again, as attempt ${attempt}.`;
     const replaced = { kind: "replaced", at: ports.clock.now(), attempt, detail } as const;
     await settle(ports, other, result.kind === "started" ? replaced : left(ports, result.message));
   }
@@ -124,8 +124,9 @@ function left(ports: Ports, detail: string) {
   return { kind: "left", at: ports.clock.now(), detail } as const;
 }
 
+/** The one that ran it, which may be of another fleet than the one that claimed it. */
 async function machineOf(ports: Ports, job: Job): Promise<Machine | undefined> {
-  const id = job.machineId ?? job.runnerName;
+  const id = job.runnerName ?? job.machineId;
   return id === undefined ? undefined : ports.store.findMachine(id);
 }
 

@@ -13,6 +13,7 @@ import {
   type Job,
   type Ledger,
   type Machine,
+  type MachineId,
   type Policy,
   type PoolRefusal,
   type Purchase,
@@ -59,7 +60,7 @@ export async function scaleUp(ports: Ports, policy: Policy, fleet: FleetId): Pro
   for (const job of look.givenUp) await sayGivenUp(ports, job);
   let known = look.ledger;
   for (const group of groupByToken(look.launches)) {
-    known = await launchGroup(ports, policy, startingFrom(image, look.record), group, known);
+    known = await launchGroup(ports, policy, startingFrom(group, image, look.record), group, known);
   }
   if (look.retired) await poke(ports, "scaledown", fleet);
   if (look.unfinished) await poke(ports, "scaleup", fleet);
@@ -68,11 +69,14 @@ export async function scaleUp(ports: Ports, policy: Policy, fleet: FleetId): Pro
 
 /** What is launched starts from the image that was made; the ledger keeps the name that was asked for. */
 function startingFrom(
-  image: ImageAnswer | undefined,
+  [machine]: readonly Machine[],
+  answer: ImageAnswer | undefined,
   record: FleetRecord | undefined,
 ): FleetRecord | undefined {
-  if (image?.kind !== "ready" || record === undefined) return record;
-  return { ...record, spec: { ...record.spec, image: image.reference } };
+  const image = machine?.image ?? (answer?.kind === "ready" ? answer.reference : undefined);
+  return image === undefined || record === undefined
+    ? record
+    : { ...record, spec: { ...record.spec, image } };
 }
 
 // --------------------------------------------------------------------------------------------- intents
@@ -115,7 +119,7 @@ async function recordIntents(
       ports.store,
       fleet,
       undefined,
-      (current) => decide(ports, policy, withSpecOfToday(current, policy), context),
+      (current) => decide(ports, policy, withSpecOfToday(current, policy), context, image),
       () => "over-limit",
     );
     if (result !== "over-limit") return recordRest(ports, fleet, result, ledger);
@@ -176,11 +180,17 @@ async function readContext(ports: Ports, policy: Policy): Promise<PlanContext> {
   return { counters, spentTodayUsd: spentTodayUsd(alive, ended, now) };
 }
 
-function decide(ports: Ports, policy: Policy, ledger: Ledger, context: PlanContext): Outcome<Intents> {
+function decide(
+  ports: Ports,
+  policy: Policy,
+  ledger: Ledger,
+  context: PlanContext,
+  image: ImageAnswer | undefined,
+): Outcome<Intents> {
   const now = ports.clock.now();
   const planned = plan(ledger, policy, context, now);
   const record = recordAfter(ledger.record, planned.blocked);
-  const intents = intentsOf(ports, ledger, planned, now);
+  const intents = intentsOf(ports, ledger, planned, image, now);
   const all: Change[] = [
     ...intents.machines.map((machine): Change => ({ put: "machine", machine })),
     ...intents.jobs.map((job): Change => ({ put: "job", job })),
@@ -229,15 +239,17 @@ function intentsOf(
   ports: Ports,
   ledger: Ledger,
   planned: Plan,
+  image: ImageAnswer | undefined,
   now: number,
 ): { readonly machines: readonly Machine[]; readonly jobs: readonly Job[] } {
   const machines: Machine[] = [];
+  const starts = startsOf(ports, ledger, image);
   const jobs = new Map<number, Job>(
     planned.planned.map((job) => [job.id, plannedJob(ledger.record, job, now)]),
   );
   for (const command of planned.commands) {
     if (command.kind === "launch") {
-      machines.push(...requested(ports, ledger, command, now));
+      machines.push(...requested(ledger, command, starts, now));
       for (const job of command.jobs) {
         const noted = jobs.get(job.id) ?? job;
         if (noted.times.launched === undefined) {
@@ -263,26 +275,48 @@ function plannedJob(record: FleetRecord | undefined, job: Job, now: number): Job
   return { ...job, times, ...(rerunOf !== undefined && { rerunOf }) };
 }
 
-/** New machines of one launch share its token: a repetition of the whole launch is one action for the provider. */
+/** Who the next machine is, and what it starts from, where that was made for it. */
+type Start = () => { readonly id: MachineId; readonly image?: string };
+
+/** First those by which a new image is judged, then as many others as are asked for. */
+function startsOf({ random }: Ports, { record, machines }: Ledger, image: ImageAnswer | undefined): Start {
+  const known = new Set(machines.map(({ id }) => id));
+  const watched = image?.kind === "ready" ? (image.watched ?? []).filter(({ id }) => !known.has(id)) : [];
+  const first = watched.values();
+  return () => {
+    const { value } = first.next();
+    if (value !== undefined) return { id: value.id, image: value.reference };
+    const id = machineIdFor(record?.spec.preset ?? "", random);
+    return image?.kind === "ready" ? { id, image: image.reference } : { id };
+  };
+}
+
+/**
+ * New machines of one launch share its token: a repetition of the whole launch is one action for the provider. They are
+ * alike, so that what starts from another image is another launch.
+ */
 function requested(
-  ports: Ports,
   ledger: Ledger,
   command: Command & { kind: "launch" },
+  start: Start,
   now: number,
 ): readonly Machine[] {
   const spec = ledger.record?.spec;
   if (spec === undefined) return [];
-  const ids = Array.from({ length: command.count }, () => machineIdFor(spec.preset, ports.random));
+  const starts = Array.from({ length: command.count }, start);
+  const tokens = new Map<string | undefined, MachineId>();
+  for (const { id, image } of starts) if (!tokens.has(image)) tokens.set(image, id);
   const [repository, ...others] = new Set(command.jobs.map((job) => fullName(job.repository)));
-  return ids.map((id) => ({
+  return starts.map(({ id, image }) => ({
     id,
     fleet: ledger.fleet,
     preset: spec.preset,
     compute: spec.compute,
     state: "requested",
     purchase: command.purchase,
-    launchToken: ids[0] ?? id,
+    launchToken: tokens.get(image) ?? id,
     launchAttempts: 1,
+    ...(image !== undefined && { image }),
     ...(repository !== undefined && others.length === 0 && { launchedFor: repository }),
     times: { requested: now },
   }));

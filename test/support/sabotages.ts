@@ -210,6 +210,23 @@ export const plantedBugs: readonly PlantedBug[] = [
       })),
   },
   {
+    name: "an image that is built again serves all machines at once",
+    plant: () =>
+      store((real) => ({
+        commit: (fleet, version, changes, limits) => {
+          const trusted = changes.map((change) => {
+            const image = change.put === "fleet" ? change.record.image : undefined;
+            if (change.put !== "fleet" || image?.trial === undefined) return change;
+            const { trial, ...rest } = image;
+            const { reference, recipe, builtAt } = trial;
+            const after = { ...rest, usable: { reference, recipe, builtAt } };
+            return { ...change, record: { ...change.record, image: after } };
+          });
+          return real.commit(fleet, version, trusted, limits);
+        },
+      })),
+  },
+  {
     name: "a job that cannot be served is never given up",
     plant: () =>
       store((real) => ({

@@ -31,6 +31,8 @@ export interface AgentOptions {
     body: string,
     done: (answer: HttpAnswer | undefined) => void,
   ) => void;
+  /** Nothing that starts from its image comes to claim. */
+  readonly isImageBroken: boolean;
   readonly powerOff: () => void;
   /** How long the job of this id takes, in seconds. */
   readonly secondsOf: (jobId: number) => number;
@@ -177,6 +179,12 @@ export class Agent {
     if (boot !== scenario.boot && chance(random, faults.taskStoppedFraction)) {
       this.misfortunes.add("its task stopped before it ran");
       this.#later(between(random, 3, boot.medianSeconds), () => this.#options.powerOff());
+      return;
+    }
+    if (this.#options.isImageBroken) {
+      this.misfortunes.add("its image is broken");
+      if (chance(random, 0.5)) this.#become("dead");
+      else this.#later(between(random, 3, boot.medianSeconds), () => this.#options.powerOff());
       return;
     }
     let seconds = skewed(random, boot.medianSeconds, boot.spread);

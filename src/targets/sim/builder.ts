@@ -13,6 +13,8 @@ export interface SimBuild extends ImageOrder {
   readonly beganAt: Instant;
   readonly endsAt: Instant;
   readonly outcome: "succeeds" | "fails" | "is never told";
+  /** What it makes is of no use. */
+  readonly isBroken: boolean;
 }
 
 export interface BuilderOptions {
@@ -21,6 +23,8 @@ export interface BuilderOptions {
   readonly tasks: Tasks;
   /** Of this instant: they heal. */
   readonly faults: () => Faults;
+  /** Whether an image serves in whose place this one would come. */
+  readonly isReplacement: (order: ImageOrder) => boolean;
   /** A build is about to begin. */
   readonly onBuild: (order: ImageOrder) => void;
   /** It has ended, and the builder's own event says so. */
@@ -92,12 +96,14 @@ export class SimBuilder {
   }
 
   #begin(order: ImageOrder, fails: boolean): SimBuild {
-    const { random, faults, tasks, scheduler, onEnd } = this.#options;
+    const { random, faults, tasks, scheduler, isReplacement, onEnd } = this.#options;
     const isSilent = chance(random, faults().buildSilentFraction);
     const drawn = skewed(random, tasks.buildMedianSeconds, buildSpread);
     const seconds = isSilent ? longestSeconds : Math.min(drawn, longestSeconds);
+    const isBroken = isReplacement(order) && chance(random, faults().imageBrokenFraction);
     const build: SimBuild = {
       ...order,
+      isBroken,
       id: `build-${this.builds.size + 1}`,
       beganAt: scheduler.now,
       endsAt: scheduler.now + seconds * 1_000,

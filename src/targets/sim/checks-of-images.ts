@@ -12,6 +12,8 @@ export interface ImageMemory {
   readonly failed: Set<string>;
   readonly rows: Map<string, FailureRow>;
   readonly imageOfLaunch: Map<string, string | undefined>;
+  /** How many machines were asked for, by what they start from. */
+  readonly machines: Map<string, number>;
 }
 
 /** Builds of one image that failed one after the other. */
@@ -22,7 +24,13 @@ interface FailureRow {
 }
 
 export function createImageMemory(): ImageMemory {
-  return { intended: new Set(), failed: new Set(), rows: new Map(), imageOfLaunch: new Map() };
+  return {
+    intended: new Set(),
+    failed: new Set(),
+    rows: new Map(),
+    imageOfLaunch: new Map(),
+    machines: new Map(),
+  };
 }
 
 /** So many failures in a row, and jobs are not made to wait for another try. */
@@ -48,12 +56,14 @@ export function imagesAreAsWritten(world: WorldView, { image, before }: Facts["i
   const { builder, now } = world;
   const { usable, failure } = image;
   note(world, image, before);
-  if (usable !== undefined && usable.reference !== before?.usable?.reference) {
-    const build = builder?.made(usable.reference);
-    if (build === undefined || !isSameImage(build, image))
-      return `${usable.reference} is said to be the image of ${image.base}, and nobody has made it`;
+  for (const { reference } of [usable, image.trial].filter((one) => one !== undefined)) {
+    const isKnown = [before?.usable, before?.trial].some((one) => one?.reference === reference);
+    const build = isKnown ? undefined : builder?.made(reference);
+    if (!isKnown && (build === undefined || !isSameImage(build, image)))
+      return `${reference} is said to be an image of ${image.base}, and nobody has made it`;
   }
-  if (failure === undefined || failure.tag === before?.failure?.tag) return undefined;
+  if (failure === undefined || failure.rolledBack === true || failure.tag === before?.failure?.tag)
+    return undefined;
   const truth = builder?.builds.get(failure.tag);
   const hasFailed = truth === undefined || (truth.outcome === "fails" && builder?.hasEnded(truth) === true);
   const limit = now + doubtMilliseconds - buildLimitSeconds * 1_000;
@@ -68,13 +78,15 @@ function note({ memory, now }: WorldView, image: Image, before: Image | undefine
   const key = imageKey(image.base, image.architecture);
   const row = rows.get(key) ?? { length: 0, isFinalUntil: 0 };
   const ending = row.isFinalUntil > now ? now + lateMilliseconds : row.isFinalUntil;
-  if (image.failure !== undefined && image.failure.tag !== before?.failure?.tag) {
-    failed.add(image.failure.tag);
+  const { failure } = image;
+  if (failure !== undefined && failure.rolledBack !== true && failure.tag !== before?.failure?.tag) {
+    failed.add(failure.tag);
     const length = row.length + 1;
     const isFinal = length % failuresInARow === 0;
     rows.set(key, { length, isFinalUntil: isFinal ? Number.POSITIVE_INFINITY : ending });
   }
-  if (image.usable?.reference !== before?.usable?.reference)
+  const isNewer = image.trial !== undefined && image.trial.tag !== before?.trial?.tag;
+  if (isNewer || image.usable?.reference !== before?.usable?.reference)
     rows.set(key, { length: 0, isFinalUntil: ending });
   if (image.build === undefined || image.build.tag === before?.build?.tag) return;
   intended.add(image.build.tag);
@@ -89,7 +101,7 @@ function isSameImage(build: SimBuild, { base, architecture }: ImageOrder | Image
 /** A machine starts from what was made of the image that its fleet names, also when its launch is repeated. */
 export function startsFromWhatWasMade(
   { builder, memory, everyPolicy }: WorldView,
-  { fleet, token, spec }: LaunchRequest,
+  { fleet, token, spec, machines }: LaunchRequest,
 ): Found {
   const { imageOfLaunch } = memory.images;
   const made = builder?.made(spec.image ?? "");
@@ -101,8 +113,11 @@ export function startsFromWhatWasMade(
     named === undefined ? presets.some(({ image }) => image === made?.base) : made?.base === named;
   if (made === undefined || made.architecture !== spec.architecture || !isItsOwn)
     return `a machine of ${fleet} is launched from ${spec.image}, which is no image that was made for it`;
+  const isRepeated = imageOfLaunch.has(token);
   const earlier = imageOfLaunch.get(token);
   imageOfLaunch.set(token, spec.image);
+  const count = (memory.images.machines.get(made.tag) ?? 0) + (isRepeated ? 0 : machines.length);
+  memory.images.machines.set(made.tag, count);
   if (earlier === undefined || earlier === spec.image) return undefined;
   return `launch ${token} asks for ${spec.image}, and had asked for ${earlier} before`;
 }
@@ -117,6 +132,22 @@ export function onlyWhatCannotBeMade(world: WorldView, { change, before }: Facts
     if (isHopeless && outcome.detail.includes(` ${base} `)) return undefined;
   }
   return `job ${change.job.id} is given up because of an image that did not fail ${failuresInARow} times in a row`;
+}
+
+/** So many machines, at most, are asked for from an image of which none is of any use. */
+export const brokenMachines = 10;
+
+export function newImagesAreTried({ builder, memory }: WorldView, { spec }: LaunchRequest): Found {
+  const made = builder?.made(spec.image ?? "");
+  const count = memory.images.machines.get(made?.tag ?? "") ?? 0;
+  if (made?.isBroken !== true || count <= brokenMachines) return undefined;
+  return `${count} machines were asked for from ${spec.image}, which is broken`;
+}
+
+export function noBrokenImageIsTrusted({ builder }: WorldView, { image }: Facts["imageCommitted"]): Found {
+  const { usable, base } = image;
+  if (builder?.made(usable?.reference ?? "")?.isBroken !== true) return undefined;
+  return `the image ${usable?.reference} of ${base} serves alone, and none of its machines was of any use`;
 }
 
 /** Whether machines of this kind have to wait for their image now, as they should. */

@@ -6,10 +6,13 @@ import type { ImageOrder } from "../../ports/images.ts";
 import type { Agent } from "./agent.ts";
 import type { SimBuilder } from "./builder.ts";
 import {
+  brokenMachines,
   createImageMemory,
   failuresInARow,
   type ImageMemory,
   imagesAreAsWritten,
+  newImagesAreTried,
+  noBrokenImageIsTrusted,
   oneBuildAtATime,
   onlyWhatCannotBeMade,
   startsFromWhatWasMade,
@@ -68,6 +71,7 @@ export type CheckName =
   | "L3"
   | "L4"
   | "L5"
+  | "L6"
   | "T1"
   | "T2";
 
@@ -166,6 +170,12 @@ export const checks: readonly Check[] = [
     says: "a job is given up for want of its image only when that cannot be made",
     bound: `its builds have failed ${failuresInARow} times in a row; then no job waits for another`,
     looks: { committed: onlyWhatCannotBeMade },
+  },
+  {
+    name: "L6",
+    says: "an image of whose machines none is of use does not take the place of one that serves",
+    bound: `every write of an image; ${brokenMachines} machines of it`,
+    looks: { launching: newImagesAreTried, imageCommitted: noBrokenImageIsTrusted },
   },
   {
     name: "T1",

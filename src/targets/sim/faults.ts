@@ -87,6 +87,8 @@ const strengths = {
   buildFailedFraction: fraction(0.5),
   /** The end of the build is never told. */
   buildSilentFraction: fraction(0.2),
+  /** Of images that are to take the place of others: their machines are of no use. */
+  imageBrokenFraction: fraction(1),
   /** Every image is to be made anew, as the runner or the release is. */
   recipeChanges: perDay(8),
   /** Machines with our mark that no ledger knows. */

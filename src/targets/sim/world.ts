@@ -516,8 +516,18 @@ export class World implements WorldView {
     if (tasks === undefined) return undefined;
     const random = createSeededRandom(`${seed} builder`);
     const onBuild = (order: ImageOrder): void => this.#look("building", order);
+    const isReplacement = ({ base, architecture }: ImageOrder): boolean =>
+      this.images.get(imageKey(base, architecture))?.usable !== undefined;
     const onEnd = (build: SimBuild): void => this.#tellOfBuild(build);
-    return new SimBuilder({ scheduler, random, tasks, faults: () => this.faults, onBuild, onEnd });
+    return new SimBuilder({
+      scheduler,
+      random,
+      tasks,
+      faults: () => this.faults,
+      isReplacement,
+      onBuild,
+      onEnd,
+    });
   }
 
   #tellOfBuild({ base, architecture, tag }: SimBuild): void {
@@ -543,6 +553,7 @@ export class World implements WorldView {
       model,
       settleModel,
       request: (path, body, done) => this.#machineRequest(machine, path, body, done),
+      isImageBroken: this.builder?.made(machine.spec.image ?? "")?.isBroken === true,
       powerOff: () => this.cloud.powerOff(machine),
       secondsOf: (jobId) => Number(model.findJob(jobId).planned.environmentVariables.SECONDS ?? 30),
     });
