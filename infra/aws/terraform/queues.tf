@@ -2,7 +2,7 @@ locals {
   queues           = toset(["scaleup", "scaledown", "lifecycle"])
   queue_attempts   = 10
   only_with_tls    = { Bool = { "aws:SecureTransport" = "false" } }
-  ec2_event_sender = { ArnEquals = { "aws:SourceArn" = concat([for rule in aws_cloudwatch_event_rule.ec2 : rule.arn], [local.task_rule_arn, local.task_image_rule_arn]) } }
+  ec2_event_sender = { ArnEquals = { "aws:SourceArn" = concat([for rule in aws_cloudwatch_event_rule.ec2 : rule.arn], [local.task_rule_arn, local.task_image_rule_arn, local.machine_image_rule_arn]) } }
 }
 
 resource "aws_sqs_queue" "dead" {

@@ -16,7 +16,7 @@ module "scaleup" {
     MAYFLY_APP_PRIVATE_KEY_SECRET_ID = var.private_key_secret_arn
     MAYFLY_SUBNETS                   = jsonencode(var.subnets)
     MAYFLY_TAGS                      = jsonencode(var.machine_tags)
-  }, local.fargate_variables, local.task_image_variables)
+  }, local.fargate_variables, local.task_image_variables, local.pipeline_variables)
 
   permissions = [
     { Effect = "Allow", Action = ["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], Resource = [aws_sqs_queue.queue["scaleup"].arn] },
@@ -40,6 +40,9 @@ module "scaleup" {
     { Effect = "Allow", Action = ["sqs:SendMessage"], Resource = [aws_sqs_queue.queue["scaleup"].arn] },
     { Effect = "Allow", Action = ["sqs:SendMessage"], Resource = [aws_sqs_queue.queue["scaledown"].arn] },
   ]
+
+  # What it knows of them is true only once they are.
+  depends_on = [aws_imagebuilder_image_pipeline.image]
 }
 
 locals {

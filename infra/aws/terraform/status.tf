@@ -13,7 +13,7 @@ module "status" {
     MAYFLY_SCALEUP_QUEUE_URL      = aws_sqs_queue.queue["scaleup"].url
     MAYFLY_SCALEDOWN_QUEUE_URL    = aws_sqs_queue.queue["scaledown"].url
     MAYFLY_STATUS_TOKEN_SECRET_ID = var.status_token_secret_arn
-  }, local.task_image_variables)
+  }, local.task_image_variables, local.pipeline_variables)
 
   permissions = [
     { Effect = "Allow", Action = ["secretsmanager:GetSecretValue"], Resource = [var.status_token_secret_arn] },

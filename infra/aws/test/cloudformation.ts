@@ -111,6 +111,9 @@ const functions: Readonly<Record<string, (place: Place, argument: any) => unknow
     resolve(place, isMet(place, condition) ? yes : no),
   "Fn::And": (place, conditions: readonly unknown[]) =>
     conditions.every((condition) => resolve(place, condition) === true),
+  "Fn::Select": (place, [index, list]: [number, unknown]) =>
+    (resolve(place, list) as readonly unknown[])[Number(index)],
+  "Fn::Split": (place, [separator, text]: [string, unknown]) => String(resolve(place, text)).split(separator),
   "Fn::Equals": (place, [left, right]: [unknown, unknown]) => resolve(place, left) === resolve(place, right),
 };
 
@@ -163,6 +166,8 @@ function attributeOf(place: Place, id: string, attribute: string): unknown {
     "AWS::EC2::SecurityGroup.GroupId": () => "the-security-group",
     "AWS::ApiGatewayV2::Api.ApiEndpoint": () => `https://the-api.execute-api.${region}.amazonaws.com`,
   };
+  const isImageBuilders = /^AWS::ImageBuilder::(\w+)$/.exec(type)?.[1];
+  if (isImageBuilders !== undefined) return `the-${isImageBuilders}-${get("Name")}`;
   const found = attributes[`${type}.${attribute}`];
   if (found === undefined) throw new Error(`What is ${attribute} of ${type}?`);
   return found();

@@ -3,6 +3,7 @@ import {
   fargatePermissions,
   type PolicyPlace,
   permissions,
+  pipelinePermissions,
   policyOf,
 } from "../../../src/targets/aws/permissions.ts";
 import { account, parameters, region } from "./cloudformation.ts";
@@ -58,13 +59,18 @@ export function policyDifferences(
   name: FunctionName,
   statements: readonly Statement[],
   onFargate = false,
+  withPipelines = false,
 ): readonly string[] {
   const writesLog: Statement = {
     Effect: "Allow",
     Action: ["logs:CreateLogStream", "logs:PutLogEvents"],
     Resource: `arn:aws:logs:${here}:log-group:/aws/lambda/mayfly-${name}:*`,
   };
-  const called = [...permissions[name], ...((onFargate && fargatePermissions[name]) || [])];
+  const called = [
+    ...permissions[name],
+    ...((onFargate && fargatePermissions[name]) || []),
+    ...((withPipelines && pipelinePermissions[name]) || []),
+  ];
   const declared = grants([...policyOf(called, place).Statement, writesLog]);
   const given = grants(statements);
   return [

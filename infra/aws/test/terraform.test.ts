@@ -1,5 +1,4 @@
 import { execFile } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
 import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,31 +17,18 @@ import { deploymentOfState } from "./deployment-of-state.ts";
 import { deploymentOfTemplate } from "./deployment-of-template.ts";
 import { motoApi } from "./moto-api.ts";
 import { policyDifferences, type Statement, withoutOneLine } from "./policies.ts";
+import { type Terraform, terraformIn } from "./terraform.ts";
 
 const moto = inject("moto");
 const module = fileURLToPath(new URL("../terraform", import.meta.url));
 const example = fileURLToPath(new URL("../../../examples/aws.yaml", import.meta.url));
-/** A host without a way to the registry may have a folder of providers where software is put. */
-const mirrors = ["/opt", "/usr/local/share", "/usr/share"]
-  .filter((place) => existsSync(place))
-  .flatMap((place) => readdirSync(place).map((name) => join(place, name)))
-  .filter((path) => existsSync(join(path, "registry.terraform.io/hashicorp/aws")));
-
 let folder: string;
-let environment: NodeJS.ProcessEnv;
-
-async function terraform(cwd: string, ...args: readonly string[]): Promise<string> {
-  const options = { cwd, env: environment, maxBuffer: 100_000_000 };
-  return (await promisify(execFile)("terraform", [...args], options)).stdout;
-}
+let terraform: Terraform;
 
 /** Undefined when it worked: why there is no provider. */
 async function prepare(): Promise<string | undefined> {
   folder = await mkdtemp(join(tmpdir(), "mayfly-terraform-"));
-  const rc = join(folder, "terraform.rc");
-  const mirror = mirrors.map((path) => `filesystem_mirror { path = ${JSON.stringify(path)} }`).join("\n");
-  await writeFile(rc, mirror === "" ? "" : `provider_installation {\n${mirror}\n}\n`);
-  environment = { ...process.env, TF_CLI_CONFIG_FILE: rc, TF_IN_AUTOMATION: "1", CHECKPOINT_DISABLE: "1" };
+  terraform = await terraformIn(folder);
   await cp(module, join(folder, "module"), { recursive: true });
   await writePackage(join(folder, "package"));
   try {

@@ -12,8 +12,13 @@ export interface PipelinePlace {
   readonly architecture: Architecture;
 }
 
-export function pipelineName({ deployment, pipeline, architecture }: PipelinePlace): string {
-  return `${deployment}_${pipeline}_${processors[architecture]}`;
+export function pipelineName({ deployment, ...place }: PipelinePlace): string {
+  return `${deployment}_${nameInDeployment(place)}`;
+}
+
+/** Behind the deployment's name and the line. */
+export function nameInDeployment({ pipeline, architecture }: Omit<PipelinePlace, "deployment">): string {
+  return `${pipeline}_${processors[architecture]}`;
 }
 
 /** The place that this is the name of; undefined when it is none of ours. */

@@ -30,9 +30,9 @@ async function place(...answers: readonly StandInAnswer[]) {
   const random = createSeededRandom(1);
   const credentials = () => standInCredentials;
   const client = createAwsClient({ region, endpoint: standIn.url, credentials, clock, random });
-  const pipelineArns = `${here}:image-pipeline/`;
+  const pipelineArns = `${here}:image-pipeline/mayfly_`;
   const recipes = { default: "2.338.0-1" };
-  return { images: createEc2ImageBuilder({ client, log, deployment: "mayfly", pipelineArns, recipes }), log };
+  return { images: createEc2ImageBuilder({ client, log, pipelineArns, recipes }), log };
 }
 
 const image = (state: object, amis: readonly object[] = []): StandInAnswer => ({

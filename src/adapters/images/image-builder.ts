@@ -5,13 +5,12 @@ import type { AwsClient } from "../aws/client.ts";
 import { AwsError } from "../aws/errors.ts";
 import { getJson, putJson } from "../aws/json.ts";
 import { endOfLog, readLogLines } from "./build-log.ts";
-import { imageOfArn, pipelineName, pipelineOfBase } from "./image-builder-names.ts";
+import { imageOfArn, nameInDeployment, pipelineOfBase } from "./image-builder-names.ts";
 
 export interface ImageBuilderOptions {
   readonly client: AwsClient;
   readonly log: Log;
-  readonly deployment: string;
-  /** What the ARN of every pipeline begins with: `arn:…:image-pipeline/`. */
+  /** What the ARN of every pipeline of this deployment begins with: `arn:…:image-pipeline/<deployment>_`. */
   readonly pipelineArns: string;
   /** What is built by each pipeline, by its name: changes with everything that makes another image of it. */
   readonly recipes: Readonly<Record<string, string>>;
@@ -43,16 +42,16 @@ export function createEc2ImageBuilder(options: ImageBuilderOptions): ImageBuilde
 const buildLimitSeconds = 2 * 60 * 60;
 
 async function startPipeline(
-  { client, deployment, pipelineArns }: ImageBuilderOptions,
+  { client, pipelineArns }: ImageBuilderOptions,
   { base, architecture, tag }: ImageOrder,
 ): Promise<{ readonly id: string }> {
-  const name = pipelineName({ deployment, pipeline: pipelineOfBase(base) ?? "", architecture });
+  const arn = `${pipelineArns}${nameInDeployment({ pipeline: pipelineOfBase(base) ?? "", architecture })}`;
   const answer = await putJson<{ readonly imageBuildVersionArn?: string }>(client, {
     service: "imagebuilder",
     action: "StartImagePipelineExecution",
-    resource: `pipeline ${name}`,
+    resource: `pipeline ${arn}`,
     path: "/StartImagePipelineExecution",
-    input: { imagePipelineArn: `${pipelineArns}${name}`, clientToken: tag },
+    input: { imagePipelineArn: arn, clientToken: tag },
   });
   const id = answer.imageBuildVersionArn;
   if (id !== undefined) return { id };

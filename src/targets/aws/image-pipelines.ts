@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
-import { pipelineOfBase } from "../../adapters/images/image-builder-names.ts";
+import { nameInDeployment, pipelineOfBase } from "../../adapters/images/image-builder-names.ts";
 import type { Config, ImagePipelineSettings } from "../../config/config.ts";
 import { MayflyError } from "../../core/errors.ts";
 import type { Architecture, Policy } from "../../core/model.ts";
@@ -12,6 +12,10 @@ export interface ImagePipeline {
   /** As in `image: { pipeline: <name> }`. */
   readonly pipeline: string;
   readonly architecture: Architecture;
+  /** Of everything in AWS that belongs to it, behind the deployment's name and a line. */
+  readonly name: string;
+  /** What its images are called, before the time of the build. */
+  readonly imageName: string;
   /** The image of AWS that it is made of, for example `amazon-linux-2023-x86`: the newest at the time of each build. */
   readonly parent: string;
   readonly rootDeviceName: string;
@@ -66,6 +70,8 @@ function pipelineOf(
   return {
     pipeline,
     architecture,
+    name: nameInDeployment({ pipeline, architecture }),
+    imageName: `mayfly-${mayflyVersion}-runner${runner}-${pipeline}-${architecture}`,
     parent: `${parent}-${architecture === "arm64" ? "arm64" : "x86"}`,
     rootDeviceName,
     diskGib: settings.diskGib,

@@ -29,6 +29,10 @@ export type AwsResource =
   | "image-project"
   | "image-repository"
   | "image-log"
+  /** Of EC2 Image Builder: pipelines, the images that they make, and the logs of that. */
+  | "image-pipelines"
+  | "pipeline-images"
+  | "pipeline-logs"
   /** AWS knows no single resources for what only describes. */
   | "everything";
 
@@ -211,6 +215,17 @@ export const fargatePermissions: Readonly<Partial<Record<FunctionName, readonly 
   ],
 };
 
+/** What is added where EC2 Image Builder makes images. */
+export const pipelinePermissions: Readonly<Partial<Record<FunctionName, readonly AwsPermission[]>>> = {
+  scaleup: [
+    { actions: ["imagebuilder:StartImagePipelineExecution"], on: "image-pipelines" },
+    { actions: ["imagebuilder:GetImage"], on: "pipeline-images" },
+    // Why a build failed.
+    { actions: ["logs:GetLogEvents"], on: "pipeline-logs" },
+  ],
+  status: [{ actions: ["logs:GetLogEvents"], on: "pipeline-logs" }],
+};
+
 /** Where a deployment is. ARNs may be references of a template, such as `${Table.Arn}`. */
 export interface PolicyPlace {
   /** For example `aws`. */
@@ -312,6 +327,14 @@ function arnsOf(resource: AwsResource, place: PolicyPlace): readonly string[] {
       return place.fargate?.imageRepositoryArn === undefined ? [] : [place.fargate.imageRepositoryArn];
     case "image-log":
       return place.fargate?.imageLogArn === undefined ? [] : [place.fargate.imageLogArn];
+    case "image-pipelines":
+      return [`arn:${partition}:imagebuilder:${region}:${account}:image-pipeline/${place.deployment}_*`];
+    case "pipeline-images":
+      return [`arn:${partition}:imagebuilder:${region}:${account}:image/${place.deployment}_*/*`];
+    case "pipeline-logs":
+      return [
+        `arn:${partition}:logs:${region}:${account}:log-group:/aws/imagebuilder/${place.deployment}_*:*`,
+      ];
     case "everything":
       return ["*"];
     default: {

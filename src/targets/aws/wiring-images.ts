@@ -2,7 +2,7 @@ import { createCodeBuildImages } from "../../adapters/images/codebuild.ts";
 import { createEc2ImageBuilder } from "../../adapters/images/image-builder.ts";
 import { imageKindOf } from "../../core/route.ts";
 import type { ImageBuilder } from "../../ports/images.ts";
-import { type Basics, required } from "./wiring.ts";
+import type { Basics } from "./wiring.ts";
 
 /** Who builds images, where the infrastructure has made what that needs. */
 export function openImages(basics: Basics): { readonly images?: ImageBuilder } {
@@ -23,8 +23,7 @@ function machineBuilder({ environment, client, ports, document }: Basics): Image
   const { pipelines: recipes } = document;
   const { MAYFLY_IMAGE_PIPELINES: pipelineArns } = environment;
   if (!pipelineArns || recipes === undefined) return undefined;
-  const deployment = required(environment, "MAYFLY_DEPLOYMENT");
-  return createEc2ImageBuilder({ client, log: ports.log, deployment, pipelineArns, recipes });
+  return createEc2ImageBuilder({ client, log: ports.log, pipelineArns, recipes });
 }
 
 /**

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { App } from "aws-cdk-lib";
+import type { ImagePipeline } from "../../../../src/targets/aws/image-pipelines.ts";
 import type { MachineTemplate } from "../../../../src/targets/aws/machine-templates.ts";
 import { FoundationStack } from "./foundation-stack.ts";
 import { MayflyStack } from "./mayfly-stack.ts";
@@ -27,6 +28,7 @@ const folder = resolve(text("package") ?? "build");
 const machines = JSON.parse(
   readFileSync(join(folder, "machines.json"), "utf8"),
 ) as readonly MachineTemplate[];
+const pipelines = JSON.parse(readFileSync(join(folder, "images.json"), "utf8")) as readonly ImagePipeline[];
 const vpcId = text("vpcId");
 const topic = text("alarmTopicArn");
 const env = { account: process.env.CDK_DEFAULT_ACCOUNT, region: process.env.CDK_DEFAULT_REGION };
@@ -41,7 +43,7 @@ new MayflyStack(app, "Mayfly", {
   env,
   stackName: deployment,
   deployment,
-  package: { folder, machines },
+  package: { folder, machines, pipelines },
   foundation,
   ...(text("fargate") === "true" && { fargate: "always" }),
   ...(text("fargateShell") === "true" && { taskShell: "always" }),

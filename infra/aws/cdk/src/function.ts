@@ -38,11 +38,16 @@ export interface StageFunction {
   readonly permissions: readonly Statement[];
   /** What is added to them where presets are on Fargate. */
   readonly onFargate?: readonly Statement[];
+  /** And where EC2 Image Builder makes images. */
+  readonly withPipelines?: readonly Statement[];
   readonly reservedConcurrency?: number;
 }
 
 /** A function with a role of its own, its log, and an alarm for when it goes on failing. */
-export function addFunction({ scope, props, fargate }: Place, stage: StageFunction): CfnFunction {
+export function addFunction(
+  { scope, props, fargate, machineImages }: Place,
+  stage: StageFunction,
+): CfnFunction {
   const { name } = stage;
   const { timeoutSeconds, memoryMib } = specOf(name);
   const functionName = `${props.deployment}-${name}`;
@@ -62,13 +67,18 @@ export function addFunction({ scope, props, fargate }: Place, stage: StageFuncti
       },
     ],
   });
-  if (fargate !== undefined && stage.onFargate !== undefined) {
-    const added = new CfnRolePolicy(scope, logicalId(name, "FargatePolicy"), {
+  const addPolicy = (policyName: string, statements: readonly Statement[]): CfnRolePolicy =>
+    new CfnRolePolicy(scope, logicalId(name, policyName, "Policy"), {
       roleName: role.ref,
-      policyName: "fargate",
-      policyDocument: { Version: "2012-10-17", Statement: stage.onFargate },
+      policyName,
+      policyDocument: { Version: "2012-10-17", Statement: statements },
     });
+  if (fargate !== undefined && stage.onFargate !== undefined) {
+    const added = addPolicy("fargate", stage.onFargate);
     if (fargate.condition !== undefined) added.cfnOptions.condition = fargate.condition;
+  }
+  if (machineImages !== undefined && stage.withPipelines !== undefined) {
+    addPolicy("pipelines", stage.withPipelines);
   }
   const code = props.code(name);
   const made = new CfnFunction(scope, logicalId(name, "Function"), {
@@ -86,6 +96,8 @@ export function addFunction({ scope, props, fargate }: Place, stage: StageFuncti
       reservedConcurrentExecutions: stage.reservedConcurrency,
     }),
   });
+  // What it knows of them is true only once they are.
+  for (const pipeline of machineImages?.pipelines ?? []) made.addDependency(pipeline);
   addAlarm(scope, props, {
     name: `${name}-errors`,
     says: `The function ${name} has failed for a quarter of an hour: look at its log.`,

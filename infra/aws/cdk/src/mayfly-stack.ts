@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { Stack, type StackProps } from "aws-cdk-lib";
 import { Asset } from "aws-cdk-lib/aws-s3-assets";
 import type { Construct } from "constructs";
+import type { ImagePipeline } from "../../../../src/targets/aws/image-pipelines.ts";
 import type { MachineTemplate } from "../../../../src/targets/aws/machine-templates.ts";
 import type { FoundationStack } from "./foundation-stack.ts";
 import { Mayfly } from "./mayfly.ts";
@@ -11,7 +12,11 @@ import type { MayflyProps } from "./props.ts";
 export interface MayflyStackProps extends StackProps, Partial<Choices> {
   readonly deployment: string;
   /** What `mayfly aws package --out` wrote. */
-  readonly package: { readonly folder: string; readonly machines: readonly MachineTemplate[] };
+  readonly package: {
+    readonly folder: string;
+    readonly machines: readonly MachineTemplate[];
+    readonly pipelines?: readonly ImagePipeline[];
+  };
   readonly foundation: FoundationStack;
 }
 
@@ -43,6 +48,7 @@ export class MayflyStack extends Stack {
         return { bucket: asset.s3BucketName, key: asset.s3ObjectKey };
       },
       machines: props.package.machines,
+      pipelines: props.package.pipelines ?? [],
       secrets: foundation.secrets,
       subnets: foundation.subnets,
       securityGroupId: foundation.securityGroupId,

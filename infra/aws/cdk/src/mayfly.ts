@@ -6,6 +6,7 @@ import type { FunctionName } from "../../../../src/targets/aws/functions.ts";
 import { addApi } from "./api.ts";
 import { addDashboard } from "./dashboard.ts";
 import { addFargate } from "./fargate.ts";
+import { addMachineImages } from "./machine-images.ts";
 import { addLaunchTemplates, addMachineRole } from "./machines.ts";
 import type { Place } from "./place.ts";
 import type { MayflyProps } from "./props.ts";
@@ -51,6 +52,7 @@ export class Mayfly extends Construct {
       api: this.api,
       machineRoleArn: machineRole.attrArn,
       fargate: addFargate(this, props, this.api, this.queues.lifecycle),
+      machineImages: addMachineImages(this, props, this.queues.lifecycle),
     };
     this.functions = {
       webhook: addWebhook(place),

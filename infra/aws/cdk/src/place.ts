@@ -5,6 +5,7 @@ import type { CfnQueue } from "aws-cdk-lib/aws-sqs";
 import type { Construct } from "constructs";
 import type { QueueName } from "../../../../src/targets/aws/functions.ts";
 import type { Fargate } from "./fargate.ts";
+import type { MachineImages } from "./machine-images.ts";
 import type { MayflyProps } from "./props.ts";
 
 /** What the stages share. */
@@ -16,6 +17,7 @@ export interface Place {
   readonly api: CfnApi;
   readonly machineRoleArn: string;
   readonly fargate: Fargate | undefined;
+  readonly machineImages: MachineImages | undefined;
 }
 
 /** An ARN in this account and region, or in the region alone. */

@@ -1,5 +1,6 @@
 import type { CfnCondition } from "aws-cdk-lib";
 import type { FunctionName } from "../../../../src/targets/aws/functions.ts";
+import type { ImagePipeline } from "../../../../src/targets/aws/image-pipelines.ts";
 import type { MachineTemplate } from "../../../../src/targets/aws/machine-templates.ts";
 
 /** What a deployment is made from. Texts may be tokens: references to other stacks, or parameters of a template. */
@@ -13,6 +14,8 @@ export interface MayflyProps {
   readonly code: (name: FunctionName) => { readonly bucket: string; readonly key: string };
   /** The presets, as `mayfly aws package` writes them to `machines.json`: one launch template for each. */
   readonly machines: readonly MachineTemplate[];
+  /** What presets with a pipeline start from, as `mayfly aws package` writes it to `images.json`. Empty: nothing is made. */
+  readonly pipelines: readonly ImagePipeline[];
   /** ARNs of secrets of Secrets Manager. */
   readonly secrets: {
     readonly webhookSecret: string;

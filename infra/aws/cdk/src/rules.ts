@@ -2,6 +2,7 @@ import { CfnRule } from "aws-cdk-lib/aws-events";
 import type { CfnQueue } from "aws-cdk-lib/aws-sqs";
 import type { Construct } from "constructs";
 import { taskRuleName } from "./fargate.ts";
+import { machineImageRuleName } from "./machine-images.ts";
 import { arnHere, logicalId } from "./place.ts";
 import type { MayflyProps } from "./props.ts";
 import { addQueuePolicy } from "./queues.ts";
@@ -23,8 +24,8 @@ export function addRules(scope: Construct, props: MayflyProps, lifecycle: CfnQue
     }),
   ];
   // Whether or not they are made.
-  const ofFargate = [taskRuleName(props), taskImageRuleName(props)];
-  const others = ofFargate.map((name) => arnHere(scope, "events", `rule/${name}`));
+  const optional = [taskRuleName(props), taskImageRuleName(props), machineImageRuleName(props)];
+  const others = optional.map((name) => arnHere(scope, "events", `rule/${name}`));
   addQueuePolicy(scope, "lifecycle", lifecycle, [
     {
       Sid: "EventsOfEc2",

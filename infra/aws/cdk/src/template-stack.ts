@@ -1,5 +1,6 @@
 import { Aws, CfnCondition, Fn, Stack, type StackProps, Token, Validations } from "aws-cdk-lib";
 import type { Construct } from "constructs";
+import type { ImagePipeline } from "../../../../src/targets/aws/image-pipelines.ts";
 import type { MachineTemplate } from "../../../../src/targets/aws/machine-templates.ts";
 import { addSecurityGroup } from "./machines.ts";
 import { Mayfly } from "./mayfly.ts";
@@ -8,7 +9,11 @@ import { addParameters } from "./parameters.ts";
 
 /** The same Mayfly with parameters in the place of what the CDK's user writes: the CloudFormation template. */
 export class TemplateStack extends Stack {
-  constructor(scope: Construct, id: string, props: StackProps & { machines: readonly MachineTemplate[] }) {
+  constructor(
+    scope: Construct,
+    id: string,
+    props: StackProps & { machines: readonly MachineTemplate[]; pipelines: readonly ImagePipeline[] },
+  ) {
     super(scope, id, { ...props, description: "Mayfly: a machine of its own for every GitHub Actions job" });
     const given = addParameters(this);
     const text = (name: keyof typeof given): string => given[name].valueAsString;
@@ -31,6 +36,7 @@ export class TemplateStack extends Stack {
       deployment,
       code: (name) => ({ bucket: text("CodeBucket"), key: `${text("CodePrefix")}/${name}.zip` }),
       machines: props.machines,
+      pipelines: props.pipelines,
       secrets: {
         webhookSecret: text("WebhookSecretArn"),
         appPrivateKey: text("PrivateKeySecretArn"),

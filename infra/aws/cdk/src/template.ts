@@ -1,7 +1,9 @@
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { App, DefaultStackSynthesizer } from "aws-cdk-lib";
 import { stringify } from "yaml";
 import { loadConfig } from "../../../../src/config/load.ts";
+import { imagePipelines } from "../../../../src/targets/aws/image-pipelines.ts";
 import { machineTemplates } from "../../../../src/targets/aws/machine-templates.ts";
 import { TemplateStack } from "./template-stack.ts";
 
@@ -10,12 +12,20 @@ export const exampleConfig = fileURLToPath(new URL("../../../../examples/aws.yam
 
 /** The CloudFormation template for the presets of a configuration: needs neither bootstrap nor assets. */
 export async function cloudFormationTemplate(configPath: string): Promise<object> {
-  const machines = machineTemplates(await loadConfig({ path: configPath, environment: {} }));
+  const loaded = await loadConfig({ path: configPath, environment: {} });
+  const machines = machineTemplates(loaded);
+  const pipelines = imagePipelines(loaded, packageVersion());
   const app = new App({ analyticsReporting: false });
   const synthesizer = new DefaultStackSynthesizer({ generateBootstrapVersionRule: false });
-  const stack = new TemplateStack(app, "Mayfly", { machines, synthesizer });
+  const stack = new TemplateStack(app, "Mayfly", { machines, pipelines, synthesizer });
   const { template } = app.synth().getStackByName(stack.stackName);
   return withSubstitutions(template) as object;
+}
+
+/** That of the checkout, which is a part of what images hold. */
+function packageVersion(): string {
+  const text = readFileSync(new URL("../../../../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { readonly version: string }).version;
 }
 
 /** As it is committed. CloudFormation reads YAML 1.1, in which a bare `no` and a bare date are no texts. */

@@ -18,6 +18,7 @@ export function addScaleup(place: Place): CfnFunction {
       MAYFLY_TAGS: props.machineTags,
       ...place.fargate?.variables,
       ...place.fargate?.images.variables,
+      ...place.machineImages?.variables,
     },
     permissions: [
       allow(["sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"], queues.scaleup.attrArn),
@@ -57,6 +58,7 @@ export function addScaleup(place: Place): CfnFunction {
       allow(["sqs:SendMessage"], queues.scaledown.attrArn),
     ],
     onFargate: onFargate(place),
+    withPipelines: place.machineImages?.permissions.scaleup ?? [],
   });
   addQueueTrigger(place, "scaleup", target);
   return target;

@@ -15,6 +15,7 @@ export function addStatus(place: Place): CfnFunction {
       MAYFLY_SCALEDOWN_QUEUE_URL: queues.scaledown.ref,
       MAYFLY_STATUS_TOKEN_SECRET_ID: props.secrets.statusToken,
       ...fargate?.images.variables,
+      ...place.machineImages?.variables,
     },
     permissions: [
       allow(["secretsmanager:GetSecretValue"], props.secrets.statusToken),
@@ -31,6 +32,7 @@ export function addStatus(place: Place): CfnFunction {
       allow(["logs:GetLogEvents"], fargate?.images.logArn ?? []),
       allow(["ecr:DescribeImageScanFindings"], fargate?.images.repositoryArn ?? []),
     ],
+    withPipelines: place.machineImages?.permissions.status ?? [],
   });
   addRoutes(place, "status", target);
   return target;
