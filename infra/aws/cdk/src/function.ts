@@ -97,7 +97,7 @@ export function addFunction(
     }),
   });
   // What it knows of them is true only once they are.
-  for (const pipeline of machineImages?.pipelines ?? []) made.addDependency(pipeline);
+  for (const pipeline of machineImages?.pipelines ?? []) made.addResourceDependency(pipeline);
   addAlarm(scope, props, {
     name: `${name}-errors`,
     says: `The function ${name} has failed for a quarter of an hour: look at its log.`,
