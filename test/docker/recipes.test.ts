@@ -20,6 +20,7 @@ const folder = dirname(engine.replace("unix://", ""));
 const podman = podmanOf(folder);
 const taskId = "0123456789abcdef0123456789abcdef";
 const region = "eu-west-1";
+const amazonLinux = 'ID="amzn"\nVERSION_ID="2023"\n';
 /** Each of them takes a minute at most where nothing else runs. */
 vi.setConfig({ testTimeout: 600_000, hookTimeout: 600_000 });
 
@@ -49,8 +50,18 @@ describe.skipIf(engine === "")("the recipe of images", () => {
     expect(log).not.toContain("third time");
   });
 
+  it("E19: fails where the runner is not the one that was meant", async () => {
+    await makeBusybox("wrong", { osRelease: amazonLinux, dnf: "#!/bin/sh\n" });
+    // What is served is no release of GitHub's, whose checksums the recipe has.
+    const { url } = place;
+    const { status, log, image } = await runRecipe(folder, "localhost/mayfly-base:wrong", "wrong", { url });
+    expect(status).not.toBe(0);
+    expect(log).toMatch(/What came from http:\S+ does not have the checksum [0-9a-f]{64}/);
+    await expect(podman("image", "inspect", image)).rejects.toThrow("image not known");
+  });
+
   it.each([
-    ["Amazon Linux 2023", 'ID="amzn"\nVERSION_ID="2023"\n', "amzn-2023"],
+    ["Amazon Linux 2023", amazonLinux, "amzn-2023"],
     ["RHEL 9", 'ID="rhel"\nVERSION_ID="9.6"\n', "rhel-9.6"],
   ])(
     "E19: goes through all of its steps for %s, with a dnf that only notes what it is asked",
@@ -77,17 +88,6 @@ function describeBase(base: Base, placeNow: () => RunnerPlace): void {
   let image: string;
   beforeAll(async () => {
     name = await importBase(base, podman, join(folder, "roots"));
-  });
-
-  it("E19: fails where the runner is not the one that was meant", async () => {
-    // What is served is no release of GitHub's, whose checksums the recipe has.
-    const { url } = placeNow();
-    const { status, log } = await runRecipe(folder, name, `${base.system}-wrong`, { url });
-    expect(status).not.toBe(0);
-    expect(log).toMatch(/What came from http:\S+ does not have the checksum [0-9a-f]{64}/);
-    await expect(
-      podman("image", "inspect", `localhost/mayfly-images:${base.system}-wrong`),
-    ).rejects.toThrow();
   });
 
   it("E19: makes an image with all that the runner needs", async () => {
@@ -118,7 +118,7 @@ async function serveJob(image: string, base: Base): Promise<void> {
     const controlPlane = await startStubControlPlane({ claims: [runAnswer({ jitConfig })] });
     cleanUps.push(() => controlPlane.close());
     const task = await runTask(image, ecs, controlPlane);
-    expect([task.status, task.log]).toEqual([0, expect.stringContaining("")]);
+    expect(task.status, task.log).toBe(0);
     expect([job.status, job.conclusion]).toEqual(["completed", "success"]);
     expect(jobLog).toContain(`${base.system.split("-")[0]} as mayfly-runner`);
     expect(controlPlane.steps()).toEqual(["listening", "job-started", "exited"]);
@@ -200,7 +200,8 @@ async function makeBusybox(
   mkdirSync(context, { recursive: true });
   writeFileSync(join(context, "os-release"), osRelease);
   writeFileSync(join(context, "dnf"), dnf, { mode: 0o755 });
-  writeFileSync(join(context, "useradd"), "#!/bin/sh\nexec adduser -D mayfly-runner\n", { mode: 0o755 });
+  const account = "mayfly-runner:x:1002:1002::/home/mayfly-runner:/bin/sh";
+  writeFileSync(join(context, "useradd"), `#!/bin/sh\necho '${account}' >>/etc/passwd\n`, { mode: 0o755 });
   const lines = [
     "FROM localhost/mayfly-test:latest",
     "USER 0",

@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { fleetSpec, preset } from "../../../test/builders.ts";
+import { githubHostedPriceUsd } from "../../core/cost.ts";
 import { onDemandPricePerHourUsd } from "./ec2-on-demand.ts";
 import { createFargatePrices, type FargateTask, fargatePerHourUsd } from "./fargate.ts";
 import { createFixedPrices } from "./fixed.ts";
@@ -19,6 +20,11 @@ describe("the price of a task", () => {
     expect(guide).toContain(row("Fargate `class:large`", perMinute(large, "on-demand")));
     expect(guide).toContain(row("the same on spot", perMinute(large, "spot")));
     expect(guide).toContain(row("Fargate `class:large`, arm64", perMinute(arm, "on-demand")));
+    // By the minute, and without a start that anybody pays for.
+    const hosted = [1, 5, 30].map(
+      (minutes) => `$${githubHostedPriceUsd({ architecture: "x86_64", cpu: 2 }, minutes).toFixed(5)}`,
+    );
+    expect(guide).toContain(`| GitHub-hosted, 2 vCPU | $0.006000 | ${hosted.join(" | ")} |`);
     const c7i = (onDemandPricePerHourUsd("us-east-1", "c7i.large") ?? 0) / 60;
     expect(guide).toContain(row("EC2 `c7i.large`", c7i));
     expect(guide).toContain(row("the same on spot, at 38 %", c7i * 0.38));
