@@ -98,6 +98,15 @@ function addRunners(program: Command, terminal: Terminal, run: Run): void {
     .action((id, options) =>
       run(async () => (await import("./runners-details.ts")).runnersDetailsCommand(id, options, terminal)),
     );
+  withServer(runners.command("shell"))
+    .description("a shell on one machine, where its preset allows that; --json: what would be run")
+    .argument("<id>", "the id of the machine")
+    .option("--deployment <name>", "the name of the deployment on AWS", "mayfly")
+    .option("--region <region>", "its region (default: that of your AWS CLI)")
+    .option("--command <program>", "what to run in a task or a container", "/bin/sh")
+    .action((id, options) =>
+      run(async () => (await import("./runners-shell.ts")).runnersShellCommand(id, options, terminal)),
+    );
   withServer(runners.command("terminate"))
     .description("end one machine; a job that runs on it ends first")
     .argument("<id>", "the id of the machine")
