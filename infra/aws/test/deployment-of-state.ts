@@ -144,6 +144,7 @@ export function deploymentOfState(text: string): Deployment {
       expires: [table.ttl[0].attribute_name, table.ttl[0].enabled],
       recovery: table.point_in_time_recovery[0].enabled,
       encrypted: table.server_side_encryption[0].enabled,
+      isProtected: table.deletion_protection_enabled,
     },
     logs: byName(ofType("aws_cloudwatch_log_group"), "name", ({ retention_in_days }) => retention_in_days),
     launchTemplates: byName(ofType("aws_launch_template"), "name", (template) => {

@@ -137,6 +137,7 @@ export function deploymentOfTemplate({ resources, ofType }: Resolved): Deploymen
       expires: [table.TimeToLiveSpecification.AttributeName, table.TimeToLiveSpecification.Enabled],
       recovery: table.PointInTimeRecoverySpecification.PointInTimeRecoveryEnabled,
       encrypted: table.SSESpecification.SSEEnabled,
+      isProtected: table.DeletionProtectionEnabled,
     },
     logs: byName(ofType("AWS::Logs::LogGroup"), "LogGroupName", ({ RetentionInDays }) => RetentionInDays),
     launchTemplates: byName(ofType("AWS::EC2::LaunchTemplate"), "LaunchTemplateName", (template) => {

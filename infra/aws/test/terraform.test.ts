@@ -101,7 +101,8 @@ describe.skipIf(problem !== undefined || moto === "")("a deployment by Terraform
 
   afterAll(() => codeBuild.close());
 
-  const given = { ...parameters, Fargate: "yes", FargateShell: "yes" };
+  // It is destroyed at the end.
+  const given = { ...parameters, Fargate: "yes", FargateShell: "yes", DeletionProtection: "no" };
   const template = deploymentOfTemplate(resolveTemplate(readTemplate(), given));
 
   it.each(Object.keys(template))("makes the %s that the CloudFormation template makes", (part) => {

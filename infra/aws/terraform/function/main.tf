@@ -128,3 +128,7 @@ output "role" {
 output "arn" {
   value = aws_lambda_function.function.arn
 }
+
+output "reserved_concurrency" {
+  value = aws_lambda_function.function.reserved_concurrent_executions
+}

@@ -61,6 +61,18 @@ run "as_usual" {
   }
 }
 
+run "sets_executions_apart_when_asked" {
+  command = plan
+  variables {
+    reserve_concurrency = true
+  }
+
+  assert {
+    condition     = [for stage in [module.webhook, module.rebalancer] : stage.reserved_concurrency] == [20, 1]
+    error_message = "Webhook and rebalancer must have executions of their own."
+  }
+}
+
 run "makes_nothing_for_fargate_unasked" {
   command = plan
 
