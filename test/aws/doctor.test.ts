@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { parse, stringify } from "yaml";
+import type { AwsClient } from "../../src/adapters/aws/client.ts";
 import { callJson } from "../../src/adapters/aws/json.ts";
 import { itemsAt, textAt } from "../../src/adapters/compute/ec2-answers.ts";
 import type { DoctorDocument } from "../../src/cli/doctor.ts";
@@ -22,7 +23,7 @@ describe.skipIf(moto === "")("mayfly doctor on AWS", () => {
   beforeAll(async () => {
     server = await startMoto();
     account = await createAccount(server.url);
-  });
+  }, 180_000);
   afterAll(async () => {
     await account?.close();
     await server?.stop();
@@ -155,6 +156,7 @@ describe.skipIf(moto === "")("mayfly doctor on AWS", () => {
       "problem preset linux-arm64: image",
       "warning preset linux-arm64: machine types",
       "problem preset windy: launch template",
+      "problem preset windy: image",
       "problem preset windy: machine types",
       ...[
         "problem subnet (public, without addresses)",
@@ -224,6 +226,13 @@ async function breakSecrets({ client }: AwsAccount): Promise<void> {
   }
 }
 
+async function windowsImage(client: AwsClient): Promise<string> {
+  const answer = await callEc2(client, "DescribeImages", {
+    Filter: [{ Name: "platform", Value: ["windows"] }],
+  });
+  return textAt(itemsAt(answer, "imagesSet")[0] ?? {}, "imageId") ?? "";
+}
+
 /** Tells what is wrong with each subnet. */
 async function breakMachines({
   api,
@@ -263,10 +272,11 @@ async function breakMachines({
   arm64.image = "ami-0123456789abcdef0";
   arm64.ec2 = { subnets: { "eu-west-1b": wrong } };
   const windy = {
-    architecture: "arm64",
+    architecture: "x86_64",
     compute: "ec2",
-    instanceTypes: ["m99g.large"],
+    instanceTypes: ["m99.large"],
     market: "on-demand-only",
+    image: await windowsImage(client),
   };
   config.presets.windy = windy;
   await writeFile(configPath, stringify(config));

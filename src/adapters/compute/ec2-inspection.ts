@@ -18,6 +18,37 @@ export interface SubnetFacts {
   readonly defaultRoute: string | undefined;
 }
 
+export interface ImageFacts {
+  /** Why machines cannot be started from it, or jobs not run on it; empty when they can, as far as EC2 knows. */
+  readonly problems: readonly string[];
+  /** Whose owner has said that it should not be used any more. */
+  readonly isDeprecated: boolean;
+  /** Of the runner that Mayfly's scripts put into it; undefined: they did not make it. */
+  readonly runnerVersion: string | undefined;
+}
+
+/** What EC2 knows of an image: what it has within, only a machine that starts from it finds out. */
+export async function inspectImage(
+  client: AwsClient,
+  id: string,
+  now: number,
+): Promise<ImageFacts | undefined> {
+  const [image] = await list(client, "DescribeImages", "imagesSet", { ImageId: [id] });
+  if (image === undefined) return undefined;
+  const says = (name: string, value: string): boolean => (textAt(image, name) ?? value) === value;
+  const problems = [
+    ...(says("imageState", "available") ? [] : [`it is ${textAt(image, "imageState")}`]),
+    ...(says("platform", "linux") ? [] : ["it is no Linux"]),
+    ...(says("virtualizationType", "hvm") ? [] : ["it is no HVM image, which today's machine types need"]),
+    ...(says("rootDeviceType", "ebs") ? [] : ["its root volume is not on EBS, so it could not be encrypted"]),
+    ...(says("enaSupport", "true")
+      ? []
+      : ["it lacks ENA, without which today's machine types have no network"]),
+  ];
+  const deprecated = Date.parse(textAt(image, "deprecationTime") ?? "");
+  return { problems, isDeprecated: deprecated < now, runnerVersion: tagsOf(image).get("mayfly:runner") };
+}
+
 export interface VpcFacts {
   readonly id: string;
   readonly isDefault: boolean;

@@ -2,6 +2,7 @@ import { AwsError } from "../../adapters/aws/errors.ts";
 import { roleExists } from "../../adapters/aws/inspection.ts";
 import { createEc2Images } from "../../adapters/compute/ec2-images.ts";
 import {
+  inspectImage,
   inspectOfferings,
   inspectSubnets,
   inspectTemplateTags,
@@ -78,7 +79,7 @@ function needOf(policy: Policy, spec: FleetSpec, told?: ReadonlyMap<string, numb
 // ---------------------------------------------------------------------------------- template and image
 
 async function examinePreset(
-  { config }: Pick<LoadedConfig, "config">,
+  { config, policy }: Pick<LoadedConfig, "config" | "policy">,
   { client, clock, deployment }: Examination,
   spec: FleetSpec,
 ): Promise<readonly Finding[]> {
@@ -99,7 +100,9 @@ async function examinePreset(
     }
     return `${template} is there, and made as it must be.`;
   });
-  if (reference === undefined) return [ofTemplate];
+  const builds = policy.presets.some(({ name, buildsImages }) => name === spec.preset && buildsImages);
+  // What is built is looked at when it is built: `mayfly images` tells of it.
+  if (reference === undefined || builds) return [ofTemplate];
   const image = reference;
   const ofImage = await look(`preset ${spec.preset}: image`, async () => {
     const found = await createEc2Images({ client, clock })(image, spec.architecture).catch(unlessNotFound);
@@ -115,7 +118,22 @@ async function examinePreset(
         "Raise diskGib, so that the configuration says what is paid for.",
       );
     }
-    return image === found.id ? `${found.id} is there.` : `${image} is ${found.id}.`;
+    const facts = await inspectImage(client, found.id, clock.now());
+    if (facts !== undefined && facts.problems.length > 0) {
+      const cure = "Name another one in `image` of the preset; docs/guides/images.md says how one is made.";
+      return trouble(`Machines cannot run jobs on ${found.id}: ${facts.problems.join("; ")}.`, cure);
+    }
+    if (facts?.isDeprecated === true) {
+      return warning(
+        `${found.id} is deprecated by its owner.`,
+        "Name a newer one, or one by `ssm:` or `name:`.",
+      );
+    }
+    const kind =
+      facts?.runnerVersion === undefined
+        ? "not made by Mayfly's scripts: what is not in it is installed at each start, in a minute or two"
+        : `with the runner ${facts.runnerVersion}`;
+    return `${image === found.id ? `${found.id} is there` : `${image} is ${found.id}`}, ${kind}.`;
   });
   return [ofTemplate, ofImage];
 }
