@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { policy, preset, repository, timing } from "../../test/builders.ts";
 import { World } from "../../test/support/world.ts";
+import type { Machine } from "../core/model.ts";
 import type { LaunchRequest } from "../ports/compute.ts";
 import { scaleUp } from "./scaleup.ts";
 import { readWhy } from "./status.ts";
@@ -101,6 +102,43 @@ describe("a launch", () => {
     expect(world.log.text()).toContain("COMPUTE_UNKNOWN");
     compute.set("memory", adapter);
     await endsWithNothingLeft(world);
+  });
+});
+
+describe("the budget", () => {
+  it("counts a machine that ends while it is added up", async () => {
+    const rules = policy({ limits: { machines: 9, perRepository: 9, dailyBudgetUsd: 0.5 } });
+    const world = new World({ policy: rules });
+    world.github.queueJob();
+    await world.run(10);
+    const [machine] = await world.machines();
+    if (machine === undefined) throw new Error("No machine was launched.");
+    await endsWithNothingLeft(world);
+    const launches = world.compute.launchCount;
+
+    const times = { requested: world.now(), launched: world.now() };
+    const running = { ...machine, id: "linux-x64-0123456789ab", pricePerHourUsd: 1, times };
+    const { store } = world;
+    const put = async (changed: Partial<Machine>): Promise<void> => {
+      const { version } = await store.load("linux-x64");
+      const change = { put: "machine", machine: { ...running, ...changed } } as const;
+      expect(await store.commit("linux-x64", version, [change])).toMatchObject({ kind: "committed" });
+    };
+    await put({ state: "busy" });
+    await world.clock.advance(3_600_000);
+    let isOver = false;
+    const usage = async (since: number) => {
+      const answer = await store.usage(since);
+      const ended = { ...times, ended: world.now() };
+      if (!isOver) await put({ state: "ended", reason: "completed", times: ended });
+      isOver = true;
+      return answer;
+    };
+    world.ports = { ...world.ports, store: { ...store, usage } };
+    world.github.queueJob();
+    await world.run(20);
+    expect(isOver).toBe(true);
+    expect(world.compute.launchCount).toBe(launches);
   });
 });
 

@@ -172,11 +172,12 @@ async function readContext(ports: Ports, policy: Policy): Promise<PlanContext> {
   const counters = await ports.store.counters();
   if (policy.limits.dailyBudgetUsd === undefined) return { counters, spentTodayUsd: 0 };
   const now = ports.clock.now();
-  const ended = await ports.store.usage(startOfDay(now));
   const alive: Machine[] = [];
   for (const fleet of await ports.store.activeFleets()) {
     alive.push(...(await ports.store.load(fleet)).machines);
   }
+  // Last, so that a machine that ends meanwhile is counted twice in this look, and never not at all.
+  const ended = await ports.store.usage(startOfDay(now));
   return { counters, spentTodayUsd: spentTodayUsd(alive, ended, now) };
 }
 
