@@ -158,6 +158,7 @@ describe.skipIf(moto === "")("mayfly doctor on AWS", () => {
       "problem preset windy: launch template",
       "problem preset windy: image",
       "problem preset windy: machine types",
+      "problem cluster mayfly",
       ...[
         "problem subnet (public, without addresses)",
         "problem subnet (no way out)",
@@ -165,6 +166,7 @@ describe.skipIf(moto === "")("mayfly doctor on AWS", () => {
       ],
       ...["warning subnet (small)", "problem subnet (in another zone)"],
       "problem role AWSServiceRoleForEC2Spot",
+      "problem role AWSServiceRoleForECS",
       "problem quota Standard (A, C, D, H, I, M, R, T, Z), spot",
       "warning quota Standard (A, C, D, H, I, M, R, T, Z), on-demand",
     ]);
@@ -279,6 +281,8 @@ async function breakMachines({
     image: await windowsImage(client),
   };
   config.presets.windy = windy;
+  const tasks = { architecture: "x86_64", compute: "fargate", image: "ubuntu:24.04", cpu: 1, ram: 2 };
+  config.presets.tasks = tasks;
   await writeFile(configPath, stringify(config));
 
   await api.query("iam", "DeleteRole", { RoleName: "AWSServiceRoleForEC2Spot" });

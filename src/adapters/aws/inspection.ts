@@ -186,6 +186,15 @@ export async function inspectQuota(
   return quota?.Quota?.Value;
 }
 
+/** Whether there is such a cluster of ECS, and tasks can be started in it. */
+export async function clusterExists(client: AwsClient, name: string): Promise<boolean> {
+  const call = { service: "ecs", action: "DescribeClusters", resource: `cluster ${name}` } as const;
+  const { clusters = [] } = await callJson<{
+    readonly clusters?: readonly { readonly status?: string }[];
+  }>(client, { ...call, input: { clusters: [name] } });
+  return clusters.some(({ status }) => status === "ACTIVE");
+}
+
 /** Whether there is such a secret. What is in it is not read. */
 export async function secretExists(client: AwsClient, name: string): Promise<boolean> {
   const call = { service: "secretsmanager", action: "DescribeSecret", resource: `secret ${name}` } as const;

@@ -1,5 +1,5 @@
 import { AwsError } from "../../adapters/aws/errors.ts";
-import { roleExists } from "../../adapters/aws/inspection.ts";
+import { clusterExists, roleExists } from "../../adapters/aws/inspection.ts";
 import { createEc2Images } from "../../adapters/compute/ec2-images.ts";
 import {
   inspectImage,
@@ -45,6 +45,7 @@ export async function examineMachines(
   }
   return [
     ...findings,
+    ...(await examineCluster(loaded, examination, { onFargate, variables })),
     ...seen,
     ...(await examineRoles(examination, { onEc2, onFargate })),
     ...(await examineQuotas(examination, loaded.policy.limits.machines, [
@@ -273,6 +274,32 @@ function subnetVerdict(
   if (freeAddresses < fewAddresses)
     return warning(`It has ${addresses}.`, "Take a larger subnet, or one more.");
   return `It is in ${subnet.zone}, and has ${addresses} and a way out.`;
+}
+
+// ---------------------------------------------------------------------------------------------- Fargate
+
+async function examineCluster(
+  { policy }: Pick<LoadedConfig, "policy">,
+  { client, deployment }: Examination,
+  { onFargate, variables }: { readonly onFargate: readonly FleetSpec[]; readonly variables: Variables },
+): Promise<readonly Finding[]> {
+  if (onFargate.length === 0 || variables === undefined) return [];
+  const cluster = variables.MAYFLY_CLUSTER ?? deployment;
+  const finding = await look(`cluster ${cluster}`, async () => {
+    const cure = "Deploy with Fargate=yes (Terraform: fargate = true; CDK: --context fargate=true).";
+    if (variables.MAYFLY_CLUSTER === undefined) {
+      return trouble("What presets on Fargate need was not deployed.", cure);
+    }
+    if (!(await clusterExists(client, cluster))) return trouble("It is not there.", cure);
+    const builds = onFargate.some(({ preset }) =>
+      policy.presets.some(({ name, buildsImages }) => name === preset && buildsImages),
+    );
+    if (builds && !variables.MAYFLY_IMAGE_PROJECT) {
+      return trouble("What builds images for its tasks was not deployed.", cure);
+    }
+    return "It is there.";
+  });
+  return [finding];
 }
 
 // ------------------------------------------------------------------------------------------------ roles
