@@ -26,7 +26,7 @@ function whatIf(): WhatIfDocument {
   const replay = { history, shiftMilliseconds: 0, unserved };
   return {
     trace: { file: "day.jsonl", jobs: 2, repositories: 1, from: "", until: "" },
-    assumptions: { bootSeconds: 25, interruptionsPercent: 0, seed: "1" },
+    assumptions: { bootSeconds: 25, taskSeconds: 45, interruptionsPercent: 0, seed: "1" },
     reports: [whatIfReport({ config: "mayfly.yaml", policy: policy(), jobs: [], replay })],
     chart: null,
   };

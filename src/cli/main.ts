@@ -295,7 +295,11 @@ function addSimulate(program: Command, terminal: Terminal, run: Run): void {
     .option("--config <file>", "what if: with this configuration (default: MAYFLY_CONFIG, or mayfly.yaml)")
     .option("--against <file>", "what if: beside it, with this one")
     .option("--chart <file>", "what if: write machines and waiting jobs over time, as SVG")
-    .option("--boot-seconds <number>", "what if: from launch to claim (default: 25)", positiveNumber)
+    .option(
+      "--boot-seconds <number>",
+      "what if: from launch to claim (default: 25; on Fargate 45)",
+      positiveNumber,
+    )
     .option("--interruptions <percent>", "what if: spot machines taken back within an hour", percentage)
     .addOption(jsonOption("the summary as JSON"))
     .action((options) =>

@@ -168,7 +168,9 @@ function unservedText({ labels, result, detail, jobs }: UnservedJobs): string {
 }
 
 function assumptionsText({ assumptions, reports }: WhatIfDocument): string {
-  const { bootSeconds, interruptionsPercent } = assumptions;
+  const { bootSeconds, taskSeconds, interruptionsPercent } = assumptions;
+  const hasTasks = reports.some(({ presets }) => presets.some(({ compute }) => compute === "fargate"));
+  const ofTasks = hasTasks ? ` (tasks of Fargate within ${durationText(taskSeconds)})` : "";
   const prices = new Set(
     reports.flatMap(({ presets }) =>
       presets.map(
@@ -178,5 +180,5 @@ function assumptionsText({ assumptions, reports }: WhatIfDocument): string {
     ),
   );
   const taken = interruptionsPercent === 0 ? "none" : `${interruptionsPercent} of 100`;
-  return `Assumed: half of the machines claim within ${durationText(bootSeconds)} of their launch; a machine can always be had; of the spot machines, the cloud takes ${taken} back within an hour.\nPrices: ${[...prices].map(printable).join("; ")}.`;
+  return `Assumed: half of the machines claim within ${durationText(bootSeconds)} of their launch${ofTasks}; a machine can always be had; of the spot machines, the cloud takes ${taken} back within an hour.\nPrices: ${[...prices].map(printable).join("; ")}.`;
 }

@@ -55,6 +55,7 @@ export async function whatIfCommand(options: WhatIfOptions, terminal: Terminal):
   const jobs = await readTraceFile(file);
   const assumptions = {
     bootSeconds: options.bootSeconds ?? typicalCloud.bootSeconds,
+    taskSeconds: options.bootSeconds ?? typicalCloud.taskSeconds,
     interruptionsPercent: options.interruptions ?? typicalCloud.interruptionsPercent,
     seed: options.seed ?? "1",
   };

@@ -40,7 +40,7 @@ describe("mayfly simulate --trace", () => {
     const asJson = mayfly(...words, "--chart", chart, "--json");
     const { reports, trace: replayed, ...rest } = JSON.parse(asJson.stdout) as WhatIfDocument;
     expect(rest).toEqual({
-      assumptions: { bootSeconds: 25, interruptionsPercent: 0, seed: "1" },
+      assumptions: { bootSeconds: 25, taskSeconds: 45, interruptionsPercent: 0, seed: "1" },
       chart,
     });
     expect(replayed.jobs).toBe(25);

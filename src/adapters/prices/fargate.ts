@@ -1,4 +1,4 @@
-import type { Architecture, Purchase } from "../../core/model.ts";
+import type { Architecture, FleetSpec, Purchase } from "../../core/model.ts";
 import type { Prices } from "../../ports/prices.ts";
 
 /**
@@ -47,12 +47,17 @@ export function createFargatePrices(options: {
   const { region, otherwise } = options;
   return {
     async pricePerHourUsd(spec, purchase, pool) {
-      const task = taskOf(pool?.split("/")[0] ?? spec.instanceTypes[0] ?? "");
-      const isKnown = spec.compute === "fargate" && region === fargatePrices.region && task !== undefined;
-      if (!isKnown) return otherwise.pricePerHourUsd(spec, purchase, pool);
-      return fargatePerHourUsd({ ...task, diskGib: spec.diskGib }, purchase);
+      const isKnown = spec.compute === "fargate" && region === fargatePrices.region;
+      const price = isKnown ? listedPerHourUsd(spec, purchase, pool) : undefined;
+      return price ?? otherwise.pricePerHourUsd(spec, purchase, pool);
     },
   };
+}
+
+/** By the size that the pool or the fleet names; undefined where that is none of a task. */
+export function listedPerHourUsd(spec: FleetSpec, purchase: Purchase, pool?: string): number | undefined {
+  const task = taskOf(pool?.split("/")[0] ?? spec.instanceTypes[0] ?? "");
+  return task && fargatePerHourUsd({ ...task, diskGib: spec.diskGib }, purchase);
 }
 
 /** `fargate-1024-2048`, as the catalogue of sizes names them. */

@@ -1,12 +1,14 @@
+import { fargatePrices, listedPerHourUsd } from "../../adapters/prices/fargate.ts";
 import { sizeOf, spotFraction, startOfDay, typicalPricePerHourUsd } from "../../core/cost.ts";
 import { MayflyError } from "../../core/errors.ts";
 import type { TracedJob } from "../../core/job-trace.ts";
-import type { FleetSpec, Policy, Purchase, Repository } from "../../core/model.ts";
+import type { FleetSpec, Policy, Preset, Purchase, Repository } from "../../core/model.ts";
 import { admit, routeJob } from "../../core/route.ts";
 import { plannedJob } from "../../emulator/planned-job.ts";
 import type { History } from "../../ports/store.ts";
 import { quiet } from "./faults.ts";
 import type { Pool, Scenario } from "./scenario.ts";
+import { type Tasks, taskCompute } from "./tasks.ts";
 import { Trace } from "./trace.ts";
 import { simulationStart, World } from "./world.ts";
 
@@ -27,15 +29,17 @@ export interface ReplayOptions {
 export interface CloudAssumptions {
   /** From the launch until the machine claims; half of all machines are faster. */
   readonly bootSeconds: number;
+  /** The same for tasks of Fargate, whose image is pulled first. */
+  readonly taskSeconds: number;
   /** How many of 100 spot machines are taken back within an hour. */
   readonly interruptionsPercent: number;
 }
 
 /**
- * A prebuilt image on EC2: 16.5 s until the instance runs, 22 to 26 s until it can be used, whatever its type; a spot
- * machine is seldom taken back within the hour.
+ * A prebuilt image on EC2: 16.5 s until the instance runs, 22 to 26 s until it can be used, whatever its type. A task of
+ * Fargate: 30 to 60 s. A spot machine is seldom taken back within the hour.
  */
-export const typicalCloud: CloudAssumptions = { bootSeconds: 25, interruptionsPercent: 0 };
+export const typicalCloud: CloudAssumptions = { bootSeconds: 25, taskSeconds: 45, interruptionsPercent: 0 };
 
 export interface Replay {
   /** The whole ledger at the end, in simulated time. */
@@ -57,7 +61,7 @@ export interface UnservedJobs {
 
 /**
  * Replays the jobs of a trace with the policy of a config: the production flow in virtual time, in a cloud that is
- * never short of machines, whatever compute the presets name. Rejects with a `MayflyError` when something that must
+ * never short of machines. Presets of Fargate get tasks, all others get instances. Rejects with a `MayflyError` when something that must
  * always hold does not.
  */
 export async function replayJobs(options: ReplayOptions): Promise<Replay> {
@@ -201,6 +205,7 @@ function createWorld(options: ReplayOptions, hours: number): World {
 function scenarioOf(options: ReplayOptions, hours: number): Scenario {
   const { policy, cloud } = options;
   const { bootSeconds, interruptionsPercent } = cloud;
+  const ofTasks = policy.presets.some(({ compute }) => compute === taskCompute);
   return {
     seed: options.seed,
     hours,
@@ -208,7 +213,7 @@ function scenarioOf(options: ReplayOptions, hours: number): Scenario {
       ...policy,
       // The jobs of the trace are all there are.
       rerunsPerJob: 0,
-      presets: policy.presets.map((preset) => ({ ...preset, compute: "cloud" })),
+      presets: policy.presets.map(simulated),
       // The report is made from the history.
       timing: { ...policy.timing, historySeconds: Number.MAX_SAFE_INTEGER },
     },
@@ -218,10 +223,31 @@ function scenarioOf(options: ReplayOptions, hours: number): Scenario {
     scaledownSeconds: options.scaledownSeconds,
     changesPerCommit: 1_000,
     lean: true,
+    ...(ofTasks && { marks: "launch", tasks: tasksOf(cloud) }),
     pools,
     boot: { medianSeconds: bootSeconds, spread: bootSpread },
     arrivals: noArrivals,
     faults: { ...quiet, interruptionsPerHour: -Math.log(1 - interruptionsPercent / 100) },
+  };
+}
+
+/** Only of tasks is it known that they are tasks. Their images are there, as on any day but the first. */
+function simulated({ buildsImages: _, ...preset }: Preset): Preset {
+  if (preset.compute !== taskCompute) return { ...preset, compute: "cloud" };
+  return { ...preset, image: preset.image ?? "as they are", buildsImages: true };
+}
+
+/** So fast are tasks started, in an account and region (ECS developer guide, "Throttling quotas"). */
+function tasksOf({ taskSeconds }: CloudAssumptions): Tasks {
+  return {
+    boot: { medianSeconds: taskSeconds, spread: bootSpread },
+    launchBurst: 100,
+    launchesPerSecond: 20,
+    buildMedianSeconds: 0,
+    bases: [],
+    brokenBases: [],
+    imagesFraction: 0,
+    classesFraction: 0,
   };
 }
 
@@ -231,6 +257,8 @@ const bootSpread = 0.1;
 const pools: readonly Pool[] = [
   { name: "spot", purchase: "spot", capacity: Number.POSITIVE_INFINITY },
   { name: "on-demand", purchase: "on-demand", capacity: Number.POSITIVE_INFINITY },
+  { name: "tasks", compute: taskCompute, purchase: "spot", capacity: Number.POSITIVE_INFINITY },
+  { name: "tasks", compute: taskCompute, purchase: "on-demand", capacity: Number.POSITIVE_INFINITY },
 ];
 
 /** The jobs come from the trace. */
@@ -247,14 +275,17 @@ const noArrivals: Scenario["arrivals"] = {
 
 /**
  * What a machine costs an hour on demand: the preset's `pricePerHourUsd`, unless the job asked for another size, or
- * else what one of its size costs on EC2. Spot costs the usual part of that.
+ * else what one of its size costs on EC2, or a task of its size on Fargate. Spot costs the usual part of that.
  */
 export function simulatedPricePerHourUsd(policy: Policy, spec: FleetSpec, purchase: Purchase): number {
   const preset = policy.presets.find((entry) => entry.name === spec.preset);
   const isPresetsSize = preset !== undefined && preset.cpu === spec.cpu;
   const price = isPresetsSize ? preset.pricePerHourUsd : 0;
-  if (price === 0) return typicalPricePerHourUsd(sizeOf(spec), purchase);
-  return purchase === "spot" ? price * spotFraction : price;
+  const isTask = spec.compute === taskCompute;
+  if (price > 0)
+    return purchase === "spot" ? price * (isTask ? fargatePrices.spotFraction : spotFraction) : price;
+  const listed = isTask ? listedPerHourUsd(spec, purchase) : undefined;
+  return listed ?? typicalPricePerHourUsd(sizeOf(spec), purchase);
 }
 
 function violated(check: string, message: string): MayflyError {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { policy, preset, start } from "../../../test/builders.ts";
 import { createSeededRandom } from "../../adapters/random/seeded.ts";
+import { fargateMachineTypes } from "../../config/fargate-sizes.ts";
 import type { TracedJob } from "../../core/job-trace.ts";
 import type { Policy } from "../../core/model.ts";
 import { type CloudAssumptions, type Replay, replayJobs, typicalCloud } from "./replay.ts";
@@ -173,6 +174,37 @@ describe("a what-if report", () => {
     const difference = slow.report.waits.p50Seconds! - one.report.waits.p50Seconds!;
     expect(difference).toBeGreaterThan(60);
     expect(difference).toBeLessThan(130);
+  }, 30_000);
+
+  test("has tasks for presets of Fargate, which start later and cost by their processors and their memory", async () => {
+    const jobs = morning(60).filter(({ labels }) => labels === linux || labels[0] === "mayfly/arm");
+    const fargate = preset({
+      ...{ compute: "fargate", image: "ubuntu:24.04", buildsImages: true, imageKind: "container" },
+      ...{ cpu: 1, memoryGib: 2, market: "spot-preferred", pricePerHourUsd: 0 },
+    });
+    const mixed = policy({
+      presets: [
+        fargate,
+        preset({ name: "arm", architecture: "arm64", labels: ["arm64"], buildsImages: true }),
+      ],
+      machineTypes: { fargate: fargateMachineTypes() },
+    });
+    const { replay, report } = await whatIf(jobs, { policy: mixed });
+    const waits = report.presets.map((each) => each.waits.p50Seconds ?? 0);
+    expect(waits[0]! - waits[1]!).toBeGreaterThan(12);
+    expect(report.presets[0]).toMatchObject({ compute: "fargate", jobs: 30, machines: { onDemand: 0 } });
+    expect(report.presets[0]?.machines.launched).toBeLessThanOrEqual(31);
+    // 1 vCPU and 2 GiB in us-east-1, and 30 % of that on spot.
+    expect(report.presets[0]?.onDemandUsdPerHour).toBeCloseTo(0.04937);
+    expect(report.presets[0]?.spotUsdPerHour).toBeCloseTo(0.014811);
+    const { spotHours } = report.presets[0]!.machines;
+    expect(report.presets[0]?.cost.totalUsd).toBeCloseTo(spotHours * 0.014811);
+    expect(new Set(replay.history.machines.map(({ compute }) => compute))).toEqual(
+      new Set(["fargate", "cloud"]),
+    );
+    const ownPrice = policy({ ...mixed, presets: [{ ...fargate, pricePerHourUsd: 0.1 }] });
+    const other = await whatIf(jobs.slice(0, 5), { policy: ownPrice });
+    expect(other.report.presets[0]?.spotUsdPerHour).toBeCloseTo(0.03);
   }, 30_000);
 
   test("of a trace in which nothing can be served has no machines and no waits", async () => {

@@ -72,6 +72,8 @@ export interface WhatIfCost {
 
 export interface WhatIfPreset {
   readonly preset: string;
+  /** As the configuration names it. */
+  readonly compute: string;
   readonly jobs: number;
   readonly waits: Waits;
   readonly machines: WhatIfMachines;
@@ -128,6 +130,7 @@ export function whatIfReport({ config, policy, jobs, replay }: WhatIfInput): Wha
       const spec = resolveSpec(preset, {}, policy);
       return {
         preset: preset.name,
+        compute: preset.compute,
         jobs: own.length,
         waits: waitsOf(own),
         machines: machinesOf(ownMachines),
