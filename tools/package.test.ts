@@ -21,7 +21,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), "mayfly-release-test-"));
   first = release(root, "first", { TZ: "UTC" }, "022");
   second = release(await otherCheckout(), "second", { TZ: "Asia/Tokyo", LANG: "C" }, "077");
-}, 300_000);
+}, 1_200_000);
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 function release(
