@@ -143,6 +143,26 @@ function addImages(program: Command, terminal: Terminal, run: Run): void {
     .action((base, options) =>
       run(async () => (await import("./images-logs.ts")).imagesLogsCommand(base, options, terminal)),
     );
+  addPrune(images, terminal, run);
+}
+
+function addPrune(images: Command, terminal: Terminal, run: Run): void {
+  withConfig(images.command("prune"))
+    .description("images of machines on AWS that nobody needs; nothing is deleted without --delete")
+    .option("--deployment <name>", "whose images", "mayfly")
+    .option("--older-than-days <number>", "younger ones stay", positiveNumber, 30)
+    .option(
+      "--keep <number>",
+      "of each pipeline and processor, so many of the newest stay",
+      positiveNumber,
+      2,
+    )
+    .option("--delete", "delete them, and their snapshots")
+    .option("--yes", "do not ask whether that is meant")
+    .addOption(jsonOption())
+    .action((options) =>
+      run(async () => (await import("./images-prune.ts")).imagesPruneCommand(options, terminal)),
+    );
 }
 
 function addConfig(program: Command, terminal: Terminal, run: Run): void {
