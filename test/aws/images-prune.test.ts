@@ -1,4 +1,5 @@
-import { describe, expect, inject, it } from "vitest";
+import { beforeAll, describe, expect, inject, it } from "vitest";
+import { callQuery } from "../../src/adapters/aws/query.ts";
 import { createSystemClock } from "../../src/adapters/clock/system.ts";
 import { itemsAt, textAt } from "../../src/adapters/compute/ec2-answers.ts";
 import { ownEc2Images } from "../../src/adapters/compute/ec2-own-images.ts";
@@ -13,6 +14,13 @@ const client = standInClient(moto || "http://127.0.0.1:9");
 const rules = { olderThanDays: 0, keep: 1 };
 
 describe.skipIf(moto === "")("images that nobody needs", () => {
+  // At its first call moto reads the images of AWS, which takes a busy host longer than a call may take.
+  beforeAll(async () => {
+    const limits = { timeoutSeconds: 120, attempts: 1 };
+    const call = { service: "ec2", action: "DescribeSnapshots", resource: "*", limits } as const;
+    await callQuery(client, { ...call, input: { Owner: ["self"] } });
+  }, 130_000);
+
   it("go with their snapshots; those in use stay, whoever uses them, also when that is only since the look", async () => {
     const deployment = `prune-${Date.now()}`;
     const byInstance = await launch("ami-0123456789abcdef0");
