@@ -12,8 +12,6 @@ export interface ImageMemory {
   readonly failed: Set<string>;
   readonly rows: Map<string, FailureRow>;
   readonly imageOfLaunch: Map<string, string | undefined>;
-  /** How many machines were asked for, by what they start from. */
-  readonly machines: Map<string, number>;
 }
 
 /** Builds of one image that failed one after the other. */
@@ -29,7 +27,6 @@ export function createImageMemory(): ImageMemory {
     failed: new Set(),
     rows: new Map(),
     imageOfLaunch: new Map(),
-    machines: new Map(),
   };
 }
 
@@ -101,7 +98,7 @@ function isSameImage(build: SimBuild, { base, architecture }: ImageOrder | Image
 /** A machine starts from what was made of the image that its fleet names, also when its launch is repeated. */
 export function startsFromWhatWasMade(
   { builder, memory, everyPolicy }: WorldView,
-  { fleet, token, spec, machines }: LaunchRequest,
+  { fleet, token, spec }: LaunchRequest,
 ): Found {
   const { imageOfLaunch } = memory.images;
   const made = builder?.made(spec.image ?? "");
@@ -113,11 +110,8 @@ export function startsFromWhatWasMade(
     named === undefined ? presets.some(({ image }) => image === made?.base) : made?.base === named;
   if (made === undefined || made.architecture !== spec.architecture || !isItsOwn)
     return `a machine of ${fleet} is launched from ${spec.image}, which is no image that was made for it`;
-  const isRepeated = imageOfLaunch.has(token);
   const earlier = imageOfLaunch.get(token);
   imageOfLaunch.set(token, spec.image);
-  const count = (memory.images.machines.get(made.tag) ?? 0) + (isRepeated ? 0 : machines.length);
-  memory.images.machines.set(made.tag, count);
   if (earlier === undefined || earlier === spec.image) return undefined;
   return `launch ${token} asks for ${spec.image}, and had asked for ${earlier} before`;
 }
@@ -134,14 +128,14 @@ export function onlyWhatCannotBeMade(world: WorldView, { change, before }: Facts
   return `job ${change.job.id} is given up because of an image that did not fail ${failuresInARow} times in a row`;
 }
 
-/** So many machines, at most, are asked for from an image of which none is of any use. */
+/** So many machines, at most, are started from an image of which none is of any use. What was refused never started. */
 export const brokenMachines = 10;
 
-export function newImagesAreTried({ builder, memory }: WorldView, { spec }: LaunchRequest): Found {
-  const made = builder?.made(spec.image ?? "");
-  const count = memory.images.machines.get(made?.tag ?? "") ?? 0;
-  if (made?.isBroken !== true || count <= brokenMachines) return undefined;
-  return `${count} machines were asked for from ${spec.image}, which is broken`;
+export function newImagesAreTried({ builder, everyAgent }: WorldView, { spec }: LaunchRequest): Found {
+  if (builder?.made(spec.image ?? "")?.isBroken !== true) return undefined;
+  const count = everyAgent.filter(({ machine }) => machine.spec.image === spec.image).length;
+  if (count <= brokenMachines) return undefined;
+  return `${count} machines were started from ${spec.image}, which is broken, and more are asked for`;
 }
 
 export function noBrokenImageIsTrusted({ builder }: WorldView, { image }: Facts["imageCommitted"]): Found {
