@@ -21,5 +21,6 @@ locals {
     package_folder     = var.package_folder
     log_retention_days = var.log_retention_days
     alarm_actions      = local.alarm_actions
+    event_bus_arn      = var.event_bus_arn
   }
 }

@@ -119,6 +119,12 @@ variable "fargate_public_addresses" {
   default     = true
 }
 
+variable "event_bus_arn" {
+  description = "The bus of EventBridge on which jobs and machines are published as they change; empty for none."
+  type        = string
+  default     = ""
+}
+
 variable "log_retention_days" {
   description = "How many days logs are kept."
   type        = number

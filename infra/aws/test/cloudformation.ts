@@ -109,6 +109,7 @@ const functions: Readonly<Record<string, (place: Place, argument: any) => unknow
   "Fn::Base64": (place, text) => Buffer.from(String(resolve(place, text))).toString("base64"),
   "Fn::If": (place, [condition, yes, no]: [string, unknown, unknown]) =>
     resolve(place, isMet(place, condition) ? yes : no),
+  "Fn::Not": (place, [condition]: [unknown]) => resolve(place, condition) !== true,
   "Fn::And": (place, conditions: readonly unknown[]) =>
     conditions.every((condition) => resolve(place, condition) === true),
   "Fn::Select": (place, [index, list]: [number, unknown]) =>

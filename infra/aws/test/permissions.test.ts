@@ -34,6 +34,29 @@ describe.each([
     expect(lines).toBeGreaterThan(5);
   });
 
+  it("let every function publish what it writes, where there is a bus for it, and know which", () => {
+    const EventBusArn = "arn:aws:events:eu-west-1:123456789012:event-bus/ours";
+    const withBus = resolveTemplate(readTemplate(), { ...given, EventBusArn });
+    const policies = withBus
+      .ofType("AWS::IAM::RolePolicy")
+      .filter(({ PolicyName }) => PolicyName === "events");
+    expect(policies.map(({ RoleName }) => RoleName).sort()).toEqual(
+      functions.map(({ name }) => `mayfly-${name}`).sort(),
+    );
+    for (const { RoleName, PolicyDocument } of policies) {
+      const name = functions.find((each) => RoleName === `mayfly-${each.name}`)?.name ?? "webhook";
+      const statements = [...policyOfRole(name), ...PolicyDocument.Statement];
+      expect(policyDifferences(name, statements, onFargate, false, EventBusArn)).toEqual([]);
+    }
+    const variables = withBus
+      .ofType("AWS::Lambda::Function")
+      .map(({ Environment }) => Environment.Variables as Fields);
+    for (const { MAYFLY_EVENT_BUS, MAYFLY_DEPLOYMENT } of variables) {
+      expect([MAYFLY_EVENT_BUS, MAYFLY_DEPLOYMENT]).toEqual([EventBusArn, "mayfly"]);
+    }
+    expect(JSON.stringify(resolved.ofType("AWS::Lambda::Function"))).not.toContain("EVENT_BUS");
+  });
+
   it("may be taken on by one service each", () => {
     const services: Readonly<Record<string, string>> = {
       machine: "ec2",

@@ -60,6 +60,7 @@ export function policyDifferences(
   statements: readonly Statement[],
   onFargate = false,
   withPipelines = false,
+  eventBusArn?: string,
 ): readonly string[] {
   const writesLog: Statement = {
     Effect: "Allow",
@@ -71,7 +72,10 @@ export function policyDifferences(
     ...((onFargate && fargatePermissions[name]) || []),
     ...((withPipelines && pipelinePermissions[name]) || []),
   ];
-  const declared = grants([...policyOf(called, place).Statement, writesLog]);
+  const declared = grants([
+    ...policyOf(called, { ...place, ...(eventBusArn !== undefined && { eventBusArn }) }).Statement,
+    writesLog,
+  ]);
   const given = grants(statements);
   return [
     ...[...declared].filter((grant) => !given.has(grant)).map((grant) => `${name} may not: ${grant}`),

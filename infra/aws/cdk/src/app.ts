@@ -20,6 +20,7 @@ import { MayflyStack } from "./mayfly-stack.ts";
  * | `fargate`        | `true`: with what presets on Fargate need                     | `false`                       |
  * | `fargateShell`   | `true`: tasks may open a shell (ECS Exec)                     | `false`                       |
  * | `publicTasks`    | `no`: tasks get no public addresses, as their subnets have a NAT | `yes`                      |
+ * | `eventBusArn`    | the bus on which jobs and machines are published as they change | none                        |
  * | `keepTable`      | `false`: the table may be deleted, for a tear-down            | `true`                        |
  */
 const app = new App();
@@ -31,6 +32,7 @@ const machines = JSON.parse(
 const pipelines = JSON.parse(readFileSync(join(folder, "images.json"), "utf8")) as readonly ImagePipeline[];
 const vpcId = text("vpcId");
 const topic = text("alarmTopicArn");
+const bus = text("eventBusArn");
 const env = { account: process.env.CDK_DEFAULT_ACCOUNT, region: process.env.CDK_DEFAULT_REGION };
 
 const foundation = new FoundationStack(app, "MayflyFoundation", {
@@ -48,6 +50,7 @@ new MayflyStack(app, "Mayfly", {
   ...(text("fargate") === "true" && { fargate: "always" }),
   ...(text("fargateShell") === "true" && { taskShell: "always" }),
   taskPublicAddresses: text("publicTasks") ?? "yes",
+  ...(bus !== undefined && { eventBus: { arn: bus } }),
   deletionProtection: text("keepTable") !== "false",
   ...(topic !== undefined && { alarmActions: [topic] }),
 });

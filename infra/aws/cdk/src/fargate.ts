@@ -127,7 +127,8 @@ function taskRole(scope: Construct, id: string, roleName: string, statements: re
   });
 }
 
-function onlyIf(
+/** The variables, where the condition holds. */
+export function onlyIf(
   condition: CfnCondition | undefined,
   variables: Readonly<Record<string, string>>,
 ): Readonly<Record<string, string>> {

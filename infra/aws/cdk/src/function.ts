@@ -9,7 +9,9 @@ import {
 import { CfnLogGroup } from "aws-cdk-lib/aws-logs";
 import { type FunctionName, type FunctionSpec, functions } from "../../../../src/targets/aws/functions.ts";
 import { addAlarm } from "./alarms.ts";
+import { onlyIf } from "./fargate.ts";
 import { logicalId, type Place } from "./place.ts";
+import type { MayflyProps } from "./props.ts";
 
 export interface Statement {
   readonly Effect: "Allow";
@@ -41,6 +43,12 @@ export interface StageFunction {
   /** And where EC2 Image Builder makes images. */
   readonly withPipelines?: readonly Statement[];
   readonly reservedConcurrency?: number;
+}
+
+/** What a function that publishes has to know. */
+function busVariables({ eventBus, deployment }: MayflyProps): Readonly<Record<string, string>> {
+  if (eventBus === undefined) return {};
+  return onlyIf(eventBus.condition, { MAYFLY_EVENT_BUS: eventBus.arn, MAYFLY_DEPLOYMENT: deployment });
 }
 
 /** A function with a role of its own, its log, and an alarm for when it goes on failing. */
@@ -80,6 +88,11 @@ export function addFunction(
   if (machineImages !== undefined && stage.withPipelines !== undefined) {
     addPolicy("pipelines", stage.withPipelines);
   }
+  const { eventBus } = props;
+  if (eventBus !== undefined) {
+    const added = addPolicy("events", [allow(["events:PutEvents"], eventBus.arn)]);
+    if (eventBus.condition !== undefined) added.cfnOptions.condition = eventBus.condition;
+  }
   const code = props.code(name);
   const made = new CfnFunction(scope, logicalId(name, "Function"), {
     functionName,
@@ -91,7 +104,7 @@ export function addFunction(
     role: role.attrArn,
     timeout: timeoutSeconds,
     memorySize: memoryMib,
-    environment: { variables: stage.environment },
+    environment: { variables: { ...busVariables(props), ...stage.environment } },
     ...(stage.reservedConcurrency !== undefined && {
       reservedConcurrentExecutions: stage.reservedConcurrency,
     }),

@@ -28,6 +28,7 @@ type Choices = Pick<
   | "fargate"
   | "taskShell"
   | "taskPublicAddresses"
+  | "eventBus"
   | "logRetentionDays"
   | "deletionProtection"
   | "alarmActions"
@@ -58,6 +59,7 @@ export class MayflyStack extends Stack {
       fargate: props.fargate,
       taskShell: props.taskShell,
       taskPublicAddresses: props.taskPublicAddresses ?? "yes",
+      eventBus: props.eventBus,
       logRetentionDays: props.logRetentionDays ?? 30,
       deletionProtection: props.deletionProtection ?? true,
       alarmActions: props.alarmActions ?? [],

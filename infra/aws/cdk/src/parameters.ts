@@ -94,6 +94,13 @@ const parameters = {
     description:
       "Whether tasks get public addresses. no where the subnets reach GitHub by a NAT; otherwise nothing can be pulled.",
   },
+  EventBusArn: {
+    type: "String",
+    default: "none",
+    allowedPattern: "^(none|arn:.+)$",
+    description:
+      "The bus of EventBridge on which jobs and machines are published as they change. none: they are not.",
+  },
   LogRetentionDays: {
     type: "Number",
     default: 30,

@@ -38,6 +38,8 @@ export interface MayflyProps {
   readonly taskShell: "always" | CfnCondition | undefined;
   /** Whether tasks get public addresses: `no` where their subnets have another way out. */
   readonly taskPublicAddresses: string;
+  /** The bus on which the functions publish what happens; in a template, under its condition. Undefined: none. */
+  readonly eventBus: { readonly arn: string; readonly condition?: CfnCondition } | undefined;
   readonly logRetentionDays: number;
   /** Whether the table refuses to be deleted. */
   readonly deletionProtection: boolean | Resolvable;

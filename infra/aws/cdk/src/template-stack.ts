@@ -55,6 +55,12 @@ export class TemplateStack extends Stack {
         ),
       }),
       taskPublicAddresses: text("FargatePublicAddresses"),
+      eventBus: {
+        arn: text("EventBusArn"),
+        condition: new CfnCondition(this, "Publishes", {
+          expression: Fn.conditionNot(Fn.conditionEquals(given.EventBusArn, "none")),
+        }),
+      },
       logRetentionDays: given.LogRetentionDays.valueAsNumber,
       deletionProtection: Fn.conditionIf(keepsTable, true, false),
       alarmActions: Fn.conditionIf(isSilent, Aws.NO_VALUE, [text("AlarmTopicArn")]),

@@ -24,6 +24,7 @@ variable "common" {
     package_folder     = string
     log_retention_days = number
     alarm_actions      = list(string)
+    event_bus_arn      = string
   })
 }
 
@@ -53,6 +54,10 @@ variable "permissions" {
 locals {
   function_name = "${var.common.deployment}-${var.name}"
   zip           = "${var.common.package_folder}/${var.name}.zip"
+  bus_variables = var.common.event_bus_arn == "" ? {} : {
+    MAYFLY_EVENT_BUS  = var.common.event_bus_arn
+    MAYFLY_DEPLOYMENT = var.common.deployment
+  }
 }
 
 resource "aws_cloudwatch_log_group" "log" {
@@ -80,6 +85,16 @@ resource "aws_iam_role_policy" "policy" {
   })
 }
 
+resource "aws_iam_role_policy" "events" {
+  count = var.common.event_bus_arn == "" ? 0 : 1
+  name  = "events"
+  role  = aws_iam_role.role.name
+  policy = jsonencode({
+    Version   = "2012-10-17"
+    Statement = [{ Effect = "Allow", Action = ["events:PutEvents"], Resource = [var.common.event_bus_arn] }]
+  })
+}
+
 resource "aws_lambda_function" "function" {
   function_name                  = local.function_name
   description                    = var.does
@@ -94,7 +109,7 @@ resource "aws_lambda_function" "function" {
   reserved_concurrent_executions = var.reserved_concurrency
 
   environment {
-    variables = var.environment
+    variables = merge(local.bus_variables, var.environment)
   }
 
   # It must not run before it may do what it does. Its log has the name that Lambda looks for.
