@@ -15,6 +15,9 @@ import { isFull, spentTodayUsd, usefulUntil } from "./checks-of-machines.ts";
 
 // --------------------------------------------------------------------------------------- at the end
 
+/** Within so long a job whose delivery is lost is found by a round of rebalance. */
+const unheardMilliseconds = 120_000;
+
 export function everyJobEnds(world: WorldView): Found {
   for (const job of world.openJobs.values()) {
     return `job ${job.id} is ${job.state} although nothing goes wrong any more`;
@@ -25,6 +28,8 @@ export function everyJobEnds(world: WorldView): Found {
   }
   for (const job of world.model.state.jobs.values()) {
     if (job.status === "completed" || world.jobs.has(job.id)) continue;
+    // Somebody ran it again in the moment in which all was over: nobody can know it yet.
+    if (job.createdAt + unheardMilliseconds > world.now) continue;
     if (isServed(world, job.repositoryId, job.planned.labels) && isHeardOf(world, job.repositoryId))
       return `job ${job.id} is ${job.status} at GitHub and nobody knows it`;
   }
