@@ -207,7 +207,7 @@ interface Call {
   readonly options: readonly string[];
 }
 
-const groups: readonly string[] = ["jobs", "runners", "config", "emulate", "setup", "aws", "trace"];
+const groups: readonly string[] = ["jobs", "runners", "images", "config", "emulate", "setup", "aws", "trace"];
 
 /** What a line asks of Mayfly, as `mayfly …`, `npm run mayfly -- …` or `npm run demo -- …`. */
 function mayflyCall(words: readonly string[]): Call | undefined {
