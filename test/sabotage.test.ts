@@ -2,7 +2,7 @@ import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { checks } from "../src/targets/sim/checks.ts";
 import { simulateSeed } from "../src/targets/sim/simulate.ts";
-import { sabotageHours, sabotageSeed, sabotageSeedsLimit } from "../tools/measure-sabotage.ts";
+import { sabotagedSeed, sabotageSeedsLimit } from "../tools/measure-sabotage.ts";
 import { type PlantedBug, plantedBugs } from "./support/sabotages.ts";
 
 /*
@@ -34,12 +34,12 @@ describe("docs/reference/sabotage.md", () => {
   });
 });
 
-async function findBug({ name, plant }: PlantedBug): Promise<string> {
+async function findBug(bug: PlantedBug): Promise<string> {
+  const { name, check } = bug;
   const inOrder = Array.from({ length: sabotageSeedsLimit }, (_, index) => index + 1);
   for (const number of [rows.get(name)?.seed ?? 1, ...inOrder]) {
-    const options = { seed: sabotageSeed(number), hours: sabotageHours, sabotage: plant() };
-    const { violation } = await simulateSeed(options);
-    if (violation !== undefined) return violation.check;
+    const { violation } = await simulateSeed(sabotagedSeed(bug, number));
+    if (violation !== undefined && (check ?? violation.check) === violation.check) return violation.check;
   }
   throw new Error(`${name}: not found in ${sabotageSeedsLimit} seeds`);
 }

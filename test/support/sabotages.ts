@@ -5,6 +5,7 @@ import type { Github } from "../../src/ports/github.ts";
 import type { ImageBuilder } from "../../src/ports/images.ts";
 import type { Ports } from "../../src/ports/ports.ts";
 import type { Store } from "../../src/ports/store.ts";
+import type { Faults } from "../../src/targets/sim/faults.ts";
 import type { Stage } from "../../src/targets/sim/process.ts";
 import { guessedSecret, type Sabotage, type World } from "../../src/targets/sim/world.ts";
 
@@ -13,6 +14,10 @@ export interface PlantedBug {
   readonly name: string;
   /** Made anew for every seed, because some bugs remember things. */
   readonly plant: () => Sabotage;
+  /** The check that it is planted for, where others may find it earlier: the search goes on until this one speaks. */
+  readonly check?: string;
+  /** Where the bug matters only when something rare goes wrong, too: that goes wrong in every seed. */
+  readonly faults?: Partial<Faults>;
 }
 
 export const plantedBugs: readonly PlantedBug[] = [
@@ -211,6 +216,7 @@ export const plantedBugs: readonly PlantedBug[] = [
   },
   {
     name: "an image that is built again serves all machines at once",
+    faults: { imageBrokenFraction: 0.5, recipeChanges: 3 },
     plant: () =>
       store((real) => ({
         commit: (fleet, version, changes, limits) => {

@@ -1,5 +1,5 @@
 import { buildLimitSeconds, type Image, imageKey } from "../../core/image.ts";
-import type { FleetSpec, Instant, Job } from "../../core/model.ts";
+import type { FleetSpec, Instant, Job, MachineId } from "../../core/model.ts";
 import type { LaunchRequest } from "../../ports/compute.ts";
 import type { ImageOrder } from "../../ports/images.ts";
 import type { SimBuild } from "./builder.ts";
@@ -12,6 +12,8 @@ export interface ImageMemory {
   readonly failed: Set<string>;
   readonly rows: Map<string, FailureRow>;
   readonly imageOfLaunch: Map<string, string | undefined>;
+  /** The machines that were asked for, by what they start from. */
+  readonly machines: Map<string, ReadonlySet<MachineId>>;
 }
 
 /** Builds of one image that failed one after the other. */
@@ -27,6 +29,7 @@ export function createImageMemory(): ImageMemory {
     failed: new Set(),
     rows: new Map(),
     imageOfLaunch: new Map(),
+    machines: new Map(),
   };
 }
 
@@ -98,7 +101,7 @@ function isSameImage(build: SimBuild, { base, architecture }: ImageOrder | Image
 /** A machine starts from what was made of the image that its fleet names, also when its launch is repeated. */
 export function startsFromWhatWasMade(
   { builder, memory, everyPolicy }: WorldView,
-  { fleet, token, spec }: LaunchRequest,
+  { fleet, token, spec, machines }: LaunchRequest,
 ): Found {
   const { imageOfLaunch } = memory.images;
   const made = builder?.made(spec.image ?? "");
@@ -112,6 +115,8 @@ export function startsFromWhatWasMade(
     return `a machine of ${fleet} is launched from ${spec.image}, which is no image that was made for it`;
   const earlier = imageOfLaunch.get(token);
   imageOfLaunch.set(token, spec.image);
+  const known = memory.images.machines.get(made.tag) ?? new Set();
+  memory.images.machines.set(made.tag, new Set([...known, ...machines.map(({ id }) => id)]));
   if (earlier === undefined || earlier === spec.image) return undefined;
   return `launch ${token} asks for ${spec.image}, and had asked for ${earlier} before`;
 }
@@ -128,14 +133,16 @@ export function onlyWhatCannotBeMade(world: WorldView, { change, before }: Facts
   return `job ${change.job.id} is given up because of an image that did not fail ${failuresInARow} times in a row`;
 }
 
-/** So many machines, at most, are started from an image of which none is of any use. What was refused never started. */
+/** So many machines, at most, are asked for from an image of which none is of any use. What is refused tells nothing. */
 export const brokenMachines = 10;
 
-export function newImagesAreTried({ builder, everyAgent }: WorldView, { spec }: LaunchRequest): Found {
-  if (builder?.made(spec.image ?? "")?.isBroken !== true) return undefined;
-  const count = everyAgent.filter(({ machine }) => machine.spec.image === spec.image).length;
+export function newImagesAreTried({ builder, memory, machines }: WorldView, { spec }: LaunchRequest): Found {
+  const made = builder?.made(spec.image ?? "");
+  if (made?.isBroken !== true) return undefined;
+  const asked = [...(memory.images.machines.get(made.tag) ?? [])];
+  const count = asked.filter((id) => machines.get(id)?.reason !== "launch-failed").length;
   if (count <= brokenMachines) return undefined;
-  return `${count} machines were started from ${spec.image}, which is broken, and more are asked for`;
+  return `${count} machines were asked for from ${spec.image}, which is broken`;
 }
 
 export function noBrokenImageIsTrusted({ builder }: WorldView, { image }: Facts["imageCommitted"]): Found {
