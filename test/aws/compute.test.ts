@@ -69,7 +69,12 @@ describe.skipIf(moto === "")("ec2 on the stand-in", () => {
   it("the launch template that the infrastructure makes is one that machines are launched from", async () => {
     const templates = createEc2Templates({ client, clock: createSystemClock() });
     const good = await prepareEc2(client);
-    expect(await templates(good.launchTemplate)).toEqual({ deviceNames: ["/dev/xvda"], diskGib: 30 });
+    const imageId = expect.stringMatching(/^ami-/);
+    expect(await templates(good.launchTemplate)).toEqual({
+      deviceNames: ["/dev/xvda"],
+      diskGib: 30,
+      imageId,
+    });
     const stopping = await prepareEc2(client, ({ InstanceInitiatedShutdownBehavior: _, ...rest }) => rest);
     await expect(templates(stopping.launchTemplate)).rejects.toThrow(/shutdown behaviour/);
     await expect(templates("no-such-template")).rejects.toMatchObject({

@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import { beforeAll, describe, expect, inject, it } from "vitest";
 import { callQuery } from "../../src/adapters/aws/query.ts";
 import { createSystemClock } from "../../src/adapters/clock/system.ts";
@@ -27,6 +28,8 @@ describe.skipIf(moto === "")("images that nobody needs", () => {
     const images: Record<string, string> = {};
     // The last of them is the newest, which stays anyhow.
     for (const name of ["old", "late", "byLedger", "byPreset", "byTemplate", "byInstance", "newest"]) {
+      // Which is the newest is told by the second.
+      if (name === "newest") await setTimeout(1_100);
       images[name] = await createImage(byInstance, `${deployment}-${name}`, deployment);
     }
     const foreign = await createImage(byInstance, `${deployment}-foreign`, `${deployment}-of-others`);

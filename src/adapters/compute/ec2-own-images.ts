@@ -44,6 +44,8 @@ export async function imageReferencesInUse(client: AwsClient): Promise<ReadonlyS
   });
   const versions = await everyPage(client, "DescribeLaunchTemplateVersions", "launchTemplateVersionSet", {
     LaunchTemplateVersion: ["$Latest", "$Default"],
+    // As many as one answer may hold; without it there are fifteen in each.
+    MaxResults: 200,
   });
   return new Set([
     ...reservations
