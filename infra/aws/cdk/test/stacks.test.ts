@@ -30,6 +30,7 @@ async function makeStacks(network?: FoundationProps["network"]) {
   const foundation = new FoundationStack(app, "Foundation", { deployment, ...(network && { network }) });
   const mayfly = new MayflyStack(app, "Mayfly", {
     ...{ deployment, foundation, fargate: "always", taskShell: "always" },
+    eventBus: { arn: "arn:aws:events:eu-west-1:123456789012:event-bus/mayfly" },
     package: { folder, machines },
   });
   return { app, foundation, mayfly };
