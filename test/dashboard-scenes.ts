@@ -1,3 +1,4 @@
+import type { ImageStatus } from "../src/core/image-status.ts";
 import type { JobStatus, MachineStatus, StatusDocument, WhyDocument } from "../src/core/status.ts";
 
 /** Status documents for the tests of the page, all seen from this instant. */
@@ -263,11 +264,38 @@ export function busyStatus(count: number): StatusDocument {
   });
 }
 
+export function imageStatus(changes: Partial<ImageStatus> = {}): ImageStatus {
+  return {
+    base: "ubuntu:24.04",
+    architecture: "x86_64",
+    state: "ready",
+    alias: null,
+    reference: "1.dkr.ecr.eu-west-1.amazonaws.com/mayfly:01ab",
+    builtAt: before(7_200),
+    ageSeconds: 7_200,
+    attempts: 0,
+    buildStartedAt: null,
+    reason: null,
+    log: null,
+    failedAt: null,
+    nextAttemptAt: null,
+    trial: null,
+    fleets: [{ fleet: "tasks", queued: 3 }],
+    waitingJobs: 0,
+    scan: { at: null, findings: { low: 4, high: 1 } },
+    ...changes,
+  };
+}
+
 export function problemStatus(): StatusDocument {
   const busy = busyStatus(12);
   return {
     ...busy,
     state: "degraded",
+    images: [
+      imageStatus(),
+      imageStatus({ base: "debian:12", state: "failed", reason: "No space left on device." }),
+    ],
     problems: [
       "GitHub refuses the App's key (401): the private key does not belong to App 123456. Put the newest key where the configuration points to.",
       "The preset gpu cannot be launched: the account may run 0 vCPUs of this family. Ask the provider for a higher quota.",

@@ -15,6 +15,7 @@ import {
   busyStatus,
   emptyStatus,
   endedJob,
+  imageStatus,
   jobStatus,
   machineStatus,
   problemStatus,
@@ -82,6 +83,25 @@ describe.skipIf(chromiumPath === undefined)("the page in Chromium", () => {
       /jobs started in the last hour/,
     );
     expect(await page.locator("#problems").isVisible()).toBe(false);
+    expectClean(visit);
+  });
+
+  test("shows images, where any are built: what fails and why, what is tried, what a scan found", async () => {
+    const source: Source = { status: busyStatus(3) };
+    const visit = await open(source);
+    const { page } = visit;
+    await live(page);
+    expect(await page.locator("#images").isVisible()).toBe(false);
+    const failed = { state: "failed", reason: "CodeBuild says FAILED", waitingJobs: 3, scan: null } as const;
+    const trial = { reference: "mayfly:02cd", builtAt: before(60), worked: 2, failed: 1 };
+    source.status = {
+      ...source.status,
+      images: [imageStatus({ trial }), imageStatus({ ...failed, base: "debian:12" })],
+    };
+    await expect.poll(() => page.locator("#images tbody tr").count()).toBe(2);
+    const [tried, broken] = await page.locator("#images tbody tr").allInnerTexts();
+    expect(tried).toMatch(/ubuntu:24.04 · x86_64.*2 worked and 1 did not · 1 high in its scan.*on trial/s);
+    expect(broken).toMatch(/debian:12.*CodeBuild says FAILED · 3 jobs wait for it.*failed/s);
     expectClean(visit);
   });
 

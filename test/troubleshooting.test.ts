@@ -22,7 +22,7 @@ test("what doctor looks at has a line each", () => {
     "src/core/diagnosis.ts",
     "src/cli/doctor.ts",
     "src/targets/box/doctor.ts",
-    ...["", "-deployment", "-machines", "-quotas", "-secrets"].map(
+    ...["", "-deployment", "-machines", "-options", "-quotas", "-secrets"].map(
       (part) => `src/targets/aws/doctor${part}.ts`,
     ),
   ].map(read);

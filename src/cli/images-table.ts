@@ -44,9 +44,9 @@ export function scanText({ scan }: ImageStatus): string {
   return known.length === 0 ? "nothing found" : known.join(", ");
 }
 
-/** It does not serve as it should, or its scan says that it had better not. */
+/** It does not serve as it should, its scan says that it had better not, or another is about to take its place. */
 export function needsALook(image: ImageStatus): boolean {
-  return image.state !== "ready" || isAlarming(image);
+  return image.state !== "ready" || isAlarming(image) || trialText(image) !== "";
 }
 
 const severities = ["critical", "high", "medium", "low", "informational", "undefined", "untriaged"];
@@ -58,7 +58,7 @@ function isAlarming({ scan }: ImageStatus): boolean {
 function detailOf(image: ImageStatus, now: number): string {
   const { state, reference, reason, log, buildStartedAt, nextAttemptAt } = image;
   const serves = reference === null ? "" : `${reference} `;
-  if (state === "ready") return reference ?? "";
+  if (state === "ready") return `${reference ?? ""}${trialText(image)}`;
   if (state === "building") {
     const since = buildStartedAt === null ? "" : `begun ${relativeText(buildStartedAt, now)}`;
     return `${serves}${serves === "" ? since : `(a new one was ${since})`}`;
@@ -67,6 +67,13 @@ function detailOf(image: ImageStatus, now: number): string {
   const again =
     nextAttemptAt === null ? "" : ` Tried again, when it is wanted, ${relativeText(nextAttemptAt, now)}.`;
   return `${serves}${(reason ?? "").replace(/\.?$/, ".")}${again}${end}`;
+}
+
+/** Empty where none is tried. A server of an earlier version says nothing of trials. */
+function trialText({ trial }: ImageStatus): string {
+  if (!trial) return "";
+  const { worked, failed, reference } = trial;
+  return ` (on trial: ${reference}, of whose machines ${worked} worked and ${failed} did not)`;
 }
 
 function imageStyle({ state }: ImageStatus): Style {

@@ -19,6 +19,7 @@ const ready: ImageStatus = {
   log: null,
   failedAt: null,
   nextAttemptAt: null,
+  trial: null,
   fleets: [{ fleet: "tasks", queued: 3 }],
   waitingJobs: 0,
   scan: { at: null, findings: { low: 4, high: 1 } },
@@ -64,6 +65,11 @@ describe("images", () => {
     expect([ready, building, failed].map(needsALook)).toEqual([true, true, true]);
     const fine = { ...ready, scan: { at: null, findings: { low: 4 } } };
     expect(needsALook(fine)).toBe(false);
+    const tried = { reference: "mayfly:02cd", builtAt: before(60), worked: 2, failed: 1 };
+    expect(needsALook({ ...fine, trial: tried })).toBe(true);
+    expect(imageText({ ...fine, trial: tried }, now)).toContain(
+      "mayfly:01ab (on trial: mayfly:02cd, of whose machines 2 worked and 1 did not).",
+    );
     expect(scanText({ ...ready, scan: { at: null, findings: {} } })).toBe("nothing found");
     expect(scanText(building)).toBe("");
   });

@@ -1,5 +1,6 @@
 import type { Image } from "./image.ts";
 import { imageKey } from "./image.ts";
+import { countsOf, type ImageTrial } from "./image-trial.ts";
 import type { Architecture, FleetSpec, Instant, Ledger, Policy } from "./model.ts";
 
 /** An image that is made of another, as people and programs read it. Fields are only ever added. */
@@ -22,12 +23,22 @@ export interface ImageStatus {
   readonly log: string | null;
   readonly failedAt: string | null;
   readonly nextAttemptAt: string | null;
+  /** A newer one that gets one machine at a time until it is trusted or rolled back; null where there is none. */
+  readonly trial: ImageTrialStatus | null;
   /** Fleets with jobs or machines that start from it. */
   readonly fleets: readonly { readonly fleet: string; readonly queued: number }[];
   /** Jobs that wait for it: none where one of it serves. */
   readonly waitingJobs: number;
   /** How many findings of each severity a scan has; null where the registry has scanned nothing. */
   readonly scan: { readonly at: string | null; readonly findings: Readonly<Record<string, number>> } | null;
+}
+
+export interface ImageTrialStatus {
+  readonly reference: string;
+  readonly builtAt: string;
+  /** Of the machines that started from it, those whose runner listened and those that never came to that. */
+  readonly worked: number;
+  readonly failed: number;
 }
 
 export interface ImageContext {
@@ -76,10 +87,15 @@ function imageStatus(image: Image, { ledgers, policy, now, findings }: ImageCont
     log: failure?.log ?? null,
     failedAt: instantOrNull(failure?.at),
     nextAttemptAt: state === "failed" ? instantOrNull(failure?.retryAt) : null,
+    trial: image.trial === undefined ? null : trialStatus(image.trial),
     fleets,
     waitingJobs: waiting.reduce((sum, { queued }) => sum + queued, 0),
     scan: (usable && findings.get(usable.reference)) ?? null,
   };
+}
+
+function trialStatus({ reference, builtAt, machines }: ImageTrial): ImageTrialStatus {
+  return { reference, builtAt: new Date(builtAt).toISOString(), ...countsOf(machines, { isNew: true }) };
 }
 
 function nameOf({ base, architecture }: ImageStatus): string {

@@ -58,8 +58,8 @@ export function trialAfter(trial: ImageTrial, fates: ReadonlyMap<MachineId, Mach
 
 /** `broken`: its machines fail, and more often than those of the image that serves. Undefined: that is not clear yet. */
 export function verdictOf({ machines }: ImageTrial): "trusted" | "broken" | undefined {
-  const own = countsOf(machines, true);
-  const others = countsOf(machines, false);
+  const own = countsOf(machines, { isNew: true });
+  const others = countsOf(machines, { isNew: false });
   if (own.worked >= enough && own.worked > own.failed) return "trusted";
   const isWorse = own.failed * (others.worked + others.failed) > others.failed * (own.worked + own.failed);
   const isAlone = others.worked + others.failed === 0;
@@ -76,9 +76,10 @@ export function toWatch({ machines }: ImageTrial): readonly Pick<WatchedMachine,
     .map((isNew) => ({ isNew }));
 }
 
-function countsOf(
+/** Of the machines of the one image, or of the other: how many worked, and how many did not. The others are open. */
+export function countsOf(
   machines: readonly WatchedMachine[],
-  isNew: boolean,
+  { isNew }: Pick<WatchedMachine, "isNew">,
 ): { readonly worked: number; readonly failed: number } {
   const own = machines.filter((machine) => machine.isNew === isNew);
   return {

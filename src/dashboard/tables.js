@@ -1,4 +1,4 @@
-/** The lists of the page: jobs, machines, presets. */
+/** The lists of the page: jobs, machines, presets, images. */
 import { byId, create, setAttribute, setText, syncChildren } from "./elements.js";
 import { count, duration, money, nothing, timeOfDay } from "./format.js";
 
@@ -21,6 +21,10 @@ export function renderTables(status) {
   renderTable("finished", finished, finishedRow, "id");
   renderTable("machines", status.activeMachines, machineRow, "id", status.machines.alive);
   renderTable("presets", status.presets, presetRow, "name");
+  const images = status.images.map((image) => ({ ...image, key: `${image.base} ${image.architecture}` }));
+  renderTable("images", images, imageRow, "key");
+  // Most have none: images are only built for presets that want that.
+  byId("images").hidden = images.length === 0;
 }
 
 function isUnserved(job) {
@@ -127,6 +131,32 @@ const presetRow = {
     setText(row.cells[2].firstChild, `${preset.machines.toLocaleString()} of ${preset.max.toLocaleString()}`);
   },
 };
+
+const imageRow = {
+  make: () => tableRow(twoLineCell("bdi"), chipCell(), textCell("number")),
+  update(row, image) {
+    const [name, more] = row.cells[0].children;
+    setText(name, `${image.base} · ${image.architecture}`);
+    setText(more, imageNotes(image).join(" · "));
+    setAttribute(row.cells[0], "title", image.log ?? image.reference ?? undefined);
+    setChip(row.cells[1].firstChild, image.trial ? "on trial" : image.state, imageTones[image.state]);
+    setText(row.cells[2].firstChild, duration(image.ageSeconds));
+  },
+};
+
+/** What keeps it from serving, who waits for it, what it is tried against, and what its scan found worst. */
+function imageNotes({ reason, waitingJobs, trial, scan }) {
+  const notes = reason === null ? [] : [reason];
+  if (waitingJobs > 0) notes.push(`${count(waitingJobs, "job")} wait for it`);
+  if (trial) notes.push(`of the newest’s machines ${trial.worked} worked and ${trial.failed} did not`);
+  for (const severity of ["critical", "high"]) {
+    const found = scan?.findings[severity] ?? 0;
+    if (found > 0) notes.push(`${found.toLocaleString()} ${severity} in its scan`);
+  }
+  return notes;
+}
+
+const imageTones = { ready: "good", building: "soft", failed: "bad" };
 
 const outcomeTones = { success: "good", failure: "bad", timed_out: "bad", startup_failure: "bad" };
 

@@ -8,9 +8,10 @@ import { createSeededRandom } from "../adapters/random/seeded.ts";
 import { createMemoryStore } from "../adapters/store/memory.ts";
 import { MayflyError } from "../core/errors.ts";
 import { imageKey } from "../core/image.ts";
+import type { ImageTrialStatus } from "../core/image-status.ts";
 import type { LaunchRequest } from "../ports/compute.ts";
 import { imageOf } from "./image.ts";
-import { readWhy } from "./status.ts";
+import { readImagesNow, readWhy } from "./status.ts";
 
 const base = "ubuntu:22.04";
 const built = { image: base, buildsImages: true } as const;
@@ -127,12 +128,15 @@ describe("a fleet whose image is made first", () => {
     await endsWithNothingLeft(world);
     world.images.recipe = "memory-2";
     const requests = launchesOf(world);
+    let tried: ImageTrialStatus | null | undefined;
     for (let round = 0; round < 6; round++) {
       for (let count = 0; count < 3; count++) world.github.queueJob();
       await endsWithNothingLeft(world);
       await world.run(120);
+      if (round === 2) tried = (await readImagesNow(world.ports, world.policy))[0]?.trial;
     }
     const [first, second] = world.images.builds.map(({ tag }) => `built:${tag}`);
+    expect(tried).toMatchObject({ reference: second, worked: 2, failed: 0 });
     const machines = requests.map(({ spec, machines: { length } }) => ({ image: spec.image, length }));
     expect(machines.slice(0, 3)).toEqual([
       { image: first, length: 3 },

@@ -104,6 +104,32 @@ describe.skipIf(moto === "")("mayfly doctor on AWS", () => {
     expect(commands).not.toMatch(/create-secret|create-service-linked-role|describe-vpcs/);
   });
 
+  test("looks at what only some deployments have: classes in a parameter, and a bus for what changes", async () => {
+    const config = join(account.world.folder, "options.yaml");
+    const document = parse(await readFile(account.configPath, "utf8"));
+    const labels = { ...document.labels, classesParameter: "/mayfly/classes" };
+    await writeFile(config, stringify({ ...document, labels }));
+    const missing = "arn:aws:events:eu-west-1:123456789012:event-bus/gone";
+    const restore = await setVariable(account, "scaleup", "MAYFLY_EVENT_BUS", missing);
+    const without = await doctor("--config", config);
+    expect(telling(without)).toEqual([
+      "unknown webhook deliveries",
+      "problem classes in /mayfly/classes",
+      "problem event bus",
+    ]);
+    const { EventBusArn } = await account.api.json("events", "AWSEvents.CreateEventBus", { Name: "changes" });
+    await setVariable(account, "scaleup", "MAYFLY_EVENT_BUS", EventBusArn);
+    const Value = '{"small":{"cpu":1024,"memory":2048}}';
+    const parameter = { Name: "/mayfly/classes", Type: "String", Value };
+    await account.api.json("ssm", "AmazonSSM.PutParameter", parameter);
+    const well = await doctor("--config", config);
+    expect(telling(well)).toEqual(["unknown webhook deliveries"]);
+    const says = well.findings.map(({ says }) => says);
+    expect(says).toContain("It has small.");
+    expect(says).toContain(`What changes is published on ${EventBusArn}.`);
+    await restore();
+  });
+
   test("names every right that is missing, and looks at the rest all the same", async () => {
     const actions = [
       ...["lambda:unknown", "events:DescribeRule", "sqs:GetQueueUrl", "dynamodb:DescribeTable"],
@@ -174,7 +200,18 @@ describe.skipIf(moto === "")("mayfly doctor on AWS", () => {
   });
 });
 
-async function breakFunctions({ api, client, proxy }: AwsAccount): Promise<void> {
+/** Sets a variable of a deployed function. The answer takes it back. */
+async function setVariable({ api }: AwsAccount, name: string, variable: string, value: string) {
+  const path = `/2015-03-31/functions/mayfly-${name}/configuration`;
+  const { Environment } = await api.rest("lambda", "GET", path);
+  const set = (Variables: Readonly<Record<string, string>>) =>
+    api.rest("lambda", "PUT", path, JSON.stringify({ Environment: { Variables } }));
+  await set({ ...Environment.Variables, [variable]: value });
+  return () => set(Environment.Variables);
+}
+
+async function breakFunctions(account: AwsAccount): Promise<void> {
+  const { api, client, proxy } = account;
   const identity =
     "<R><GetCallerIdentityResult><Account>123456789012</Account></GetCallerIdentityResult></R>";
   const date = new Date(Date.now() + 120_000).toUTCString();
@@ -188,10 +225,7 @@ async function breakFunctions({ api, client, proxy }: AwsAccount): Promise<void>
       await api.rest("lambda", "PUT", `${mappings}${UUID}`, '{"Enabled":false}');
     if (FunctionArn.endsWith("-lifecycle")) await api.rest("lambda", "DELETE", `${mappings}${UUID}`);
   }
-  const claim = "/2015-03-31/functions/mayfly-claim/configuration";
-  const { Environment } = await api.rest("lambda", "GET", claim);
-  const Variables = { ...Environment.Variables, MAYFLY_TABLE: "other" };
-  await api.rest("lambda", "PUT", claim, JSON.stringify({ Environment: { Variables } }));
+  await setVariable(account, "claim", "MAYFLY_TABLE", "other");
   await api.json("events", "AWSEvents.DisableRule", { Name: "mayfly-rebalancer" });
   await api.rest("lambda", "DELETE", "/2015-03-31/functions/mayfly-status");
 

@@ -195,6 +195,18 @@ export async function clusterExists(client: AwsClient, name: string): Promise<bo
   return clusters.some(({ status }) => status === "ACTIVE");
 }
 
+/** Whether there is such a bus of EventBridge, by its name or ARN. */
+export async function busExists(client: AwsClient, name: string): Promise<boolean> {
+  const call = { service: "events", action: "DescribeEventBus", resource: `bus ${name}` } as const;
+  return (await unlessAbsent(() => callJson(client, { ...call, input: { Name: name } }))) !== undefined;
+}
+
+export async function imagePipelineExists(client: AwsClient, arn: string): Promise<boolean> {
+  const call = { service: "imagebuilder", action: "GetImagePipeline", resource: `pipeline ${arn}` } as const;
+  const path = `/GetImagePipeline?imagePipelineArn=${encodeURIComponent(arn)}`;
+  return (await unlessAbsent(() => getJson(client, { ...call, path }))) !== undefined;
+}
+
 /** Whether there is such a secret. What is in it is not read. */
 export async function secretExists(client: AwsClient, name: string): Promise<boolean> {
   const call = { service: "secretsmanager", action: "DescribeSecret", resource: `secret ${name}` } as const;

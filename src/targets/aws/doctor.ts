@@ -12,6 +12,7 @@ import { examineGithub } from "../doctor/github.ts";
 import { findingOf, look, trouble } from "../doctor/look.ts";
 import { examineDeployment } from "./doctor-deployment.ts";
 import { examineMachines } from "./doctor-machines.ts";
+import { examineOptions } from "./doctor-options.ts";
 import { examineSecrets, type SecretIds, secretIdsOf } from "./doctor-secrets.ts";
 
 export interface AwsDoctorOptions {
@@ -33,8 +34,8 @@ export interface Examination extends Pick<AwsDoctorOptions, "deployment" | "stac
 
 /**
  * Looks at everything that a deployment on AWS needs for its first job and changes nothing: credentials, clock, functions
- * and what starts them, queues, table, secrets, the GitHub App, and for each preset what its machines are made of. One
- * thing that may not be looked at does not hide the others.
+ * and what starts them, queues, table, secrets, the GitHub App, what only some deployments have, and for each preset
+ * what its machines are made of. One thing that may not be looked at does not hide the others.
  */
 export async function examineAws(
   loaded: Pick<LoadedConfig, "config" | "policy">,
@@ -72,6 +73,7 @@ export async function examineAws(
     ...findings,
     ...secrets,
     ...(await examineApp(loaded, examination, { ids, version: options.version })),
+    ...(await examineOptions(loaded, examination, variables.scaleup)),
     ...(await examineMachines(loaded, examination, variables.scaleup)),
   ];
 }

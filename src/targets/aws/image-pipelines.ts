@@ -30,19 +30,35 @@ export interface ImagePipeline {
   readonly component: string;
 }
 
-/** One for each pipeline and each processor that a preset on EC2 wants it for. */
-export function imagePipelines(
-  { config, policy }: { readonly config: Pick<Config, "pipelines">; readonly policy: Policy },
-  mayflyVersion: string,
-): readonly ImagePipeline[] {
-  const wanted = new Map<string, ImagePipeline>();
+/** A pipeline of the configuration, for machines of one processor. */
+export type WantedPipeline = Pick<ImagePipeline, "pipeline" | "architecture">;
+
+/** Each pipeline, once for each processor that a preset on EC2 wants it for. */
+export function wantedPipelines({
+  config,
+  policy,
+}: {
+  readonly config: Pick<Config, "pipelines">;
+  readonly policy: Policy;
+}): readonly WantedPipeline[] {
+  const wanted = new Map<string, WantedPipeline>();
   for (const { compute, image = "", architecture } of policy.presets) {
-    const name = pipelineOfBase(image) ?? "";
-    const settings = config.pipelines[name];
-    if (compute !== "ec2" || settings === undefined) continue;
-    wanted.set(`${name} ${architecture}`, pipelineOf(name, architecture, settings, mayflyVersion));
+    const pipeline = pipelineOfBase(image) ?? "";
+    if (compute !== "ec2" || config.pipelines[pipeline] === undefined) continue;
+    wanted.set(`${pipeline} ${architecture}`, { pipeline, architecture });
   }
   return [...wanted.values()];
+}
+
+/** What the infrastructure makes of those that are wanted. */
+export function imagePipelines(
+  loaded: { readonly config: Pick<Config, "pipelines">; readonly policy: Policy },
+  mayflyVersion: string,
+): readonly ImagePipeline[] {
+  return wantedPipelines(loaded).flatMap((wanted) => {
+    const settings = loaded.config.pipelines[wanted.pipeline];
+    return settings === undefined ? [] : [pipelineOf(wanted, settings, mayflyVersion)];
+  });
 }
 
 /** By the pipeline's name: its recipe is the same for every processor. */
@@ -57,8 +73,7 @@ const systems = {
 } as const;
 
 function pipelineOf(
-  pipeline: string,
-  architecture: Architecture,
+  { pipeline, architecture }: WantedPipeline,
   settings: ImagePipelineSettings,
   mayflyVersion: string,
 ): ImagePipeline {
