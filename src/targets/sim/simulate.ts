@@ -48,7 +48,7 @@ export interface ViolationReport extends Violation {
 }
 
 const lookEveryMilliseconds = 60_000;
-/** So long after the healing, demand that nobody was told of must have been found. */
+/** So long after nothing hinders a process any more, demand that nobody was told of must have been found. */
 const discoveryMilliseconds = 15 * 60_000;
 
 /**
@@ -65,7 +65,9 @@ export async function simulateSeed(options: SeedOptions): Promise<SeedResult> {
   const healAt = simulationStart + scenario.hours * 3_600_000;
   world.scheduler.at(healAt, "everything heals", () => {
     world.heal();
-    world.scheduler.after(discoveryMilliseconds, "is all over?", () => lookForRest(world));
+    // An hour's requests that are used up come back when that hour is over, and not because all is well.
+    const findsAgainAt = Math.max(world.now, world.hinderedUntil);
+    world.scheduler.at(findsAgainAt + discoveryMilliseconds, "is all over?", () => lookForRest(world));
   });
   const { jobDeadlineSeconds } = scenario.policy.timing;
   const presetLimits = scenario.policy.presets.map((preset) => preset.jobTimeoutSeconds);
