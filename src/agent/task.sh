@@ -50,11 +50,13 @@ curl_signs() {
   [ "$((${version%%.*} * 1000 + minor))" -ge 7086 ]
 }
 
-# The runner brings a Node of its own. Without one, the agent says what is wrong with curl.
+# The runner brings a Node of its own. Without one, the agent says what is wrong with curl. It is copied: the agent runs
+# it as root and hands it the role's credentials, and whatever is in the runner's folder belongs to the job's account.
 use_node() {
   for node in "$runner_directory"/externals/node*/bin/node; do
-    if [ -x "$node" ] && "$node" --version >/dev/null 2>&1; then
-      export MAYFLY_NODE="$node"
+    if [ -x "$node" ] && "$node" --version >/dev/null 2>&1 && cp "$node" "$home/node"; then
+      export MAYFLY_NODE="$home/node"
+      break
     fi
   done
   say "The curl of this image cannot sign (${version:-there is none}); ${MAYFLY_NODE:-nothing} stands in for it."

@@ -159,8 +159,9 @@ async function prepareImage({ root, listener, runnerUser = "nobody" }: FakeTaskO
 async function bringNode(root: string, port: number): Promise<void> {
   const folder = join(root, "opt/mayfly/runner/externals/node20/bin");
   await mkdir(folder, { recursive: true });
-  await writeFile(join(folder, "redirect.mjs"), ecsRedirect(port));
-  const script = `#!/bin/sh\nexec "${process.execPath}" --import "${folder}/redirect.mjs" "$@"\n`;
+  const redirect = join(root, "redirect.mjs");
+  await writeFile(redirect, ecsRedirect(port));
+  const script = `#!/bin/sh\nexec "${process.execPath}" --import "${redirect}" "$@"\n`;
   await writeFile(join(folder, "node"), script, { mode: 0o755 });
 }
 

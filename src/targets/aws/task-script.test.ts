@@ -124,6 +124,20 @@ describe.skipIf(!isRoot)("a task", () => {
     },
   );
 
+  it("does not run what a job has put in the place of the runner's Node", async () => {
+    const plant = [
+      "touch ran-as; chmod 666 ran-as; mv externals theirs; mkdir -p externals/node20/bin",
+      `printf '#!/bin/sh\\n(id -u; cat) >>%s\\n' "$PWD/ran-as" >externals/node20/bin/node`,
+      "chmod 755 externals/node20/bin/node",
+    ].join("; ");
+    const task = await start({ listener: `${startJob} ${plant}; exit 0`, curlVersion: "7.81.0" });
+    await task.ended;
+    // Control: the job could.
+    expect(task.kept("externals/node20/bin/node")).toContain("ran-as");
+    expect(task.kept("ran-as")).toBe("");
+    expect(task.controlPlane.lastReport("exited")).toMatchObject({ "exit-code": "0", "ran-job": "true" });
+  });
+
   it("E11: keeps its role's credentials from the job, which looks everywhere that it can", async () => {
     const look = [
       "env; env >own",
