@@ -20,7 +20,7 @@ export function noRunningJobIsTerminated(world: WorldView, { machineId }: CloudM
 
 // ------------------------------------------------------------------------------- known, and of some use
 
-/** Sweeps that may pass until what exists is known. */
+/** Sweeps in which the store refused nothing that may pass until what exists is known. */
 export const unknownSweeps = 2;
 /** Sweeps that may pass until a machine that is of no use any more has gone. */
 export const needlessSweeps = { calm: 4, troubled: 6 };
@@ -28,7 +28,7 @@ export const needlessMinutes = 10;
 
 export function everythingIsKnown(world: WorldView, fact: Facts["swept"]): Found {
   for (const machine of listedMachines(world, fact)) {
-    const found = isKnown(world, machine);
+    const found = isKnown(world, machine, fact);
     if (found !== undefined) return found;
   }
   return undefined;
@@ -50,14 +50,14 @@ function listedMachines(world: WorldView, { startedAt, computes }: Facts["swept"
   );
 }
 
-function isKnown(world: WorldView, machine: CloudMachine): Found {
+function isKnown(world: WorldView, machine: CloudMachine, { refused }: Facts["swept"]): Found {
   const { unknownSweeps: memory } = world.memory;
   const entry = world.machines.get(machine.machineId);
   if (entry !== undefined && entry.state !== "ended") {
     memory.delete(machine.providerId);
     return undefined;
   }
-  const sweeps = (memory.get(machine.providerId) ?? 0) + 1;
+  const sweeps = (memory.get(machine.providerId) ?? 0) + (refused ? 0 : 1);
   memory.set(machine.providerId, sweeps);
   if (sweeps <= unknownSweeps) return undefined;
   const how = entry === undefined ? "unknown to every ledger" : "ended for its ledger";

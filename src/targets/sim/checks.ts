@@ -88,7 +88,7 @@ export const checks: readonly Check[] = [
   {
     name: "S2",
     says: "nothing that exists is unknown, and no machine outlives its need",
-    bound: `unknown for ${unknownSweeps} sweeps after the listing delay; needless for ${needlessSweeps.calm} sweeps, and while things go wrong for ${needlessSweeps.troubled} sweeps and ${needlessMinutes} minutes in which GitHub could be asked`,
+    bound: `unknown for ${unknownSweeps} sweeps after the listing delay in which the store refused nothing; needless for ${needlessSweeps.calm} sweeps, and while things go wrong for ${needlessSweeps.troubled} sweeps and ${needlessMinutes} minutes in which GitHub could be asked`,
     looks: {
       swept: (world, fact) => everythingIsKnown(world, fact) ?? noMachineIsNeedless(world, fact),
     },
@@ -224,7 +224,12 @@ export interface Facts {
   /** An entry was written, in the place of `before`. */
   readonly committed: { readonly change: Change; readonly before: Job | Machine | undefined };
   /** A sweep that could list has ended. */
-  readonly swept: { readonly startedAt: number; readonly computes: ReadonlySet<string> };
+  readonly swept: {
+    readonly startedAt: number;
+    readonly computes: ReadonlySet<string>;
+    /** The store refused something meanwhile, so that it may not have dealt with all that it found. */
+    readonly refused: boolean;
+  };
   /** A build is about to begin. */
   readonly building: ImageOrder;
   /** The ledger's entry of an image was written, in the place of `before`. */
@@ -303,7 +308,7 @@ export interface Secrets {
 
 /** What the checks remember between two looks. */
 export interface CheckMemory {
-  /** Good sweeps in a row after which a machine was still unknown, or needless. */
+  /** Sweeps after which a machine was still unknown, or needless. Of the unknown, those in which the store refused nothing. */
   readonly unknownSweeps: Map<string, number>;
   readonly needless: Map<string, { readonly since: number; sweeps: number }>;
   /** Since when a job has waited in vain, and how long nobody had been there at the last look. */

@@ -61,8 +61,8 @@ export interface ProcessEvents {
   logged(process: string, level: string, message: string, fields: Readonly<Record<string, unknown>>): void;
   /** The process has begun, or has died. */
   turned(): void;
-  /** A sweep has ended well, and the listings of these computes were answered. */
-  swept(startedAt: number, computes: ReadonlySet<string>): void;
+  /** A sweep has ended well, and the listings of these computes were answered. `refused`: the store refused a call meanwhile. */
+  swept(startedAt: number, computes: ReadonlySet<string>, refused: boolean): void;
   minted(name: string, runnerId: number, jitConfig: string): void;
   /** An event of the lifecycle queue was dealt with. */
   dealtWith(event: LifecycleEvent): void;
@@ -79,6 +79,8 @@ interface Life {
   readonly catchUp: () => void;
   /** By compute. */
   readonly goodListings: Map<string, number>;
+  /** Calls that the store refused, or whose answers were lost. */
+  storeRefusals: number;
   end(): void;
 }
 
@@ -160,9 +162,11 @@ export class Process {
     this.#startTimer(life, "sweep", scaledownSeconds, async (own) => {
       const startedAt = scheduler.now;
       const before = new Map(own.goodListings);
+      const { storeRefusals } = own;
       await sweep(own.ports.sweep, policy(), within(own.ports.sweep, roundSeconds.sweep));
       const listed = [...own.goodListings].filter(([name, count]) => count > (before.get(name) ?? 0));
-      if (listed.length > 0) events.swept(startedAt, new Set(listed.map(([name]) => name)));
+      const refused = own.storeRefusals > storeRefusals;
+      if (listed.length > 0) events.swept(startedAt, new Set(listed.map(([name]) => name)), refused);
     });
     this.#startTimer(life, "status", statusSeconds, (own) => {
       return this.#options.status(own.ports.status, policy());
@@ -355,6 +359,7 @@ export class Process {
       caughtUp,
       catchUp,
       goodListings: new Map(),
+      storeRefusals: 0,
       end() {
         ended = true;
       },
@@ -398,11 +403,15 @@ export class Process {
 
   #gatedStore(life: Life): Store {
     const { store, faults, random } = this.#options;
+    const refusal = (): MayflyError => {
+      life.storeRefusals += 1;
+      return busy();
+    };
     const mayFail = <Arguments extends unknown[], Answer>(
       read: (...values: Arguments) => Promise<Answer>,
     ) => {
       return async (...values: Arguments): Promise<Answer> => {
-        if (chance(random, faults().storeReadThrottleFraction)) throw busy();
+        if (chance(random, faults().storeReadThrottleFraction)) throw refusal();
         return read(...values);
       };
     };
@@ -418,24 +427,24 @@ export class Process {
       recentRepositories: mayFail(store.recentRepositories),
       purge: mayFail(store.purge),
       commit: async (fleet, version, changes, limits) => {
-        if (chance(random, faults().storeThrottleFraction)) throw busy();
+        if (chance(random, faults().storeThrottleFraction)) throw refusal();
         if (chance(random, faults().storeConflictFraction)) return { kind: "conflict" };
         const result = await store.commit(fleet, version, changes, limits);
-        if (chance(random, faults().storeAnswerLostFraction)) throw busy();
+        if (chance(random, faults().storeAnswerLostFraction)) throw refusal();
         return result;
       },
       addJob: async (record, job) => {
-        if (chance(random, faults().storeThrottleFraction)) throw busy();
+        if (chance(random, faults().storeThrottleFraction)) throw refusal();
         const result = await store.addJob(record, job);
-        if (chance(random, faults().storeAnswerLostFraction)) throw busy();
+        if (chance(random, faults().storeAnswerLostFraction)) throw refusal();
         return result;
       },
       load: async (fleet) => {
-        if (chance(random, faults().storeThrottleFraction)) throw busy();
+        if (chance(random, faults().storeThrottleFraction)) throw refusal();
         return store.load(fleet);
       },
       findMachine: async (id) => {
-        if (chance(random, faults().storeThrottleFraction)) throw busy();
+        if (chance(random, faults().storeThrottleFraction)) throw refusal();
         return store.findMachine(id);
       },
     };

@@ -647,7 +647,7 @@ export class World implements WorldView {
           logged: (process, level, message, fields) => this.#onLogged(process, level, message, fields),
           turned: () => this.#noteAttendance(),
           dealtWith: (event) => this.#look("dealtWith", event),
-          swept: (startedAt, computes) => this.#look("swept", { startedAt, computes }),
+          swept: (startedAt, computes, refused) => this.#look("swept", { startedAt, computes, refused }),
           minted: (name, runnerId, jitConfig) => {
             this.#runnerNames.set(runnerId, name);
             this.secrets.add("a JIT config", jitConfig);
