@@ -453,15 +453,19 @@ run_listener() {
   while :; do
     start_listener
     await_listener
+    say "The listener ended with code $code."
+    # What puts the runner's new files into place is a script of the listener's group.
+    case $code in
+      3 | 4) await_update ;;
+    esac
     # What the listener left in its group must not outlive it.
     signal_listener KILL
     rm -f "$directory/listener"
     listener=
-    say "The listener ended with code $code."
     [ ! -e "$directory/stop" ] || return 0
     case $code in
       2) nap 5 ;;
-      3 | 4) await_update ;;
+      3 | 4) ;;
       *) return 0 ;;
     esac
     [ ! -e "$directory/stop" ] || return 0
@@ -511,6 +515,11 @@ become_runner_user() {
   elif [ "$(id -u)" -eq 0 ]; then
     export RUNNER_ALLOW_RUNASROOT=1
   fi
+  # What a shell starts beside itself ignores SIGINT, by which the runner ends a step and a test ends a server. Nothing
+  # that inherits this can change it.
+  if env --default-signal=INT,QUIT true 2>/dev/null; then
+    set -- env --default-signal=INT,QUIT "$@"
+  fi
   if has_groups; then
     exec setsid "$@"
   fi
@@ -534,7 +543,7 @@ await_listener() {
   done
 }
 
-# The runner replaces its own files and then writes update.finished.
+# The runner's script waits for its listener to end, replaces the runner's files and then writes update.finished.
 await_update() {
   say "The runner updates itself."
   tries=30
@@ -623,21 +632,28 @@ stop_watcher() {
 # Whether the listener listens, and whether it got a job. Seen from the watcher and, for short jobs, at the end.
 notice_progress() {
   if [ ! -e "$directory/told-listening" ]; then
-    if [ -e "$directory/job/started" ] || [ "$((now - begun_at))" -ge 10 ] ||
+    if job_has_started || [ "$((now - begun_at))" -ge 10 ] ||
       grep -q 'Listening for Jobs' "$log" 2>/dev/null; then
       tell listening
     fi
   fi
-  if [ -e "$directory/job/started" ] && [ ! -e "$directory/told-job-started" ]; then
+  if [ ! -e "$directory/told-job-started" ] && job_has_started; then
     started_at=$now
     tell job-started
   fi
 }
 
+# The listener says so when it was given a job. The hook comes after the job's actions were downloaded, and not at all
+# where they could not be.
+job_has_started() {
+  [ -e "$directory/told-job-started" ] || [ -e "$directory/job/started" ] ||
+    grep -q 'Z: Running job: ' "$log" 2>/dev/null
+}
+
 notice_interruption() {
   if [ -e "$directory/end-notice" ] && [ -z "$noticed_at" ]; then
     noticed_at=$now
-    [ -e "$directory/job/started" ] || request_stop "ECS stops the task."
+    job_has_started || request_stop "ECS stops the task."
   fi
   ticks=$((ticks + 1))
   # The metadata service is asked every five seconds, as its maker recommends.
@@ -646,10 +662,10 @@ notice_interruption() {
     noticed_at=$now
     tell interrupted "$notice"
     # A running job may still end in time; a listener without one would only catch a job that cannot.
-    [ -e "$directory/job/started" ] || request_stop "The machine will be taken: $notice"
+    job_has_started || request_stop "The machine will be taken: $notice"
   elif [ ! -e "$directory/told-at-risk" ] && risk_notice; then
     tell at-risk "$notice"
-    [ -e "$directory/job/started" ] || request_stop "The machine may be taken: $notice"
+    job_has_started || request_stop "The machine may be taken: $notice"
   fi
 }
 
@@ -789,7 +805,7 @@ report_exit() {
   send_reports 1
   ending=yes
   ran_job=false
-  [ ! -e "$directory/job/started" ] || ran_job=true
+  ! job_has_started || ran_job=true
   # A listener that is told to end may call that well; its job did not end by itself.
   [ "$ran_job$code" != true0 ] || [ ! -e "$directory/stop" ] || code=143
   set -- --data-urlencode step=exited --data-urlencode "exit-code=$code" --data-urlencode "ran-job=$ran_job"

@@ -24,6 +24,7 @@ const shells = ["sh", "dash", "bash", "busybox sh"].filter(isInstalled);
 
 /** Stub listeners. The job is what they start after they have run the hook, as the real runner does. */
 const startJob = 'echo "Listening for Jobs"; bash -e "$ACTIONS_RUNNER_HOOK_JOB_STARTED"; ';
+const givenJob = 'echo "2026-11-21 16:40:00Z: Running job: build";';
 const listeners = {
   normalJob: `${startJob} sleep 0.1; exit 0`,
   noJob: 'echo "Listening for Jobs"; echo "The runner no longer exists on the server"; exit 0',
@@ -81,6 +82,19 @@ for (const shell of shells) {
       expect(run.steps).toEqual(["listening", "job-started", "exited"]);
       expect(run.exited).toMatchObject({ "exit-code": "143", "ran-job": "true" });
     });
+
+    // The env of BusyBox cannot.
+    it.skipIf(shell.startsWith("busybox"))(
+      "leaves SIGINT to the job, by which its steps are cancelled",
+      async () => {
+        const run = await runAgent({
+          shell,
+          listener: `grep SigIgn /proc/self/status > "$HOME/signals"; ${listeners.normalJob}`,
+        });
+        const ignored = readFileSync(join(run.home, "signals"), "utf8").split(/\s+/)[1] ?? "";
+        expect(Number.parseInt(ignored, 16) & 0b110).toBe(0);
+      },
+    );
 
     it("shows neither the credential nor the JIT config to anybody who looks", async () => {
       const run = await runAgent({
@@ -198,11 +212,41 @@ describe("the listener", () => {
     const listener = [
       'count=$(cat "$HOME/count" 2>/dev/null || echo 0)',
       'echo $((count + 1)) > "$HOME/count"',
-      "case $count in 0) exit 2 ;; 1) exit 3 ;; 2) touch update.finished; exit 4 ;; esac",
+      "case $count in 0) exit 2 ;; 1) exit 3 ;; 2) exit 4 ;; esac",
       listeners.normalJob,
     ].join("\n");
     const run = await runAgent({ listener });
     expect(readFileSync(join(run.home, "count"), "utf8").trim()).toBe("4");
+    expect(run.exited).toMatchObject({ "exit-code": "0", "ran-job": "true" });
+  });
+
+  it("that updates itself is replaced by what it left running, and only then started again", async () => {
+    const listener = [
+      // As the runner does: the script that moves the new files into place waits until the listener has ended.
+      'echo start >> "$HOME/starts"',
+      'if [ ! -e "$HOME/updated" ]; then',
+      '  ( while [ -e "/proc/$$" ]; do sleep 0.02; done; sleep 0.2; touch "$HOME/updated" update.finished ) &',
+      "  exit 4",
+      "fi",
+      listeners.normalJob,
+    ].join("\n");
+    const run = await runAgent({ listener, claims: [runAnswer({ idleTimeoutSeconds: 5 })] });
+    expect(readFileSync(join(run.home, "starts"), "utf8")).toBe("start\nstart\n");
+    expect(run.exited).toMatchObject({ "exit-code": "0", "ran-job": "true" });
+  });
+
+  it("that was given a job is not idle while the job's actions are downloaded", async () => {
+    const run = await runAgent({
+      listener: `echo "Listening for Jobs"; ${givenJob} sleep 2.5; ${listeners.normalJob}`,
+      claims: [runAnswer({ idleTimeoutSeconds: 1 })],
+    });
+    expect(run.steps).toEqual(["listening", "job-started", "exited"]);
+    expect(run.exited).toMatchObject({ "exit-code": "0", "ran-job": "true" });
+  });
+
+  it("ran a job also when that failed before the hook", async () => {
+    const run = await runAgent({ listener: `echo "Listening for Jobs"; ${givenJob} exit 0` });
+    expect(run.steps).toEqual(["listening", "job-started", "exited"]);
     expect(run.exited).toMatchObject({ "exit-code": "0", "ran-job": "true" });
   });
 
