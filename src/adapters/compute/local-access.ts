@@ -2,8 +2,9 @@ import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 
 /**
- * The folder nearest to the root on the way to `path` that this user may not pass through, or undefined. Only owner,
- * main group and others are looked at: who is let in by a further group or an access list is not believed.
+ * The folder nearest to the root on the way to `path` that this user may not list and pass through, or undefined; one
+ * that is not there yet is open. Only owner, main group and others are looked at: who is let in by a further group or an
+ * access list is not believed.
  */
 export async function firstClosedFolder(
   user: { readonly uid: number; readonly gid: number },
@@ -16,9 +17,11 @@ export async function firstClosedFolder(
     if (folder === dirname(folder)) break;
   }
   for (const folder of folders) {
-    const { mode, uid, gid } = await stat(folder);
-    const mayPass = uid === user.uid ? 0o100 : gid === user.gid ? 0o010 : 0o001;
-    if ((mode & mayPass) === 0) return folder;
+    const found = await stat(folder).catch(() => undefined);
+    if (found === undefined) continue;
+    const { mode, uid, gid } = found;
+    const mayList = uid === user.uid ? 0o500 : gid === user.gid ? 0o050 : 0o005;
+    if ((mode & mayList) !== mayList) return folder;
   }
   return undefined;
 }

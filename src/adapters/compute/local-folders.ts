@@ -61,7 +61,7 @@ export function createMachineFolders(machinesDirectory: string): MachineFolders 
     path,
     read,
     async create(record, contents) {
-      await mkdir(machinesDirectory, { recursive: true, mode: 0o711 });
+      await mkdir(machinesDirectory, { recursive: true, mode: 0o755 });
       const fresh = rubbish();
       try {
         await mkdir(fresh, { mode: contents.mode });

@@ -219,14 +219,31 @@ it.runIf(isRoot)(
   },
 );
 
-it("refuses to launch for a user who could not reach the machine's folder", async () => {
-  await listener("exit 0");
-  await chmod(root, 0o700);
-  const user = { uid: 65_534, gid: 65_534 };
-  const [outcome] = await open({ user }).launch(launchRequest(["machine-1"]));
-  expect(outcome).toMatchObject({ kind: "refused", failure: "configuration", code: "FOLDER_CLOSED" });
-  expect(outcome).toMatchObject({ message: expect.stringContaining(`chmod o+x ${root}`) });
-});
+it.runIf(isRoot)(
+  "every folder above the runner's can be read by its user, as the runner demands",
+  async () => {
+    await chmod(root, 0o755);
+    await listener(
+      'folder=$PWD; while ls "$folder" > "$HOME/list" && [ "$folder" != / ]; do folder=$(dirname "$folder"); done; echo "$folder" > "$HOME/top"; sleep 600',
+    );
+    await open({ user: { uid: 65_534, gid: 65_534 } }).launch(launchRequest(["machine-1"]));
+    const top = join(machines(), "machine-1/home/top");
+    await until(() => existsSync(top) && readFileSync(top, "utf8") !== "");
+    expect(readFileSync(top, "utf8")).toBe("/\n");
+  },
+);
+
+it.each([0o700, 0o711])(
+  "refuses to launch for a user who could not read a folder above (%o)",
+  async (mode) => {
+    await listener("exit 0");
+    await chmod(root, mode);
+    const user = { uid: 65_534, gid: 65_534 };
+    const [outcome] = await open({ user }).launch(launchRequest(["machine-1"]));
+    expect(outcome).toMatchObject({ kind: "refused", failure: "configuration", code: "FOLDER_CLOSED" });
+    expect(outcome).toMatchObject({ message: expect.stringContaining(`chmod o+rx ${root}`) });
+  },
+);
 
 // ------------------------------------------------------------------------------------------------- harness
 

@@ -178,8 +178,8 @@ async function launchOne(
   };
   if ((await box.folders.read(machine.id))?.process !== undefined) return launched(machine.id);
   if (obstacle !== undefined) return refused(machine.id, "configuration", obstacle.code, obstacle.message);
-  // Others than the machine's user may pass through the folder, but not look into it.
-  const contents = { folders: ["runner", "home", "temporary"], mode: 0o711 };
+  // GitHub's runner does not start where its user may not list each folder above it. What is in them stays closed.
+  const contents = { folders: ["runner", "home", "temporary"], mode: 0o755 };
   if ((await box.folders.create(record, contents)) === "exists") return answerForExisting(box, machine.id);
   try {
     return await box.prepare(() => startAgent(box, request, machine, record));
@@ -325,7 +325,7 @@ async function findObstacle(options: LocalComputeOptions, preset: string): Promi
   }
   const closed = await closedFolder(options);
   if (closed !== undefined) {
-    const message = `The user ${options.user?.uid} of the machines may not pass through ${closed}. Run \`chmod o+x ${closed}\`.`;
+    const message = `The user ${options.user?.uid} of the machines may not list ${closed}, as GitHub's runner must. Run \`chmod o+rx ${closed}\`.`;
     return { code: "FOLDER_CLOSED", message };
   }
   const path = options.path ?? usualPath;
@@ -342,14 +342,17 @@ async function findObstacle(options: LocalComputeOptions, preset: string): Promi
   return undefined;
 }
 
-/** What keeps the machines' user from its machines or from the agent; the machine would end before it says a word. */
+/** What keeps the machines' user from its machines or from the agent: no runner would start. */
 async function closedFolder({
   user,
   machinesDirectory,
   agentFile,
 }: LocalComputeOptions): Promise<string | undefined> {
   if (user === undefined) return undefined;
-  return (await firstClosedFolder(user, machinesDirectory)) ?? (await firstClosedFolder(user, agentFile));
+  return (
+    (await firstClosedFolder(user, join(machinesDirectory, "machine"))) ??
+    (await firstClosedFolder(user, agentFile))
+  );
 }
 
 async function mayRead(path: string, mode = constants.R_OK): Promise<boolean> {

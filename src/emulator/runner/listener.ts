@@ -1,3 +1,5 @@
+import { readdirSync } from "node:fs";
+import { dirname } from "node:path";
 import type { JobMessage } from "../job-message.ts";
 import { type RunnerConfig, RunnerConnection, readConfig } from "./connection.ts";
 import { runJob } from "./job.ts";
@@ -9,7 +11,8 @@ import { runJob } from "./job.ts";
  *
  *   connect ──▶ wait for a job ──▶ run its steps ──▶ report ──▶ exit 0
  *      │             └─ removed by the server ──▶ "The runner no longer exists on the server" ──▶ exit 0
- *      └─ no or bad configuration ──▶ exit 1; another session of the same runner for 4 minutes ──▶ exit 5
+ *      └─ no or bad configuration, or a folder above the runner that it may not list ──▶ exit 1;
+ *         another session of the same runner for 4 minutes ──▶ exit 5
  *
  * SIGTERM and SIGINT end the steps of a running job, which is reported as cancelled.
  */
@@ -19,6 +22,11 @@ const jobResults = { success: 0, failure: 2, cancelled: 3, skipped: 4 } as const
 const patienceMilliseconds = 240_000;
 
 async function main(): Promise<number> {
+  const closed = firstClosedFolder(process.cwd());
+  if (closed !== undefined) {
+    print(`An error occurred: ${closed} and every folder above the runner must be open to its user.`);
+    return exitCodes.terminated;
+  }
   const encoded = takeConfig(process.argv.slice(2));
   const config = encoded === undefined ? undefined : readConfig(encoded);
   if (config === undefined) {
@@ -90,6 +98,16 @@ const resultNames = {
   cancelled: "Canceled",
   skipped: "Skipped",
 } as const;
+
+/** The folder nearest to the runner that it may not list. */
+function firstClosedFolder(folder: string): string | undefined {
+  try {
+    readdirSync(folder);
+  } catch {
+    return folder;
+  }
+  return dirname(folder) === folder ? undefined : firstClosedFolder(dirname(folder));
+}
 
 /** The configuration, removed from the environment so that no step can see it. */
 function takeConfig(parameters: readonly string[]): string | undefined {

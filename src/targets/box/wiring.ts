@@ -125,10 +125,10 @@ export function secretsOf(config: Config, log: Log): Secrets {
   });
 }
 
-/** Others may pass through, as the user of local machines must, but not look around; the files in it are 0600. */
+/** Others may list it, as the user of local machines must for GitHub's runner; the files in it are 0600. */
 async function makeDataDirectory(path: string): Promise<void> {
   try {
-    await mkdir(path, { recursive: true, mode: 0o711 });
+    await mkdir(path, { recursive: true, mode: 0o755 });
   } catch (error) {
     throw new MayflyError({
       kind: "operator",
