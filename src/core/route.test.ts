@@ -208,6 +208,14 @@ describe("labels that cannot be served are refused with a reason", () => {
     expect(routeJob([], all).considered).toEqual([]);
   });
 
+  it("in a sentence that can be kept, however many presets do not offer however many labels", () => {
+    const many = policy({ presets: Array.from({ length: 20 }, (_, index) => preset({ name: `p${index}` })) });
+    const labels = Array.from({ length: 99 }, (_, index) => `${index}`.padEnd(256, "x"));
+    const detail = detailOf(["self-hosted", ...labels], many);
+    expect(detail).toMatch(/p19: it does not offer the label 0xxx+…\.$/);
+    expect(detail.length).toBeLessThan(10_000);
+  });
+
   it.each([["ubuntu-latest"], ["windows-2022"], ["some", "thing"]])("%s is not ours", (...labels) => {
     expect(fleetOf(labels)).toBe("ignored: ");
     expect(detailOf(labels)).toMatch(/^No preset offers these labels, and self-hosted is not one/);

@@ -496,8 +496,15 @@ function consider(preset: Preset, wish: Wish, policy: Policy): Considered {
   }
   const offered = new Set(preset.labels.map((label) => label.toLowerCase()));
   const missing = wish.plain.filter((label) => !offered.has(label));
-  if (missing.length > 0) return no("label", `it does not offer the label ${missing.join(", ")}`);
+  if (missing.length > 0) return no("label", `it does not offer the label ${shortened(missing.join(", "))}`);
   return { preset: preset.name, matches: true, because: "it offers every label of the job" };
+}
+
+/** Labels are written by strangers, and the sentence is said of each preset: together they have to fit into an entry. */
+const lettersShown = 200;
+
+function shortened(text: string): string {
+  return text.length <= lettersShown ? text : `${text.slice(0, lettersShown)}…`;
 }
 
 function routed(
