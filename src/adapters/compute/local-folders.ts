@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { FleetId, Instant, MachineId } from "../../core/model.ts";
+import { runCommand } from "./local-command.ts";
 import { isMachineId } from "./machine-id.ts";
 
 /** What stands in a machine's `machine.json`. No secret: the credential exists only in the agent's memory. */
@@ -93,15 +94,23 @@ export function createMachineFolders(machinesDirectory: string): MachineFolders 
         if (isOneOf(error, ["ENOENT"])) return;
         throw error;
       }
-      await rm(doomed, { recursive: true, force: true, maxRetries: 3 });
+      await removeTree(doomed);
     },
     async sweep() {
       for (const name of await readdirIfAny(machinesDirectory)) {
         if (!name.startsWith(rubbishPrefix)) continue;
-        await rm(join(machinesDirectory, name), { recursive: true, force: true, maxRetries: 3 });
+        await removeTree(join(machinesDirectory, name));
       }
     },
   };
+}
+
+/**
+ * A process of a job may have escaped, and go on to change what is being deleted. `rm` holds each folder open and follows
+ * no link, not even one that takes a folder's place meanwhile; node's own goes by names, and would follow it.
+ */
+async function removeTree(path: string): Promise<void> {
+  await runCommand("rm", ["-rf", "--", path]);
 }
 
 export async function isFolder(path: string): Promise<boolean> {

@@ -15,6 +15,7 @@ import type {
 } from "../../ports/compute.ts";
 import type { Log } from "../../ports/log.ts";
 import { firstClosedFolder } from "./local-access.ts";
+import { runCommand, usualPath } from "./local-command.ts";
 import { createMachineFolders, isFolder, type MachineFolders, type MachineRecord } from "./local-folders.ts";
 import {
   createProcessScanner,
@@ -111,7 +112,6 @@ export function createLocalCompute(options: LocalComputeOptions): Compute {
 const launchesAtOnce = 8;
 const pool = "local";
 const purchase = "on-demand";
-const usualPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 interface Box {
   readonly options: LocalComputeOptions;
@@ -256,7 +256,7 @@ function agentEnvironment(
 /** The record stays with the server's user: whoever could write it could name any process to be killed. */
 async function giveTo(user: { readonly uid: number; readonly gid: number }, folder: string): Promise<void> {
   for (const name of ["home", "temporary", "agent.log"]) await chown(join(folder, name), user.uid, user.gid);
-  await run("chown", ["-R", `${user.uid}:${user.gid}`, join(folder, "runner")]);
+  await runCommand("chown", ["-R", `${user.uid}:${user.gid}`, join(folder, "runner")]);
 }
 
 async function started(child: ChildProcess): Promise<void> {
@@ -269,26 +269,13 @@ async function started(child: ChildProcess): Promise<void> {
 /** Shares the blocks of the files where the file system can. */
 async function copyFolder(from: string, to: string): Promise<void> {
   try {
-    await run("cp", ["-a", "--reflink=auto", `${from}/.`, to]);
+    await runCommand("cp", ["-a", "--reflink=auto", `${from}/.`, to]);
   } catch (error) {
     // Other systems know neither option and say so.
     if (!(error instanceof Error) || !/unrecogni[sz]ed|illegal|invalid option|usage/i.test(error.message))
       throw error;
-    await run("cp", ["-R", "-p", "-P", `${from}/.`, to]);
+    await runCommand("cp", ["-R", "-p", "-P", `${from}/.`, to]);
   }
-}
-
-async function run(command: string, parameters: readonly string[]): Promise<void> {
-  const child = spawn(command, parameters, {
-    env: { PATH: usualPath, LC_ALL: "C" },
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  let said = "";
-  child.stderr.on("data", (text) => {
-    if (said.length < 1_000) said += text;
-  });
-  const [status] = (await once(child, "close")) as [number | null];
-  if (status !== 0) throw new Error(`"${command}" ended with ${status}: ${said.trim()}`);
 }
 
 /** The folder is there, but nobody in this process makes it. */
