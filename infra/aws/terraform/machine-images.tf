@@ -9,10 +9,10 @@ locals {
   machine_image_rule     = "${var.deployment}-machine-images"
   machine_image_rule_arn = "arn:${local.partition}:events:${local.region}:${local.account}:rule/${local.machine_image_rule}"
   image_builder_here     = "arn:${local.partition}:imagebuilder:${local.region}:${local.account}"
-  image_builder_logs     = "arn:${local.partition}:logs:${local.region}:${local.account}:log-group:/aws/imagebuilder/${var.deployment}_*"
+  image_builder_logs     = "arn:${local.partition}:logs:${local.region}:${local.account}:log-group:/aws/imagebuilder/${var.deployment}-image-*"
 
   # Of the functions that begin builds and tell of them.
-  pipeline_variables = local.has_images ? { MAYFLY_IMAGE_PIPELINES = "${local.image_builder_here}:image-pipeline/${var.deployment}_" } : {}
+  pipeline_variables = local.has_images ? { MAYFLY_IMAGE_PIPELINES = "${local.image_builder_here}:image-pipeline/${var.deployment}-image-" } : {}
 }
 
 resource "aws_iam_role" "image_builder" {
@@ -36,7 +36,7 @@ resource "aws_iam_role_policy" "image_builder" {
       { Effect = "Allow", Action = ["ec2messages:AcknowledgeMessage", "ec2messages:DeleteMessage", "ec2messages:FailMessage", "ec2messages:GetEndpoint", "ec2messages:GetMessages", "ec2messages:SendReply"], Resource = ["*"] },
       { Effect = "Allow", Action = ["ssm:DescribeAssociation", "ssm:DescribeDocument", "ssm:GetDocument", "ssm:GetManifest", "ssm:ListAssociations", "ssm:ListInstanceAssociations", "ssm:UpdateAssociationStatus", "ssm:UpdateInstanceAssociationStatus", "ssm:UpdateInstanceInformation"], Resource = ["*"] },
       { Effect = "Allow", Action = ["ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel"], Resource = ["*"] },
-      { Effect = "Allow", Action = ["imagebuilder:GetComponent"], Resource = ["${local.image_builder_here}:component/${var.deployment}_*/*/*"] },
+      { Effect = "Allow", Action = ["imagebuilder:GetComponent"], Resource = ["${local.image_builder_here}:component/${var.deployment}-image-*/*/*"] },
       # Image Builder's own programs, which are in buckets of AWS.
       { Effect = "Allow", Action = ["s3:GetObject"], Resource = ["arn:${local.partition}:s3:::ec2imagebuilder*"] },
       { Effect = "Allow", Action = ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"], Resource = [local.image_builder_logs] },
@@ -53,7 +53,7 @@ resource "aws_iam_instance_profile" "image_builder" {
 # A text has one version for ever, so another text is another component, which is there before the old one goes.
 resource "aws_imagebuilder_component" "image" {
   for_each    = local.pipelines
-  name        = "${var.deployment}_${each.key}"
+  name        = "${var.deployment}-image-${each.key}"
   platform    = "Linux"
   version     = each.value.version
   description = "What images of Mayfly hold"
@@ -66,7 +66,7 @@ resource "aws_imagebuilder_component" "image" {
 
 resource "aws_imagebuilder_image_recipe" "image" {
   for_each     = local.pipelines
-  name         = "${var.deployment}_${each.key}"
+  name         = "${var.deployment}-image-${each.key}"
   version      = each.value.version
   parent_image = "arn:${local.partition}:imagebuilder:${local.region}:aws:image/${each.value.parent}/x.x.x"
 
@@ -91,7 +91,7 @@ resource "aws_imagebuilder_image_recipe" "image" {
 
 resource "aws_imagebuilder_infrastructure_configuration" "image" {
   for_each                      = local.pipelines
-  name                          = "${var.deployment}_${each.key}"
+  name                          = "${var.deployment}-image-${each.key}"
   instance_profile_name         = aws_iam_instance_profile.image_builder[0].name
   instance_types                = each.value.instanceTypes
   subnet_id                     = values(var.subnets)[0]
@@ -107,7 +107,7 @@ resource "aws_imagebuilder_infrastructure_configuration" "image" {
 
 resource "aws_imagebuilder_distribution_configuration" "image" {
   for_each = local.pipelines
-  name     = "${var.deployment}_${each.key}"
+  name     = "${var.deployment}-image-${each.key}"
 
   distribution {
     region = local.region
@@ -120,7 +120,7 @@ resource "aws_imagebuilder_distribution_configuration" "image" {
 
 resource "aws_imagebuilder_image_pipeline" "image" {
   for_each                         = local.pipelines
-  name                             = "${var.deployment}_${each.key}"
+  name                             = "${var.deployment}-image-${each.key}"
   description                      = "Begun by Mayfly: it has no schedule"
   image_recipe_arn                 = aws_imagebuilder_image_recipe.image[each.key].arn
   infrastructure_configuration_arn = aws_imagebuilder_infrastructure_configuration.image[each.key].arn
@@ -142,7 +142,7 @@ resource "aws_cloudwatch_event_rule" "machine_images" {
   event_pattern = jsonencode({
     source      = ["aws.imagebuilder"]
     detail-type = ["EC2 Image Builder Image State Change"]
-    resources   = [{ prefix = "${local.image_builder_here}:image/${var.deployment}_" }]
+    resources   = [{ prefix = "${local.image_builder_here}:image/${var.deployment}-image-" }]
     detail      = { state = { status = ["AVAILABLE", "FAILED", "CANCELLED"] } }
   })
 }
@@ -161,8 +161,8 @@ resource "aws_iam_role_policy" "scaleup_pipelines" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
-      { Effect = "Allow", Action = ["imagebuilder:StartImagePipelineExecution"], Resource = ["${local.image_builder_here}:image-pipeline/${var.deployment}_*"] },
-      { Effect = "Allow", Action = ["imagebuilder:GetImage"], Resource = ["${local.image_builder_here}:image/${var.deployment}_*/*"] },
+      { Effect = "Allow", Action = ["imagebuilder:StartImagePipelineExecution"], Resource = ["${local.image_builder_here}:image-pipeline/${var.deployment}-image-*"] },
+      { Effect = "Allow", Action = ["imagebuilder:GetImage"], Resource = ["${local.image_builder_here}:image/${var.deployment}-image-*/*"] },
       { Effect = "Allow", Action = ["logs:GetLogEvents"], Resource = ["${local.image_builder_logs}:*"] },
     ]
   })

@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { imageBuilderEventOf } from "./image-builder-events.ts";
 import { pipelineName, pipelinePlace } from "./image-builder-names.ts";
 
-const arn = "arn:aws:imagebuilder:eu-west-1:123456789012:image/mayfly-eu_build-tools_x86-64/1.0.7/2";
+const arn = "arn:aws:imagebuilder:eu-west-1:123456789012:image/mayfly-eu-image-x86-64-build-tools/1.0.7/2";
 
 /** As the user guide of Image Builder has it. */
 function changed(status: string, resource: string = arn): object {
@@ -30,7 +30,14 @@ it("an image that is being made, and one of somebody else, tell nothing", () => 
   for (const status of ["PENDING", "BUILDING", "TESTING", "DISTRIBUTING"]) {
     expect(imageBuilderEventOf(changed(status))).toBeUndefined();
   }
-  for (const name of ["theirs", "a_b", "a_b_mips", "a_b_arm64_c"]) {
+  for (const name of [
+    "theirs",
+    "a-image-b",
+    "a-image-mips-b",
+    "a-arm64-b",
+    "-image-arm64-b",
+    "a-image-arm64-",
+  ]) {
     expect(
       imageBuilderEventOf(changed("FAILED", arn.replace(/image\/[^/]+/, `image/${name}`))),
     ).toBeUndefined();
@@ -48,9 +55,12 @@ it.each([undefined, {}, { source: "aws.imagebuilder", "detail-type": "EC2 Image 
   },
 );
 
-it("a pipeline's name can be read again", () => {
+it("a pipeline's name can be read again, and is the same in the ARNs of Image Builder", () => {
   for (const architecture of ["x86_64", "arm64"] as const) {
-    const place = { deployment: "mayfly-2", pipeline: "build-tools", architecture };
-    expect(pipelinePlace(pipelineName(place))).toEqual(place);
+    for (const pipeline of ["build-tools", "arm64", "image-arm64-x"]) {
+      const place = { deployment: "mayfly-2", pipeline, architecture };
+      expect(pipelinePlace(pipelineName(place))).toEqual(place);
+      expect(pipelineName(place)).toMatch(/^[a-z0-9-]+$/);
+    }
   }
 });

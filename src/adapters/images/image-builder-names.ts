@@ -1,8 +1,9 @@
 import type { Architecture } from "../../core/model.ts";
 
 /*
- * What belongs to a pipeline of EC2 Image Builder bears one name in AWS, from which its deployment, its own name and its
- * processor can be read again: none of the three holds the line between them.
+ * What belongs to a pipeline of EC2 Image Builder bears one name in AWS, from which its deployment, its processor and its
+ * own name can be read again. It is made of small letters, digits and dashes: in the ARNs of Image Builder, and only
+ * there, a dash stands for everything else.
  */
 
 export interface PipelinePlace {
@@ -13,20 +14,19 @@ export interface PipelinePlace {
 }
 
 export function pipelineName({ deployment, ...place }: PipelinePlace): string {
-  return `${deployment}_${nameInDeployment(place)}`;
+  return `${deployment}-image-${nameInDeployment(place)}`;
 }
 
-/** Behind the deployment's name and the line. */
+/** Behind the deployment's name and the word between. */
 export function nameInDeployment({ pipeline, architecture }: Omit<PipelinePlace, "deployment">): string {
-  return `${pipeline}_${processors[architecture]}`;
+  return `${processors[architecture]}-${pipeline}`;
 }
 
 /** The place that this is the name of; undefined when it is none of ours. */
 export function pipelinePlace(name: string): PipelinePlace | undefined {
-  const [deployment, pipeline, processor, ...more] = name.split("_");
-  const architecture = processor === "x86-64" ? "x86_64" : processor === "arm64" ? "arm64" : undefined;
-  if (!deployment || !pipeline || architecture === undefined || more.length > 0) return undefined;
-  return { deployment, pipeline, architecture };
+  const [, deployment, processor, pipeline] = /^(.+?)-image-(x86-64|arm64)-(.+)$/.exec(name) ?? [];
+  if (deployment === undefined || pipeline === undefined) return undefined;
+  return { deployment, pipeline, architecture: processor === "arm64" ? "arm64" : "x86_64" };
 }
 
 /** A pipeline in the words of the core: the base of the image that it makes. Undefined: this names none. */

@@ -14,7 +14,7 @@ import { createEc2ImageBuilder } from "./image-builder.ts";
 
 const region = "eu-west-1";
 const here = `arn:aws:imagebuilder:${region}:123456789012`;
-const id = `${here}:image/mayfly_default_arm64/1.0.7/2`;
+const id = `${here}:image/mayfly-image-arm64-default/1.0.7/2`;
 const order = { base: "pipeline:default", architecture: "arm64", tag: "0123abcd" } as const;
 const build = { id, tag: "0123abcd" };
 
@@ -30,7 +30,7 @@ async function place(...answers: readonly StandInAnswer[]) {
   const random = createSeededRandom(1);
   const credentials = () => standInCredentials;
   const client = createAwsClient({ region, endpoint: standIn.url, credentials, clock, random });
-  const pipelineArns = `${here}:image-pipeline/mayfly_`;
+  const pipelineArns = `${here}:image-pipeline/mayfly-image-`;
   const recipes = { default: "2.338.0-1" };
   return { images: createEc2ImageBuilder({ client, log, pipelineArns, recipes }), log };
 }
@@ -50,7 +50,7 @@ describe("a build of EC2 Image Builder", () => {
       verdict: { kind: "valid" },
     });
     expect(JSON.parse(request?.body ?? "")).toEqual({
-      imagePipelineArn: `${here}:image-pipeline/mayfly_default_arm64`,
+      imagePipelineArn: `${here}:image-pipeline/mayfly-image-arm64-default`,
       clientToken: "0123abcd",
     });
   });
@@ -95,7 +95,7 @@ describe("a build of EC2 Image Builder", () => {
       log: "Stdout: mayfly: helm / exit status 1",
     });
     expect(JSON.parse(standIn.requests[1]?.body ?? "")).toMatchObject({
-      logGroupName: "/aws/imagebuilder/mayfly_default_arm64",
+      logGroupName: "/aws/imagebuilder/mayfly-image-arm64-default",
       logStreamName: "1.0.7/2",
     });
   });

@@ -10,7 +10,7 @@ import { imageOfArn, nameInDeployment, pipelineOfBase } from "./image-builder-na
 export interface ImageBuilderOptions {
   readonly client: AwsClient;
   readonly log: Log;
-  /** What the ARN of every pipeline of this deployment begins with: `arn:…:image-pipeline/<deployment>_`. */
+  /** What the ARN of every pipeline of this deployment begins with: `arn:…:image-pipeline/<deployment>-image-`. */
   readonly pipelineArns: string;
   /** What is built by each pipeline, by its name: changes with everything that makes another image of it. */
   readonly recipes: Readonly<Record<string, string>>;

@@ -5,7 +5,7 @@ import { AwsError } from "../../adapters/aws/errors.ts";
 import type { LoadedConfig } from "../../config/load.ts";
 import { examineOptions } from "./doctor-options.ts";
 
-const here = "arn:aws:imagebuilder:eu-west-1:123456789012:image-pipeline/mayfly_";
+const here = "arn:aws:imagebuilder:eu-west-1:123456789012:image-pipeline/mayfly-image-";
 const settings = { system: "ubuntu-24.04", diskGib: 30 };
 const loaded = {
   config: { pipelines: { tools: settings, unused: settings } },
@@ -31,19 +31,19 @@ function accountWith(present: string, awsCode: string): AwsClient {
 
 describe("image pipelines that the configuration names", () => {
   it("are looked for once for each processor that a preset wants", async () => {
-    const client = accountWith("mayfly_tools_x86-64", "ResourceNotFoundException");
+    const client = accountWith("mayfly-image-x86-64-tools", "ResourceNotFoundException");
     expect(await examineOptions(loaded, { client }, { MAYFLY_IMAGE_PIPELINES: here })).toMatchObject([
       { about: "image pipeline tools, x86_64", verdict: "ok" },
       {
         about: "image pipeline tools, arm64",
         verdict: "problem",
-        says: expect.stringContaining(`There is no ${here}tools_arm64`),
+        says: expect.stringContaining(`There is no ${here}arm64-tools`),
       },
     ]);
   });
 
   it("are not called missing where they may not be looked at", async () => {
-    const client = accountWith("mayfly_tools_x86-64", "AccessDeniedException");
+    const client = accountWith("mayfly-image-x86-64-tools", "AccessDeniedException");
     expect(await examineOptions(loaded, { client }, { MAYFLY_IMAGE_PIPELINES: here })).toMatchObject([
       { verdict: "ok" },
       { verdict: "unknown", cure: expect.stringContaining("imagebuilder:GetImagePipeline") },
@@ -51,7 +51,7 @@ describe("image pipelines that the configuration names", () => {
   });
 
   it("are missing where the functions know of none, and nothing is said without the functions", async () => {
-    const client = accountWith("mayfly_", "ResourceNotFoundException");
+    const client = accountWith("mayfly-", "ResourceNotFoundException");
     expect(await examineOptions(loaded, { client }, {})).toMatchObject([
       { verdict: "problem", says: "The functions were deployed without any image pipeline." },
       { verdict: "problem" },

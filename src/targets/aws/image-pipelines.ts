@@ -12,7 +12,7 @@ export interface ImagePipeline {
   /** As in `image: { pipeline: <name> }`. */
   readonly pipeline: string;
   readonly architecture: Architecture;
-  /** Of everything in AWS that belongs to it, behind the deployment's name and a line. */
+  /** Of everything in AWS that belongs to it, behind `<deployment>-image-`. */
   readonly name: string;
   /** What its images are called, before the time of the build. */
   readonly imageName: string;

@@ -328,12 +328,14 @@ function arnsOf(resource: AwsResource, place: PolicyPlace): readonly string[] {
     case "image-log":
       return place.fargate?.imageLogArn === undefined ? [] : [place.fargate.imageLogArn];
     case "image-pipelines":
-      return [`arn:${partition}:imagebuilder:${region}:${account}:image-pipeline/${place.deployment}_*`];
+      return [
+        `arn:${partition}:imagebuilder:${region}:${account}:image-pipeline/${place.deployment}-image-*`,
+      ];
     case "pipeline-images":
-      return [`arn:${partition}:imagebuilder:${region}:${account}:image/${place.deployment}_*/*`];
+      return [`arn:${partition}:imagebuilder:${region}:${account}:image/${place.deployment}-image-*/*`];
     case "pipeline-logs":
       return [
-        `arn:${partition}:logs:${region}:${account}:log-group:/aws/imagebuilder/${place.deployment}_*:*`,
+        `arn:${partition}:logs:${region}:${account}:log-group:/aws/imagebuilder/${place.deployment}-image-*:*`,
       ];
     case "everything":
       return ["*"];

@@ -37,26 +37,28 @@ export function addMachineImages(
   const { deployment } = props;
   const profile = addBuilder(scope, props);
   const pipelines = props.pipelines.map((pipeline) => addPipeline(scope, props, profile, pipeline));
-  const images = arnHere(scope, "imagebuilder", `image/${deployment}_*/*`);
+  const images = arnHere(scope, "imagebuilder", `image/${deployment}-image-*/*`);
   new CfnRule(scope, "MachineImageRule", {
     name: machineImageRuleName(props),
     description: "A build of a machine's image has ended.",
     eventPattern: {
       source: ["aws.imagebuilder"],
       "detail-type": ["EC2 Image Builder Image State Change"],
-      resources: [{ prefix: arnHere(scope, "imagebuilder", `image/${deployment}_`) }],
+      resources: [{ prefix: arnHere(scope, "imagebuilder", `image/${deployment}-image-`) }],
       detail: { state: { status: ["AVAILABLE", "FAILED", "CANCELLED"] } },
     },
     targets: [{ id: "lifecycle", arn: lifecycle.attrArn }],
   });
   const readLog = allow(
     ["logs:GetLogEvents"],
-    arnHere(scope, "logs", `log-group:/aws/imagebuilder/${deployment}_*:*`),
+    arnHere(scope, "logs", `log-group:/aws/imagebuilder/${deployment}-image-*:*`),
   );
-  const start = arnHere(scope, "imagebuilder", `image-pipeline/${deployment}_*`);
+  const start = arnHere(scope, "imagebuilder", `image-pipeline/${deployment}-image-*`);
   return {
     pipelines,
-    variables: { MAYFLY_IMAGE_PIPELINES: arnHere(scope, "imagebuilder", `image-pipeline/${deployment}_`) },
+    variables: {
+      MAYFLY_IMAGE_PIPELINES: arnHere(scope, "imagebuilder", `image-pipeline/${deployment}-image-`),
+    },
     permissions: {
       scaleup: [
         allow(["imagebuilder:StartImagePipelineExecution"], start),
@@ -88,13 +90,13 @@ function addBuilder(scope: Construct, { deployment }: MayflyProps): CfnInstanceP
             allow([...agentActions], "*"),
             allow(
               ["imagebuilder:GetComponent"],
-              arnHere(scope, "imagebuilder", `component/${deployment}_*/*/*`),
+              arnHere(scope, "imagebuilder", `component/${deployment}-image-*/*/*`),
             ),
             // Image Builder's own programs, which are in buckets of AWS.
             allow(["s3:GetObject"], `arn:${partition}:s3:::ec2imagebuilder*`),
             allow(
               ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
-              arnHere(scope, "logs", `log-group:/aws/imagebuilder/${deployment}_*`),
+              arnHere(scope, "logs", `log-group:/aws/imagebuilder/${deployment}-image-*`),
             ),
           ],
         },
@@ -124,7 +126,7 @@ function addPipeline(
   image: ImagePipeline,
 ): CfnImagePipeline {
   const { partition, region } = Stack.of(scope);
-  const name = `${props.deployment}_${image.name}`;
+  const name = `${props.deployment}-image-${image.name}`;
   const id = (kind: string): string => logicalId("image", image.pipeline, image.architecture, kind);
   const tags = { "mayfly:deployment": props.deployment, "mayfly:pipeline": image.pipeline };
   const component = new CfnComponent(scope, id("Component"), {

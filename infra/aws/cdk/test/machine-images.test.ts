@@ -37,7 +37,7 @@ images:
 );
 const template = (await cloudFormationTemplate(path)) as Template;
 const resolved = resolveTemplate(template);
-const names = ["mayfly_tools_x86-64", "mayfly_tools_arm64", "mayfly_ubuntu_x86-64"];
+const names = ["mayfly-image-x86-64-tools", "mayfly-image-arm64-tools", "mayfly-image-x86-64-ubuntu"];
 
 function policyOfRole(name: string): readonly Statement[] {
   const inline = resolved
@@ -100,7 +100,7 @@ describe("a template with pipelines of images", () => {
     const rules = resolved.ofType("AWS::Events::Rule");
     const { EventPattern } = rules.find(({ Name }) => Name === "mayfly-machine-images") ?? {};
     expect(EventPattern.resources).toEqual([
-      { prefix: "arn:aws:imagebuilder:eu-west-1:123456789012:image/mayfly_" },
+      { prefix: "arn:aws:imagebuilder:eu-west-1:123456789012:image/mayfly-image-" },
     ]);
   });
 
@@ -111,7 +111,7 @@ describe("a template with pipelines of images", () => {
     const { ScaleupFunction } = template.Resources as Readonly<Record<string, Fields>>;
     expect(ScaleupFunction?.DependsOn).toEqual(expect.arrayContaining(pipelines));
     expect(resolved.resources.get("ScaleupFunction")?.Properties.Environment.Variables).toMatchObject({
-      MAYFLY_IMAGE_PIPELINES: "arn:aws:imagebuilder:eu-west-1:123456789012:image-pipeline/mayfly_",
+      MAYFLY_IMAGE_PIPELINES: "arn:aws:imagebuilder:eu-west-1:123456789012:image-pipeline/mayfly-image-",
     });
   });
 
