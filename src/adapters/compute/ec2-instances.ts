@@ -40,6 +40,18 @@ export async function instancesOfLaunch(
   }));
 }
 
+/** Those of these that are not terminated. EC2 need not know any of them. */
+export async function instancesThere(
+  client: AwsClient,
+  providerIds: readonly string[],
+): Promise<ReadonlySet<string>> {
+  const instances = await describeInstances(client, [
+    { Name: "instance-id", Value: providerIds },
+    { Name: "instance-state-name", Value: ["pending", "running", "shutting-down", "stopping", "stopped"] },
+  ]);
+  return new Set(instances.map((instance) => textAt(instance, "instanceId") ?? ""));
+}
+
 async function describeInstances(
   client: AwsClient,
   Filter: readonly QueryInput[],

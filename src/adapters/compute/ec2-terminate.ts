@@ -4,13 +4,14 @@ import type { AwsClient } from "../aws/client.ts";
 import { AwsError } from "../aws/errors.ts";
 import { callQuery } from "../aws/query.ts";
 import { itemsAt, textAt } from "./ec2-answers.ts";
+import { instancesThere } from "./ec2-instances.ts";
 
 /** EC2 allows 1,000 in one call and recommends batches; one bad id is found faster in a small one. */
 const batchSize = 100;
 
 /**
- * Terminates instances in batches. EC2 refuses a whole batch for one id that it does not know (any more), or for one
- * instance that is protected: those are taken out, and the rest is terminated.
+ * Terminates instances in batches. EC2 refuses a whole batch for one id that it does not know (any more), for one that has
+ * lost its tags with its life, or for one instance that is protected: those are taken out, and the rest is terminated.
  */
 export async function terminateInstances(
   client: AwsClient,
@@ -43,9 +44,32 @@ async function terminateBatch(client: AwsClient, log: Log, ids: readonly string[
       }),
     );
   } catch (error) {
-    if (!(error instanceof AwsError) || !spoilsABatch.test(error.awsCode)) throw error;
+    if (!(error instanceof AwsError)) throw error;
+    if (error.awsCode === "UnauthorizedOperation") return withoutGone(client, log, ids, error);
+    if (!spoilsABatch.test(error.awsCode)) throw error;
     return withoutBad(client, log, ids, error);
   }
+}
+
+/**
+ * Our role may end what bears our tag, and an instance that is terminated loses its tags before EC2 forgets it: then it is
+ * not allowed to end it again, nor any other in the same call.
+ */
+async function withoutGone(
+  client: AwsClient,
+  log: Log,
+  ids: readonly string[],
+  error: AwsError,
+): Promise<Outcomes> {
+  const there = await instancesThere(client, ids);
+  const gone = ids.filter((id) => !there.has(id));
+  if (gone.length === 0) throw error;
+  const rest = await terminateBatch(
+    client,
+    log,
+    ids.filter((id) => there.has(id)),
+  );
+  return new Map([...rest, ...gone.map((id) => [id, "absent"] as const)]);
 }
 
 const spoilsABatch =

@@ -609,10 +609,42 @@ describe("termination", () => {
     expect(log.text()).toContain("An instance refuses to be terminated.");
   });
 
+  const denied = { status: 403, code: "UnauthorizedOperation", message: "No." };
+
   it("that is not allowed is said, not halved and tried again", async () => {
-    const denied = { status: 403, code: "UnauthorizedOperation", message: "No." };
-    const { compute, callsOf } = place({ TerminateInstances: [denied] });
+    const { compute, callsOf } = place({
+      TerminateInstances: [denied],
+      DescribeInstances: [instancesAnswer(ids.map((id) => ({ id })))],
+    });
     await expect(compute.terminate(ids)).rejects.toMatchObject({ kind: "operator" });
+    expect(callsOf("TerminateInstances")).toHaveLength(1);
+  });
+
+  it("one that has lost its tag, as it is gone, does not keep the others alive", async () => {
+    const { compute, callsOf } = place({
+      TerminateInstances: [denied, terminated("i-00000002", "i-00000003")],
+      DescribeInstances: [instancesAnswer([{ id: "i-00000002" }, { id: "i-00000003" }])],
+    });
+    expect((await compute.terminate(ids)).map(({ kind }) => kind)).toEqual([
+      "absent",
+      "terminating",
+      "terminating",
+    ]);
+    const [looked] = callsOf("DescribeInstances");
+    expect(Object.values(parametersAt(looked, "Filter.1."))).toEqual(["instance-id", ...ids]);
+    // EC2 lists what is terminated for a while.
+    expect(Object.values(parametersAt(looked, "Filter.2."))).not.toContain("terminated");
+    expect(Object.values(parametersAt(callsOf("TerminateInstances")[1], "InstanceId."))).toEqual(
+      ids.slice(1),
+    );
+  });
+
+  it("of what is gone, all of it, ends without another call", async () => {
+    const { compute, callsOf } = place({
+      TerminateInstances: [denied],
+      DescribeInstances: [instancesAnswer([])],
+    });
+    expect(await compute.terminate(["i-00000001"])).toEqual([{ providerId: "i-00000001", kind: "absent" }]);
     expect(callsOf("TerminateInstances")).toHaveLength(1);
   });
 });
