@@ -78,8 +78,8 @@ resource "aws_iam_role_policy" "task_images" {
     Statement = [
       # AWS knows no resource for it.
       { Effect = "Allow", Action = ["ecr:GetAuthorizationToken"], Resource = ["*"] },
-      # The last tells whether an image is there already.
-      { Effect = "Allow", Action = ["ecr:BatchCheckLayerAvailability", "ecr:InitiateLayerUpload", "ecr:UploadLayerPart", "ecr:CompleteLayerUpload", "ecr:PutImage", "ecr:BatchGetImage"], Resource = [local.task_image_repo_arn] },
+      # With the last two, docker sees whether an image is there already.
+      { Effect = "Allow", Action = ["ecr:BatchCheckLayerAvailability", "ecr:InitiateLayerUpload", "ecr:UploadLayerPart", "ecr:CompleteLayerUpload", "ecr:PutImage", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"], Resource = [local.task_image_repo_arn] },
       { Effect = "Allow", Action = ["logs:CreateLogStream", "logs:PutLogEvents"], Resource = ["${aws_cloudwatch_log_group.task_images[0].arn}:*"] },
     ]
   })

@@ -89,10 +89,12 @@ describe.each([
   it("let a build push to its repository and write its log, and nothing else", () => {
     const here = "eu-west-1:123456789012";
     const push = ["BatchCheckLayerAvailability", "InitiateLayerUpload", "UploadLayerPart"];
+    // What `docker manifest inspect` reads: the manifest, and the configuration that it names.
+    const look = ["BatchGetImage", "GetDownloadUrlForLayer"];
     const statements = [
       statement(["ecr:GetAuthorizationToken"], "*"),
       statement(
-        [...push, "CompleteLayerUpload", "PutImage", "BatchGetImage"].map((action) => `ecr:${action}`),
+        [...push, "CompleteLayerUpload", "PutImage", ...look].map((action) => `ecr:${action}`),
         `arn:aws:ecr:${here}:repository/mayfly-task-images`,
       ),
       statement(

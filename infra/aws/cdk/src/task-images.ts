@@ -108,9 +108,10 @@ function addRole(scope: Construct, roleName: string, log: CfnLogGroup): CfnRole 
     allow(["ecr:GetAuthorizationToken"], "*"),
     allow(
       [
-        // The last tells whether an image is there already.
         ...["ecr:BatchCheckLayerAvailability", "ecr:InitiateLayerUpload", "ecr:UploadLayerPart"],
-        ...["ecr:CompleteLayerUpload", "ecr:PutImage", "ecr:BatchGetImage"],
+        ...["ecr:CompleteLayerUpload", "ecr:PutImage"],
+        // With these, docker sees whether an image is there already.
+        ...["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
       ],
       arnHere(scope, "ecr", `repository/${roleName}`),
     ),
