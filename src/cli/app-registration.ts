@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { MayflyError } from "../core/errors.ts";
+import { isLoopbackHost } from "../core/loopback.ts";
 import { equalInConstantTime, Secret } from "../core/secret.ts";
 import { messagePage, registrationPage, registrationUrl } from "./app-manifest.ts";
 
@@ -54,8 +55,12 @@ export async function startRegistration(options: RegistrationOptions): Promise<R
   const done = new Promise<RegisteredApp>((resolve, reject) => {
     let isTaken = false;
     server.on("request", (request: IncomingMessage, response: ServerResponse) => {
-      const target = new URL(request.url ?? "/", url);
-      if (request.method !== "GET") send(response, 405, "Not here", "This address takes GET only.");
+      const target = URL.parse(request.url ?? "/", url);
+      // A page elsewhere may point its own name here, and would read the state in the browser of whoever visits it.
+      if (!isLoopbackHost(request.headers.host ?? "")) {
+        send(response, 403, "Not here", "This page is for a browser that asks for 127.0.0.1.");
+      } else if (request.method !== "GET") send(response, 405, "Not here", "This address takes GET only.");
+      else if (target === null) send(response, 404, "Not here", "There is no such page.");
       else if (target.pathname === "/") sendPage(response, 200, form);
       else if (target.pathname !== "/callback") send(response, 404, "Not here", "There is no such page.");
       else {

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { createPrivateKey, sign } from "node:crypto";
 import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -156,6 +157,26 @@ test("a code that GitHub does not take, and an organisation that was not named, 
   const unnamed = await setup().ended;
   expect(unnamed.exitCode).toBe(2);
   expect(unnamed.stderr).toContain("--organization");
+});
+
+test("a page elsewhere that points its own name here learns no state, and nothing that is asked ends the command", async () => {
+  const { address, ended, child } = setup("--organization", "octo-org");
+  const { port } = new URL(await address);
+  const ask = (path: string, host: string) =>
+    new Promise<{ readonly status: number; readonly body: string }>((resolve, reject) => {
+      const asked = request({ host: "127.0.0.1", port, path, headers: { host } }, async (answer) => {
+        resolve({ status: answer.statusCode ?? 0, body: (await answer.toArray()).join("") });
+      });
+      asked.on("error", reject);
+      asked.end();
+    });
+  const theirs = await ask("/", `attacker.example:${port}`);
+  expect(theirs).toMatchObject({ status: 403, body: expect.not.stringContaining("state=") });
+  expect((await ask("//", `127.0.0.1:${port}`)).status).toBe(404);
+  const ours = await ask("/", `localhost:${port}`);
+  expect(ours).toMatchObject({ status: 200, body: expect.stringContaining("state=") });
+  child.kill();
+  await ended;
 });
 
 /** The JWT by which an App proves who it is. */
