@@ -186,14 +186,14 @@ describe("a job that has to end early", () => {
     expect(isAlive(Number(readFileSync(file, "utf8")))).toBe(false);
   });
 
-  test("ends with SIGTERM for the runner, and is reported as cancelled", async () => {
+  test("ends with SIGTERM for the runner, and is reported as failed", async () => {
     const file = join(folder, "pid");
     const job = await startRun(longStep(file));
     const runner = await startRunner();
     await github.until(() => existsSync(file) && readFileSync(file, "utf8").endsWith("\n"));
     runner.process.kill("SIGTERM");
     expect(await runner.exit).toBe(0);
-    expect([job.conclusion, log]).toEqual(["cancelled", ""]);
+    expect([job.conclusion, log]).toEqual(["failure", ""]);
     expect(isAlive(Number(readFileSync(file, "utf8")))).toBe(false);
   });
 

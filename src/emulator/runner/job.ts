@@ -57,7 +57,13 @@ export async function runJob(
     conclusion: "success",
   });
   endProcesses(state.folder.trackingId, "SIGKILL");
-  return { conclusion: isEnded(state) ? "cancelled" : state.conclusion, outputs: outputsOf(state) };
+  return { conclusion: conclusionOf(state), outputs: outputsOf(state) };
+}
+
+/** Who cancels a job says so to GitHub. A runner that is told to stop makes its job fail. */
+function conclusionOf({ surroundings, conclusion }: JobState): JobConclusion {
+  if (surroundings.cancel.aborted) return "cancelled";
+  return surroundings.stop.aborted ? "failure" : conclusion;
 }
 
 function outputsOf(state: JobState): Readonly<Record<string, string>> {

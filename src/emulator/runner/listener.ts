@@ -14,7 +14,7 @@ import { runJob } from "./job.ts";
  *      └─ no or bad configuration, or a folder above the runner that it may not list ──▶ exit 1;
  *         another session of the same runner for 4 minutes ──▶ exit 5
  *
- * SIGTERM and SIGINT end the steps of a running job, which is reported as cancelled.
+ * SIGTERM and SIGINT end the steps of a running job, which is reported as failed.
  */
 const version = "2.337.0";
 const exitCodes = { done: 0, terminated: 1, sessionConflict: 5 } as const;
