@@ -161,7 +161,7 @@ export const plantedBugs: readonly PlantedBug[] = [
     }),
   },
   { name: "an idle runner that has gone is not noticed", plant: goneRunnersIgnored },
-  { name: "the provider's list still holds what is gone", plant: goneMachinesListed },
+  { name: "the provider's list still holds what is gone", plant: goneMachinesListed, check: "L2" },
   {
     name: "an error of GitHub is taken for its not knowing the job",
     plant: () =>
