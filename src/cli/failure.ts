@@ -26,6 +26,13 @@ export function explainFailure(
     const exitCode = error instanceof UsageError ? exitCodes.usage : exitCodes.failed;
     return { text: failureText(error.message, error.suggestion, screen), exitCode };
   }
+  if (isFileRefusal(error)) {
+    const suggestion = "Name a place that is there, has room, and is open to you, or make it so.";
+    return {
+      text: failureText(`The system refused: ${error.message}.`, suggestion, screen),
+      exitCode: exitCodes.failed,
+    };
+  }
   const details = error instanceof Error ? (error.stack ?? error.message) : String(error);
   const text = failureText(
     `Something went wrong that Mayfly did not expect.\n${details}`,
@@ -33,6 +40,11 @@ export function explainFailure(
     screen,
   );
   return { text, exitCode: exitCodes.failed };
+}
+
+/** What the system says of a path that somebody has named: not there, no room, not permitted. */
+function isFileRefusal(error: unknown): error is Error {
+  return error instanceof Error && "syscall" in error && "path" in error;
 }
 
 /** The two lines of every error. */

@@ -20,7 +20,7 @@ export async function imagesListCommand(options: ImagesListOptions, terminal: Te
   if (images.length > 0) terminal.print(renderImages(images, { ...terminal.screen, now }));
   else
     terminal.print(
-      "No image was ever built. Presets with fargate.buildImages build them when they are needed.",
+      "No image was ever built. Presets with fargate.buildImages or a pipeline of images.pipelines get theirs when it is needed.",
     );
   return exitCodes.ok;
 }

@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { type ExitCode, exitCodes, explainFailure, failureText } from "./failure.ts";
+import { expectNode } from "./node-version.ts";
 import { processTerminal, type Terminal, wantsColours } from "./terminal.ts";
 
 /*
@@ -413,9 +414,12 @@ function webUrl(text: string): string {
 }
 
 function version(): string {
+  return ownPackage().version;
+}
+
+function ownPackage(): { readonly version: string; readonly engines: { readonly node: string } } {
   // The same two folders up from the sources and from what is built of them.
-  const text = readFileSync(new URL("../../package.json", import.meta.url), "utf8");
-  return (JSON.parse(text) as { readonly version: string }).version;
+  return JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8"));
 }
 
 /** Commander's own words as sentences, with its suggestion in the same line. */
@@ -445,6 +449,7 @@ async function main(): Promise<void> {
   endWhenNobodyReads(process.stdout);
   endWhenNobodyReads(process.stderr);
   try {
+    expectNode(ownPackage().engines.node, process.versions.node);
     await createProgram(processTerminal()).parseAsync();
   } catch (error) {
     if (error instanceof CommanderError) {

@@ -165,7 +165,10 @@ async function askNetwork(
   });
   if (vpc === "new") return "new";
   const vpcId = vpc === "default" ? usual : vpc;
-  if (vpcId === undefined) return undefined;
+  if (vpcId === undefined) {
+    if (options.subnets === undefined) return undefined;
+    throw new UsageError("Subnets were named, and their VPC was not.", "Name it with --vpc.");
+  }
   const known = await view?.subnetsOf(vpcId);
   const best = known && Object.entries(known.best).map(([zone, id]) => `${zone}=${id}`);
   if (best?.length === 0 && options.subnets === undefined) {

@@ -17,7 +17,8 @@ export function awsCredentials(environment: Environment): {
       kind: "operator",
       code: "AWS_CREDENTIALS_MISSING",
       message: "The environment has no AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.",
-      suggestion: "On your own machine, export them: aws configure export-credentials --format env.",
+      suggestion:
+        'On your own machine, export them: eval "$(aws configure export-credentials --format env)".',
     });
   }
   const credentials = {

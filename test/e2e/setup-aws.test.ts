@@ -124,6 +124,10 @@ test.each([
   [["--yes", "--region", "Ireland", "--app-id", "77"], "Ireland is no region."],
   [["--yes", "--region", "eu-west-1", "--app-id", "77", "--presets", "vax"], "vax is none of them."],
   [["--yes", "--region", "eu-west-1", "--app-id", "77", "--vpc", "new"], "Only the CDK makes a network."],
+  [
+    ["--yes", "--region", "eu-west-1", "--app-id", "77", "--subnets", "eu-west-1a=subnet-0123456789abcdef0"],
+    "Name it with --vpc.",
+  ],
 ])("%j is refused with 2, and nothing is written", async (words, sentence) => {
   const { exitCode, stdout, stderr } = await setup(...words);
   expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" });
