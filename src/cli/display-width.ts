@@ -9,7 +9,7 @@ export function printable(text: string): string {
     stripVTControlCharacters(text)
       .replace(/\s+/g, " ")
       // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the characters that are removed.
-      .replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "")
+      .replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, "")
       .trim()
   );
 }

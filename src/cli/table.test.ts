@@ -50,7 +50,7 @@ test.each([9, 14, 40])("no line is wider than %d columns, whatever is in it", (w
 });
 
 test("names from outside cannot move the cursor, colour the line or start a new one", () => {
-  const evil = [{ id: "1", name: "\u001b[2J\u001b[31mred\nnext\u202e", note: "\u0007bell" }];
+  const evil = [{ id: "1", name: "\u001b[2J\u001b[31mred\nnext\u202e\u061c", note: "\u0007bell" }];
   const text = renderTable(columns, evil, screen);
   expect(text.split("\n")[1]).toBe(" 1  red next  bell");
 });
