@@ -18,7 +18,8 @@ export interface Github {
   /**
    * Registers a runner that will take one job and returns its JIT config, which is a secret.
    * `name-taken`: a runner of that name is registered in the scope (409).
-   * `refused`: GitHub said no for a reason that time alone will not change (403, 404, 422).
+   * `refused`: GitHub said no for a reason that time alone will not change (403, 404, 422). A full runner group is an
+   * error of kind `operator`, as a suspended installation is.
    */
   mintRunner(request: MintRequest): Promise<MintResult>;
 

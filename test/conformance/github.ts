@@ -363,6 +363,17 @@ export function describeGithub(
       });
     });
 
+    test("a full runner group is nothing that one job is refused for", async () => {
+      await setUp({ limits: { runnersPerGroup: 1 } });
+      const runnerId = await mint("m-1");
+      await expect(github.mintRunner(request("m-2"))).rejects.toMatchObject({
+        kind: "operator",
+        code: "GITHUB_RUNNER_GROUP_FULL",
+      });
+      await github.deleteRunner(organization, runnerId);
+      await mint("m-2");
+    });
+
     test("a secondary limit is obeyed without a further request, until it is over", async () => {
       await mint("m-1");
       model.setFaults({ ...noFaults, secondaryLimitFraction: 1, secondaryLimitRetrySeconds: 60 });

@@ -29,6 +29,7 @@ interface KnownRefusal {
  * | 401    | … claim ('exp') …, … claim ('iat') …           | this machine's clock is wrong           |
  * | 401    | A JSON web token could not be decoded          | App id and private key do not fit       |
  * | 404    | Integration not found                          | there is no App with this id            |
+ * | 422    | Runner group … has reached max limit           | it holds 10,000 runners, of whomever    |
  */
 const knownRefusals: readonly KnownRefusal[] = [
   {
@@ -80,7 +81,20 @@ const knownRefusals: readonly KnownRefusal[] = [
     code: "GITHUB_APP_UNKNOWN",
     suggestion: "Check github.appId and github.server in the configuration.",
   },
+  {
+    status: 422,
+    message: /runner group .*max(imum)? limit/i,
+    code: "GITHUB_RUNNER_GROUP_FULL",
+    suggestion:
+      "Remove runners of this group that are offline for good, or name another group with runnerGroup.",
+  },
 ];
+
+/** Refusals that would be everybody's: they say nothing against the one thing that was asked for. */
+export const refusalsOfAll: ReadonlySet<string> = new Set([
+  "GITHUB_INSTALLATION_SUSPENDED",
+  "GITHUB_RUNNER_GROUP_FULL",
+]);
 
 /** A refusal that was not because of a rate limit, as an error. */
 export function refusalError(answer: Answer, purpose: Purpose, now: number): MayflyError {

@@ -4,7 +4,7 @@ import type { Clock } from "../../ports/clock.ts";
 import type { Github, MintRequest, MintResult, Runner } from "../../ports/github.ts";
 import { type Answer, fields, isId, list, messageOf } from "./answer.ts";
 import type { GithubClient, GithubRequest } from "./client.ts";
-import { brokenAnswerError, type Purpose, refusalError } from "./errors.ts";
+import { brokenAnswerError, type Purpose, refusalError, refusalsOfAll } from "./errors.ts";
 
 /** The part of the port that is about runners: mint, fence, list. */
 export function createRunnerRequests(
@@ -104,12 +104,12 @@ function readMintResult(answer: Answer, request: MintRequest, now: number): Mint
   throw brokenAnswerError(mintRequest(request, 0), "it has no runner with a JIT configuration");
 }
 
-/** What a refused registration means. A suspended installation is nothing that this one job is refused for. */
+/** What a refused registration means. A suspended installation or a full group is nothing that this one job is refused for. */
 export function mintRefusal(answer: Answer, purpose: Purpose, now: number): MintResult {
   const { status } = answer;
   if (status === 409) return { kind: "name-taken" };
   const error = refusalError(answer, purpose, now);
-  if (error.code === "GITHUB_INSTALLATION_SUSPENDED") throw error;
+  if (refusalsOfAll.has(error.code)) throw error;
   return { kind: "refused", status, message: messageOf(answer) };
 }
 
