@@ -161,7 +161,8 @@ resource "aws_iam_role_policy" "scaleup_pipelines" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [
-      { Effect = "Allow", Action = ["imagebuilder:StartImagePipelineExecution"], Resource = ["${local.image_builder_here}:image-pipeline/${var.deployment}-image-*"] },
+      # The second is Image Builder's, in the name of the caller, as it begins.
+      { Effect = "Allow", Action = ["imagebuilder:StartImagePipelineExecution", "imagebuilder:GetImagePipeline"], Resource = ["${local.image_builder_here}:image-pipeline/${var.deployment}-image-*"] },
       { Effect = "Allow", Action = ["imagebuilder:GetImage"], Resource = ["${local.image_builder_here}:image/${var.deployment}-image-*/*"] },
       { Effect = "Allow", Action = ["logs:GetLogEvents"], Resource = ["${local.image_builder_logs}:*"] },
     ]

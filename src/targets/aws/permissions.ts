@@ -218,7 +218,11 @@ export const fargatePermissions: Readonly<Partial<Record<FunctionName, readonly 
 /** What is added where EC2 Image Builder makes images. */
 export const pipelinePermissions: Readonly<Partial<Record<FunctionName, readonly AwsPermission[]>>> = {
   scaleup: [
-    { actions: ["imagebuilder:StartImagePipelineExecution"], on: "image-pipelines" },
+    // The second is Image Builder's, in the name of the caller, as it begins.
+    {
+      actions: ["imagebuilder:StartImagePipelineExecution", "imagebuilder:GetImagePipeline"],
+      on: "image-pipelines",
+    },
     { actions: ["imagebuilder:GetImage"], on: "pipeline-images" },
     // Why a build failed.
     { actions: ["logs:GetLogEvents"], on: "pipeline-logs" },

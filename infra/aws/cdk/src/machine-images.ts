@@ -61,7 +61,8 @@ export function addMachineImages(
     },
     permissions: {
       scaleup: [
-        allow(["imagebuilder:StartImagePipelineExecution"], start),
+        // The second is Image Builder's, in the name of the caller, as it begins.
+        allow(["imagebuilder:StartImagePipelineExecution", "imagebuilder:GetImagePipeline"], start),
         allow(["imagebuilder:GetImage"], images),
         readLog,
       ],
