@@ -110,6 +110,27 @@ describe("what a job leaves running", () => {
   });
 });
 
+it("what a job says in its environment about when a machine was launched is only believed where it may be so", async () => {
+  const compute = open();
+  const said = { "machine-1": "never", "machine-2": "8640000000000001", "machine-3": "-1", "machine-4": "1" };
+  for (const [machineId, launchedAt] of Object.entries(said)) {
+    const env = {
+      MAYFLY_MACHINE_DIRECTORY: join(machines(), machineId),
+      MAYFLY_MACHINE_ID: machineId,
+      MAYFLY_LAUNCHED_AT: launchedAt,
+    };
+    bystanders.push(spawn("/bin/sleep", ["600"], { env, stdio: "ignore" }));
+  }
+  await until(() => Object.keys(said).every((machineId) => processesOf(machineId).length > 0));
+  const listed = (await compute.list()).map((one) => [one.machineId, one.launchedAt]).sort();
+  expect(listed).toEqual([
+    ["machine-1", 0],
+    ["machine-2", 0],
+    ["machine-3", 0],
+    ["machine-4", 1],
+  ]);
+});
+
 describe("after the server was killed", () => {
   it("the next one takes over what runs and cleans up what ended meanwhile", async () => {
     await listener('while [ ! -e "$HOME/finish" ]; do sleep 0.05; done');

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { access, chown, constants, open } from "node:fs/promises";
 import { isAbsolute, join, resolve } from "node:path";
 import { MayflyError } from "../../core/errors.ts";
-import type { MachineId } from "../../core/model.ts";
+import type { Instant, MachineId } from "../../core/model.ts";
 import type { Clock } from "../../ports/clock.ts";
 import type {
   Compute,
@@ -390,11 +390,17 @@ async function list(box: Box): Promise<readonly ListedMachine[]> {
       machineId,
       fleet: environment.get("MAYFLY_FLEET") ?? "",
       preset: environment.get("MAYFLY_PRESET") ?? "",
-      launchedAt: Number(environment.get("MAYFLY_LAUNCHED_AT") ?? 0),
+      launchedAt: instantIn(environment.get("MAYFLY_LAUNCHED_AT"), box.options.clock.now()),
       purchase,
     });
   }
   return [...listed.values()];
+}
+
+/** A job may start processes with any environment. What is no instant, or is none yet, would be none for whoever reads it. */
+function instantIn(text = "", now: Instant): Instant {
+  const instant = /^\d{1,16}$/.test(text) ? Number(text) : 0;
+  return instant <= now ? instant : 0;
 }
 
 // ---------------------------------------------------------------------------------------------------- the end
