@@ -18,8 +18,9 @@ export type DeliveryVerdict =
   | { readonly kind: "ignored"; readonly status: 200 | 202; readonly because: string }
   | { readonly kind: "refused"; readonly status: 400 | 401 | 415 | 422; readonly because: string };
 
-const labelsLimit = 100;
-const labelLengthLimit = 256;
+/** Of one job. What has more is none of ours: labels are written by strangers, and are kept with the job. */
+export const labelsLimit = 100;
+export const labelLengthLimit = 256;
 const textLengthLimit = 1024;
 const jobActions: readonly string[] = ["queued", "waiting", "in_progress", "completed"];
 

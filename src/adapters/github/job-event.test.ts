@@ -67,3 +67,11 @@ test.each([
 ])("%j is no job", (value) => {
   expect(jobEventOf(value, repository, 99)).toBeUndefined();
 });
+
+test("a job with labels that a delivery would be refused for is not known", () => {
+  const many = (count: number) => Array.from({ length: count }, (_, index) => `label-${index}`);
+  expect(jobEventOf({ ...job, labels: many(100) }, repository, 99)?.labels).toHaveLength(100);
+  expect(jobEventOf({ ...job, labels: many(101) }, repository, 99)).toBeUndefined();
+  expect(jobEventOf({ ...job, labels: ["x".repeat(256)] }, repository, 99)?.labels).toHaveLength(1);
+  expect(jobEventOf({ ...job, labels: ["x".repeat(257)] }, repository, 99)).toBeUndefined();
+});

@@ -1,4 +1,5 @@
 import type { JobAction, JobEvent } from "../../core/model.ts";
+import { labelLengthLimit, labelsLimit } from "../../core/webhook.ts";
 import type { RepositoryAddress } from "../../ports/github.ts";
 import { fields, instant, isId, list } from "./answer.ts";
 
@@ -6,7 +7,8 @@ const textLengthLimit = 1024;
 
 /**
  * A job as the REST API shows it, as the event that would have told us. Undefined where an id, the labels or the
- * time of creation are missing, so that nothing is known about the job.
+ * time of creation are missing, and where the labels are more or longer than a delivery may have: then nothing is known
+ * about the job.
  *
  * | status                         | action        |
  * |--------------------------------|---------------|
@@ -24,7 +26,8 @@ export function jobEventOf(
   const createdAt = instant(job?.created_at) ?? instant(job?.started_at);
   const action = actionOf(job?.status);
   if (job === undefined || createdAt === undefined || action === undefined) return undefined;
-  if (!isId(job.id) || !isId(job.run_id) || !Array.isArray(job.labels)) return undefined;
+  const labels = labelsOf(job.labels);
+  if (!isId(job.id) || !isId(job.run_id) || labels === undefined) return undefined;
 
   const { owner, name, private: isPrivate, installationId } = repository;
   const startedAt = instant(job.started_at);
@@ -40,7 +43,7 @@ export function jobEventOf(
     runAttempt: isId(job.run_attempt) ? job.run_attempt : 1,
     name: text(job.name) ?? `job ${job.id}`,
     workflowName: text(job.workflow_name) ?? "",
-    labels: list(job.labels).filter((label): label is string => typeof label === "string" && label !== ""),
+    labels,
     url: text(job.html_url) ?? "",
     createdAt,
     // Before a job has started, started_at is the time at which it was queued, and a runner is a former one.
@@ -50,6 +53,13 @@ export function jobEventOf(
     ...(action === "completed" && { conclusion: text(job.conclusion) ?? "unknown" }),
     receivedAt,
   };
+}
+
+function labelsOf(value: unknown): readonly string[] | undefined {
+  if (!Array.isArray(value)) return undefined;
+  const labels = list(value).filter((label): label is string => typeof label === "string" && label !== "");
+  const isTooMuch = labels.length > labelsLimit || labels.some((label) => label.length > labelLengthLimit);
+  return isTooMuch ? undefined : labels;
 }
 
 function actionOf(status: unknown): JobAction | undefined {
