@@ -63,12 +63,11 @@ function secretCommands({ secretsThere }: AwsPlan, action: string): readonly str
     .map(([name, file]) => `aws secretsmanager ${action} mayfly/${name} --secret-string file://${file}`);
 }
 
-/** The roles that the presets need, as `mayfly doctor` looks for them. */
+/** The roles that the presets need, as `mayfly doctor` looks for them; fleets of type `instant` need none of EC2 Fleet. */
 export function rolesOf(presets: readonly AwsPresetName[]): Readonly<Record<string, string>> {
   return {
     ...(presets.some((name) => name !== "fargate") && {
       AWSServiceRoleForEC2Spot: "spot.amazonaws.com",
-      AWSServiceRoleForEC2Fleet: "ec2fleet.amazonaws.com",
     }),
     ...(presets.includes("fargate") && { AWSServiceRoleForECS: "ecs.amazonaws.com" }),
   };

@@ -56,9 +56,9 @@ export async function createAccount(moto: string): Promise<AwsAccount> {
   });
   const made = { name: accountDeployment, protocolType: "HTTP" };
   const { apiEndpoint: url } = await api.rest("apigateway", "POST", "/v2/apis", JSON.stringify(made));
-  for (const RoleName of ["AWSServiceRoleForEC2Spot", "AWSServiceRoleForEC2Fleet"]) {
-    await api.query("iam", "CreateRole", { RoleName, AssumeRolePolicyDocument: "{}" });
-  }
+  // A fleet of type `instant` needs none of EC2 Fleet.
+  const role = { RoleName: "AWSServiceRoleForEC2Spot", AssumeRolePolicyDocument: "{}" };
+  await api.query("iam", "CreateRole", role);
   world.emulator.setWebhook({ url: `${url}/webhook`, secret: "as long as it has to be" });
   const quotas = new Map<string, number>();
   const forbidden = new Set<string>();

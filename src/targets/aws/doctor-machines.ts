@@ -311,7 +311,6 @@ function examineRoles(
   const onSpot = onEc2.some(({ market }) => market !== "on-demand-only");
   const roles = [
     ...(onSpot ? [{ role: "AWSServiceRoleForEC2Spot", service: "spot.amazonaws.com" }] : []),
-    ...(onEc2.length > 0 ? [{ role: "AWSServiceRoleForEC2Fleet", service: "ec2fleet.amazonaws.com" }] : []),
     ...(onFargate.length > 0 ? [{ role: "AWSServiceRoleForECS", service: "ecs.amazonaws.com" }] : []),
   ];
   return Promise.all(
