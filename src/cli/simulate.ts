@@ -19,8 +19,8 @@ export interface SimulateOptions {
 const defaultSeeds = 100;
 
 /**
- * `mayfly simulate`: 0 only when nothing that must always hold was violated. Ctrl-C ends it with what was simulated until
- * then, and a second one ends the process.
+ * `mayfly simulate`: 0 only when all seeds were simulated and nothing that must always hold was violated. Ctrl-C ends it with
+ * what was simulated until then, and a second one ends the process.
  */
 export async function simulateCommand(options: SimulateOptions, terminal: Terminal): Promise<ExitCode> {
   const seeds = seedsOf(options);
@@ -47,7 +47,7 @@ export async function simulateCommand(options: SimulateOptions, terminal: Termin
   terminal.progress("");
   if (options.json === true) terminal.printJson(summary);
   else terminal.print(summaryText(summary, seeds.count, terminal));
-  return summary.ok ? exitCodes.ok : exitCodes.failed;
+  return summary.ok && summary.seeds === seeds.count ? exitCodes.ok : exitCodes.failed;
 }
 
 /** One seed by its name; or many, counted up from the first. */

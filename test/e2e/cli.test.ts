@@ -419,6 +419,19 @@ test("receive signs the saved bytes and sends them to the webhook", async () => 
   expect(JSON.parse(again.stdout)).toMatchObject({ status: 404, accepted: false, event: "workflow_job" });
 });
 
+test("simulate that is ended early has not shown what it was asked for", async () => {
+  const { PATH, HOME } = processEnvironment();
+  const words = ["simulate", "--seeds", "3", "--hours", "2", "--verbose"];
+  const child = spawn(process.execPath, [mainFile, ...words], { cwd: folder, env: { PATH, HOME } });
+  let stdout = "";
+  child.stdout.on("data", (chunk) => (stdout += chunk));
+  child.stderr.once("data", () => child.kill("SIGINT"));
+  child.stderr.resume();
+  const exitCode = await new Promise((resolve) => child.on("close", resolve));
+  expect(stdout).toMatch(/^Stopped after [0-2] of 3 seeds\.\nNothing that must always hold was violated\.\n/);
+  expect(exitCode).toBe(1);
+});
+
 test("emulate github says where everything is, delivers the jobs of a workflow, and clears up", async () => {
   await writeFile(
     join(folder, "ci.yml"),
