@@ -9,6 +9,7 @@ import {
   jobAfter,
   jobEndMissed,
   jobGivenUp,
+  jobHeldBack,
   type MachineEvent,
   machineAfter,
   newJob,
@@ -100,6 +101,14 @@ describe("the table of jobs", () => {
       else expect(after.state).toBe(says);
       return;
     }
+    if (column === "held back") {
+      if (row === "(unknown)") return;
+      const before = job({ state: row as JobState });
+      const after = jobHeldBack(before, before.times.received + 1);
+      if (says === "–") expect(after).toBe(before);
+      else expect(after.state).toBe(says);
+      return;
+    }
     const event = jobEvent({
       action: column as JobAction,
       ...(column === "in_progress" && { runnerName: "r" }),
@@ -113,6 +122,14 @@ describe("the table of jobs", () => {
     if (says === "–") expect(after).toBe(before);
     else expect(after.state).toBe(says);
   });
+});
+
+it("a job that was heard of as queued since GitHub was asked is not held back", () => {
+  const young = job();
+  expect(jobHeldBack(young, young.times.received)).toBe(young);
+  const approved = job({ times: { queued: start + 60_000 } });
+  expect(jobHeldBack(approved, start + 50_000)).toBe(approved);
+  expect(jobHeldBack(approved, start + 70_000).state).toBe("waiting");
 });
 
 describe("what is noted of a job", () => {

@@ -16,18 +16,20 @@ import type {
 /**
  * The two state tables. Nothing else in Mayfly changes the state of a job or of a machine.
  *
- * **Jobs.** Rows are states, columns what GitHub says. States only move to the right of
- * `waiting < queued < running < done`; that is why duplicate, late and reordered deliveries are harmless.
+ * **Jobs.** Rows are states, columns what GitHub says. By deliveries, states only move to the right of
+ * `waiting < queued < running < done`; that is why duplicate, late and reordered ones are harmless.
  *
- * |           | waiting | queued | in_progress | completed | given up |
- * |-----------|---------|--------|-------------|-----------|----------|
- * | (unknown) | waiting | queued | running     | done      | –        |
- * | waiting   | –       | queued | running     | done      | done     |
- * | queued    | –       | –      | running     | done      | done     |
- * | running   | –       | –      | –           | done      | – ¹      |
- * | done      | –       | –      | –           | –         | –        |
+ * |           | waiting | queued | in_progress | completed | given up | held back |
+ * |-----------|---------|--------|-------------|-----------|----------|-----------|
+ * | (unknown) | waiting | queued | running     | done      | –        | –         |
+ * | waiting   | –       | queued | running     | done      | done     | –         |
+ * | queued    | –       | –      | running     | done      | done     | waiting ² |
+ * | running   | –       | –      | –           | done      | – ¹      | –         |
+ * | done      | –       | –      | –           | –         | –        | –         |
  *
  * ¹ `done` when GitHub has not told of its end an hour after the longest time that it lets a job run.
+ * ² GitHub announces a job of a protected environment as queued, then as waiting, and as queued again when it is
+ * approved. Which of these a late delivery is cannot be told, so the step back is taken on GitHub's answer only.
  *
  * **Machines.** `requested < launched < registered < busy < retiring < ended`; `–` leaves the state as it is,
  * though a fact may be noted.
@@ -140,6 +142,16 @@ export function jobAfter(job: Job, event: JobEvent): Job {
     return { ...job, state: "queued", times: { ...job.times, queued: event.receivedAt } };
   }
   return job;
+}
+
+/**
+ * A queued job of which GitHub said, when it was asked at this instant, that it waits for an approval. The same object
+ * when we heard since that it is queued.
+ */
+export function jobHeldBack(job: Job, askedAt: Instant): Job {
+  if (job.state !== "queued" || (job.times.queued ?? job.times.received) >= askedAt) return job;
+  const { presumedAt: _, presumedOn: __, ...held } = job;
+  return { ...held, state: "waiting" };
 }
 
 /** A job that is given up. It is given up only while no machine runs it; a running job stays as it is. */

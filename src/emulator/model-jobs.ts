@@ -186,10 +186,11 @@ function queueJob(state: ModelState, now: number, job: Job): void {
 /** As it is said in the faults. */
 const strangerSecondsLimit = 300;
 
-/** GitHub says both: an action `queued` whose job is `waiting`, and an action `waiting`. */
+/** GitHub says both: an action `queued`, whose job is `queued` or already `waiting`, and an action `waiting`. */
 function holdForApproval(state: ModelState, now: number, job: Job): void {
-  job.status = "waiting";
+  if (job.id % 2 === 0) job.status = "waiting";
   announceJob(state, now, "queued", job);
+  job.status = "waiting";
   announceJob(state, now, "waiting", job);
 }
 

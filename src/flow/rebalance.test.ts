@@ -85,6 +85,20 @@ describe("rebalance", () => {
     expect(job.conclusion).toBe("success");
   });
 
+  it("holds back a job that was announced as queued and waits for an approval, until it is approved", async () => {
+    const world = new World();
+    const job = world.github.queueJob();
+    await world.run(2);
+    expect(await world.store.findJob(job.id)).toMatchObject({ state: "queued" });
+    job.status = "waiting";
+    await world.run(26 * 3_600);
+    expect(await world.store.findJob(job.id)).toMatchObject({ state: "waiting" });
+    expect(world.compute.launchCount).toBe(1);
+    world.github.approve(job);
+    await endsWithNothingLeft(world);
+    expect(job.conclusion).toBe("success");
+  });
+
   it("learns from the list of queued jobs that a job has moved on, whose events were lost", async () => {
     const world = new World();
     const job = world.github.queueJob({ runSeconds: 3_000 });

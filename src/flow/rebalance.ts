@@ -1,7 +1,7 @@
 import { scopeName } from "../core/demand.ts";
 import { MayflyError } from "../core/errors.ts";
 import { imageKey } from "../core/image.ts";
-import { jobAfter, jobEndMissed, jobGivenUp } from "../core/lifecycle.ts";
+import { jobAfter, jobEndMissed, jobGivenUp, jobHeldBack } from "../core/lifecycle.ts";
 import type { Instant, Job, JobEvent, JobId, Ledger, Machine, Policy, Scope } from "../core/model.ts";
 import {
   believedQueued,
@@ -198,7 +198,7 @@ async function noteListed(
   if (known !== undefined) {
     const isNews = jobAfter(known, event) !== known;
     if (isNews) await applyJobEvent(ports, policy, event);
-    return isNews;
+    return isNews || holdBack(ports, known, event, event.receivedAt);
   }
   const became = await recordDemand(ports, policy, event);
   if (became === "Accepted.") {
@@ -225,16 +225,38 @@ async function askForMissing(ports: Round, policy: Policy, missing: readonly Job
   for (const job of missing.slice(0, jobChecksPerRound)) {
     await attempt(ports, "A job could not be checked at GitHub.", async () => {
       const repository = { ...job.repository, installationId: job.installationId };
+      const askedAt = ports.clock.now();
       const event = await ports.github.getJob(repository, job.id);
       // One that GitHub does not know may be too young for it: the regular check decides, later.
-      if (event !== undefined) await noteChecked(ports, policy, job, event);
+      if (event === undefined) return;
+      await noteAnswer(ports, policy, job, event, askedAt);
+      await commitChecked(ports, job);
     });
   }
 }
 
-async function noteChecked(ports: Ports, policy: Policy, job: Job, event: JobEvent): Promise<void> {
+async function noteAnswer(
+  ports: Ports,
+  policy: Policy,
+  job: Job,
+  event: JobEvent,
+  askedAt: Instant,
+): Promise<void> {
   await applyJobEvent(ports, policy, event);
-  await commitChecked(ports, job);
+  await holdBack(ports, job, event, askedAt);
+}
+
+/** Whether a job that was announced as queued waits for an approval after all: then its machine has nothing to do. */
+async function holdBack(ports: Ports, job: Job, event: JobEvent, askedAt: Instant): Promise<boolean> {
+  if (event.action !== "waiting" || jobHeldBack(job, askedAt) === job) return false;
+  const isHeld = await commitFleet(ports.store, job.fleet, (ledger) => {
+    const before = ledger.jobs.find((entry) => entry.id === job.id);
+    const held = before === undefined ? undefined : jobHeldBack(before, askedAt);
+    if (held === undefined || held === before) return { changes: [], result: false };
+    return { changes: [{ put: "job", job: held }], result: true };
+  });
+  if (isHeld) await poke(ports, "scaledown", job.fleet);
+  return isHeld;
 }
 
 /** GitHub was asked. A job that it still says nothing of, or nothing new, may have to end without its word. */
@@ -292,8 +314,9 @@ async function askAbout(ports: Ports, policy: Policy, job: Job): Promise<void> {
 
 async function checkJob(ports: Ports, policy: Policy, job: Job): Promise<void> {
   const repository = { ...job.repository, installationId: job.installationId };
+  const askedAt = ports.clock.now();
   const event = await ports.github.getJob(repository, job.id);
-  if (event !== undefined) await applyJobEvent(ports, policy, event);
+  if (event !== undefined) await noteAnswer(ports, policy, job, event, askedAt);
   await commitChecked(ports, job, event === undefined);
 }
 

@@ -376,7 +376,8 @@ export class World {
     } else if (change.put === "job") {
       const { id, state } = change.job;
       const before = this.#jobStates.get(id);
-      if (before !== undefined && isBeforeJobState(state, before)) {
+      const isHeldBack = before === "queued" && state === "waiting";
+      if (before !== undefined && isBeforeJobState(state, before) && !isHeldBack) {
         this.violations.push(`job ${id} went from ${before} back to ${state}`);
       }
       this.#jobStates.set(id, state);
