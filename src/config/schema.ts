@@ -171,7 +171,7 @@ const preset = z
     architecture: z.enum(["x86_64", "arm64"]).meta({ description: "The processor of the machines." }),
     compute: z.enum(["local", "docker", "ec2", "fargate", "gce"]).meta({
       description:
-        "Where machines run: `local` processes or `docker` containers on this box, or a cloud where the target has it.",
+        "Where machines run: `local` processes or `docker` containers on this box, or on AWS as `ec2` instances or `fargate` tasks. `gce` is not there yet.",
     }),
     instanceTypes: z.array(text).max(100).default([]).meta({
       description: "Machine types of the cloud, the preferred first. Empty: chosen from cpu and ram.",
