@@ -491,6 +491,9 @@ start_listener() {
     else
       set -- ./run.sh
     fi
+    # Set by the last of the programs: those before it are run as root, and are to be the system's.
+    [ -z "${MAYFLY_JOB_PATH:-}" ] || set -- env "PATH=$MAYFLY_JOB_PATH" "$@"
+    unset MAYFLY_JOB_PATH
     become_runner_user "$@"
   ) </dev/null >>"$log" 2>&1 &
   listener=$!

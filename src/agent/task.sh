@@ -33,6 +33,8 @@ main() {
   esac
   export MAYFLY_IDENTITY=fargate MAYFLY_CREDENTIAL="$credential" MAYFLY_POWER_OFF=exit \
     MAYFLY_RUNNER_DIRECTORY="$runner_directory" MAYFLY_RUNNER_USER="$runner_user"
+  # Images have folders in their path into which a job may write. What the agent runs as root comes from the system's.
+  export MAYFLY_JOB_PATH="$PATH" PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
   curl_signs || use_node
   exec sh "$home/agent.sh"
 }

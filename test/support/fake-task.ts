@@ -57,9 +57,16 @@ export async function startFakeTask(options: FakeTaskOptions): Promise<FakeTask>
   if (options.playsAccounts === true) await writeAccounts(programs, root);
   await prepareImage(options);
   await mkdir(join(root, "temporary"), { mode: 0o755 });
-  const child = spawn("/bin/sh", ["-c", options.script.replaceAll("/opt/mayfly", join(root, "opt/mayfly"))], {
+  const script = options.script
+    .replaceAll("/opt/mayfly", join(root, "opt/mayfly"))
+    .replace("PATH=/usr/local/sbin:", `PATH=${programs}:/usr/local/sbin:`);
+  const image = join(root, "image");
+  await mkdir(image);
+  await chmod(image, 0o777);
+  const child = spawn("/bin/sh", ["-c", script], {
     env: {
-      PATH: `${programs}:/usr/local/bin:/usr/bin:/bin`,
+      // As in images of Go and of Rust: a folder of everybody's comes first.
+      PATH: `${image}:${programs}:/usr/local/bin:/usr/bin:/bin`,
       TMPDIR: join(root, "temporary"),
       ...ecs.environment,
       ...options.environment,

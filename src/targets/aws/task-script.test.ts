@@ -124,6 +124,33 @@ describe.skipIf(!isRoot)("a task", () => {
     },
   );
 
+  it("does not run what a job has put in front of the system's programs, and the job does", async () => {
+    const programs = [
+      "head",
+      "sed",
+      "sleep",
+      "grep",
+      "awk",
+      "tail",
+      "tr",
+      "rm",
+      "id",
+      "setpriv",
+      "setsid",
+      "env",
+    ];
+    const plant = [
+      'touch ran-as; chmod 666 ran-as; image="$TMPDIR/../image"',
+      `for name in ${programs.join(" ")} foreign; do printf '#!/bin/sh\\nexec /usr/bin/id -u >>%s\\n' "$PWD/ran-as" >"$image/$name"; done`,
+      'chmod 755 "$image"/*; foreign; /bin/sleep 2',
+    ].join("; ");
+    const task = await start({ listener: `${startJob} ${plant}; exit 0` });
+    await task.ended;
+    const nobody = execFileSync("id", ["-u", "nobody"], { encoding: "utf8" });
+    expect(task.kept("ran-as")).toBe(nobody);
+    expect(task.controlPlane.lastReport("exited")).toMatchObject({ "exit-code": "0", "ran-job": "true" });
+  });
+
   it("does not run what a job has put in the place of the runner's Node", async () => {
     const plant = [
       "touch ran-as; chmod 666 ran-as; mv externals theirs; mkdir -p externals/node20/bin",
