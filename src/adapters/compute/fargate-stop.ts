@@ -27,26 +27,33 @@ export async function stopTasks(
     if (task?.lastStatus === "STOPPED") kinds.set(id, "absent");
     else if (task?.desiredStatus === "STOPPED") kinds.set(id, "terminating");
     // One that is not described may be too young for that.
-    else kinds.set(id, await stop(client, log, cluster, id));
+    else kinds.set(id, await stop(client, log, { cluster, id, isDescribed: task !== undefined }));
   }
   return providerIds.map((providerId) => ({ providerId, kind: kinds.get(providerId) ?? "absent" }));
+}
+
+interface TaskToStop {
+  readonly cluster: string;
+  readonly id: string;
+  readonly isDescribed: boolean;
 }
 
 async function stop(
   client: AwsClient,
   log: Log,
-  cluster: string,
-  task: string,
+  { cluster, id, isDescribed }: TaskToStop,
 ): Promise<TerminateOutcome["kind"]> {
   try {
-    const input = { cluster, task, reason: "Mayfly ends this machine." };
-    await callJson(client, { service: "ecs", action: "StopTask", resource: `task ${task}`, input });
+    const input = { cluster, task: id, reason: "Mayfly ends this machine." };
+    await callJson(client, { service: "ecs", action: "StopTask", resource: `task ${id}`, input });
     return "terminating";
   } catch (error) {
     if (!(error instanceof AwsError)) throw error;
-    if (isUnknownTask(error)) return "absent";
-    if (error.kind === "retry" || error.awsCode === "AccessDeniedException") throw error;
-    log.warn("A task refuses to be stopped.", { stage: "scaledown", providerIds: [task], error });
+    const isDenied = error.awsCode === "AccessDeniedException";
+    // Our role may stop what bears our tag, and what ECS has forgotten bears none.
+    if (isUnknownTask(error) || (isDenied && !isDescribed)) return "absent";
+    if (error.kind === "retry" || isDenied) throw error;
+    log.warn("A task refuses to be stopped.", { stage: "scaledown", providerIds: [id], error });
     // It is listed, and tried again.
     return "terminating";
   }

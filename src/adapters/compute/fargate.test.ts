@@ -467,6 +467,16 @@ describe("the end of a task", () => {
     expect(inputsOf("StopTask").map((input) => input.task)).toEqual([running, ids[3], ids[4]]);
     expect(log.text()).toContain("A task refuses to be stopped.");
   });
+
+  it("that is not allowed is said of a task that is there; one that ECS has forgotten has no tag, and is gone", async () => {
+    const [known = "", forgotten = ""] = ["1".repeat(32), "2".repeat(32)];
+    const described = { ...task(known), lastStatus: "RUNNING", desiredStatus: "RUNNING" };
+    const denied = { refused: "AccessDeniedException", message: "not authorized to perform: ecs:StopTask" };
+    const answers = { DescribeTasks: [{ tasks: [described] }, { tasks: [] }], StopTask: [denied, denied] };
+    const { compute } = place(answers);
+    await expect(compute.terminate([known])).rejects.toThrow(/ecs:StopTask/);
+    expect(await compute.terminate([forgotten])).toEqual([{ providerId: forgotten, kind: "absent" }]);
+  });
 });
 
 describe("the rate of launches", () => {
