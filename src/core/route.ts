@@ -501,7 +501,7 @@ function consider(preset: Preset, wish: Wish, policy: Policy): Considered {
 }
 
 /** Labels are written by strangers, and the sentence is said of each preset: together they have to fit into an entry. */
-const lettersShown = 200;
+const lettersShown = 300;
 
 function shortened(text: string): string {
   return text.length <= lettersShown ? text : `${text.slice(0, lettersShown)}…`;
