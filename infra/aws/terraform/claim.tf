@@ -43,7 +43,7 @@ resource "aws_lambda_permission" "claim_api" {
 }
 
 resource "aws_apigatewayv2_route" "claim" {
-  for_each           = toset(["POST /v1/machines/{name+}"])
+  for_each           = toset(["POST /v1/machines/ec2/{name+}", "POST /v1/machines/fargate/{name+}"])
   api_id             = aws_apigatewayv2_api.api.id
   route_key          = each.key
   authorization_type = "AWS_IAM"

@@ -57,7 +57,14 @@ export const functions: readonly FunctionSpec[] = [
   },
   {
     name: "claim",
-    triggers: [{ kind: "http", routes: ["POST /v1/machines/{name+}"], authorizer: "iam" }],
+    // A route for each role, whose policy names its path: it is allowed whether AWS compares that with the route or the path.
+    triggers: [
+      {
+        kind: "http",
+        routes: ["POST /v1/machines/ec2/{name+}", "POST /v1/machines/fargate/{name+}"],
+        authorizer: "iam",
+      },
+    ],
     // An agent waits 30 seconds for its answer, and so does an HTTP API for its function.
     timeoutSeconds: 29,
     memoryMib: 512,
