@@ -42,7 +42,7 @@ export interface ProcessOptions {
   readonly computes: readonly Compute[];
   readonly images: Ports["images"];
   readonly fixed: Pick<Ports, "identity" | "secrets" | "prices">;
-  /** Calls of the store and of the queues take no time of their own, and no crash falls between two of them. */
+  /** Calls of the store and of the queues take no time of their own, no crash falls between two, and nothing is logged. */
   readonly lean?: boolean;
   readonly runsAs: Scenario["runsAs"];
   readonly rebalanceSeconds: number;
@@ -497,8 +497,9 @@ export class Process {
   }
 
   #log(life: Life, common: LogFields): Log {
+    const { lean = false } = this.#options;
     const writer = (level: string) => (message: string, fields?: LogFields) => {
-      if (!life.alive) return;
+      if (!life.alive || lean) return;
       this.#options.events.logged(
         this.#options.name,
         level,
