@@ -1,29 +1,12 @@
 import { describe, expect, test } from "vitest";
+import { imageStatus } from "../../test/dashboard-scenes.ts";
 import { now } from "../../test/support/cli-scenes.ts";
 import type { ImageStatus } from "../core/image-status.ts";
 import { imageText, needsALook, renderImages, scanText } from "./images-table.ts";
 
 const before = (seconds: number) => new Date(now - seconds * 1000).toISOString();
 
-const ready: ImageStatus = {
-  base: "ubuntu:24.04",
-  architecture: "x86_64",
-  state: "ready",
-  alias: null,
-  reference: "1.dkr.ecr.eu-west-1.amazonaws.com/mayfly:01ab",
-  builtAt: before(7_200),
-  ageSeconds: 7_200,
-  attempts: 0,
-  buildStartedAt: null,
-  reason: null,
-  log: null,
-  failedAt: null,
-  nextAttemptAt: null,
-  trial: null,
-  fleets: [{ fleet: "tasks", queued: 3 }],
-  waitingJobs: 0,
-  scan: { at: null, findings: { low: 4, high: 1 } },
-};
+const ready = imageStatus();
 const building: ImageStatus = {
   ...{ ...ready, state: "building", alias: "IMAGE_CREATING", base: "debian:12", waitingJobs: 3 },
   ...{

@@ -13,8 +13,13 @@ export interface PipelinePlace {
   readonly architecture: Architecture;
 }
 
+/** What the names of everything that belongs to a pipeline of this deployment begin with. */
+export function beforePipelines(deployment: string): string {
+  return `${deployment}-image-`;
+}
+
 export function pipelineName({ deployment, ...place }: PipelinePlace): string {
-  return `${deployment}-image-${nameInDeployment(place)}`;
+  return `${beforePipelines(deployment)}${nameInDeployment(place)}`;
 }
 
 /** Behind the deployment's name and the word between. */

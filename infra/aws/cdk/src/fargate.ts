@@ -1,4 +1,4 @@
-import { Aws, type CfnCondition, Fn } from "aws-cdk-lib";
+import type { CfnCondition } from "aws-cdk-lib";
 import type { CfnApi } from "aws-cdk-lib/aws-apigatewayv2";
 import { CfnCluster } from "aws-cdk-lib/aws-ecs";
 import { CfnRule } from "aws-cdk-lib/aws-events";
@@ -7,7 +7,7 @@ import { CfnLogGroup } from "aws-cdk-lib/aws-logs";
 import type { CfnQueue } from "aws-cdk-lib/aws-sqs";
 import type { Construct } from "constructs";
 import { allow, type Statement, trust } from "./function.ts";
-import { arnHere } from "./place.ts";
+import { arnHere, onlyIf } from "./place.ts";
 import type { MayflyProps } from "./props.ts";
 import { addTaskImages, type TaskImages } from "./task-images.ts";
 
@@ -125,15 +125,4 @@ function taskRole(scope: Construct, id: string, roleName: string, statements: re
     assumeRolePolicyDocument: trust("ecs-tasks.amazonaws.com"),
     policies: [{ policyName: "task", policyDocument: { Version: "2012-10-17", Statement: statements } }],
   });
-}
-
-/** The variables, where the condition holds. */
-export function onlyIf(
-  condition: CfnCondition | undefined,
-  variables: Readonly<Record<string, string>>,
-): Readonly<Record<string, string>> {
-  if (condition === undefined) return variables;
-  const conditional = (value: string): string =>
-    Fn.conditionIf(condition.logicalId, value, Aws.NO_VALUE).toString();
-  return Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, conditional(value)]));
 }

@@ -9,8 +9,7 @@ import {
 import { CfnLogGroup } from "aws-cdk-lib/aws-logs";
 import { type FunctionName, type FunctionSpec, functions } from "../../../../src/targets/aws/functions.ts";
 import { addAlarm } from "./alarms.ts";
-import { onlyIf } from "./fargate.ts";
-import { logicalId, type Place } from "./place.ts";
+import { logicalId, onlyIf, type Place } from "./place.ts";
 import type { MayflyProps } from "./props.ts";
 
 export interface Statement {

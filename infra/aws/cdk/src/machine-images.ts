@@ -10,6 +10,7 @@ import {
 } from "aws-cdk-lib/aws-imagebuilder";
 import type { CfnQueue } from "aws-cdk-lib/aws-sqs";
 import type { Construct } from "constructs";
+import { beforePipelines, pipelineName } from "../../../../src/adapters/images/image-builder-names.ts";
 import type { ImagePipeline } from "../../../../src/targets/aws/image-pipelines.ts";
 import { allow, type Statement, trust } from "./function.ts";
 import { arnHere, logicalId } from "./place.ts";
@@ -34,30 +35,30 @@ export function addMachineImages(
   lifecycle: CfnQueue,
 ): MachineImages | undefined {
   if (props.pipelines.length === 0) return undefined;
-  const { deployment } = props;
+  const ours = beforePipelines(props.deployment);
   const profile = addBuilder(scope, props);
   const pipelines = props.pipelines.map((pipeline) => addPipeline(scope, props, profile, pipeline));
-  const images = arnHere(scope, "imagebuilder", `image/${deployment}-image-*/*`);
+  const images = arnHere(scope, "imagebuilder", `image/${ours}*/*`);
   new CfnRule(scope, "MachineImageRule", {
     name: machineImageRuleName(props),
     description: "A build of a machine's image has ended.",
     eventPattern: {
       source: ["aws.imagebuilder"],
       "detail-type": ["EC2 Image Builder Image State Change"],
-      resources: [{ prefix: arnHere(scope, "imagebuilder", `image/${deployment}-image-`) }],
+      resources: [{ prefix: arnHere(scope, "imagebuilder", `image/${ours}`) }],
       detail: { state: { status: ["AVAILABLE", "FAILED", "CANCELLED"] } },
     },
     targets: [{ id: "lifecycle", arn: lifecycle.attrArn }],
   });
   const readLog = allow(
     ["logs:GetLogEvents"],
-    arnHere(scope, "logs", `log-group:/aws/imagebuilder/${deployment}-image-*:*`),
+    arnHere(scope, "logs", `log-group:/aws/imagebuilder/${ours}*:*`),
   );
-  const start = arnHere(scope, "imagebuilder", `image-pipeline/${deployment}-image-*`);
+  const start = arnHere(scope, "imagebuilder", `image-pipeline/${ours}*`);
   return {
     pipelines,
     variables: {
-      MAYFLY_IMAGE_PIPELINES: arnHere(scope, "imagebuilder", `image-pipeline/${deployment}-image-`),
+      MAYFLY_IMAGE_PIPELINES: arnHere(scope, "imagebuilder", `image-pipeline/${ours}`),
     },
     permissions: {
       scaleup: [
@@ -78,6 +79,7 @@ export function machineImageRuleName({ deployment }: Pick<MayflyProps, "deployme
 /** Who a builder is: the agent of Systems Manager takes orders, the component is read, and the log is written. */
 function addBuilder(scope: Construct, { deployment }: MayflyProps): CfnInstanceProfile {
   const { partition } = Stack.of(scope);
+  const ours = beforePipelines(deployment);
   const role = new CfnRole(scope, "ImageBuilderRole", {
     roleName: `${deployment}-image-builder`,
     assumeRolePolicyDocument: trust("ec2.amazonaws.com"),
@@ -89,15 +91,12 @@ function addBuilder(scope: Construct, { deployment }: MayflyProps): CfnInstanceP
           Statement: [
             // AWS knows no resource for what the agent of Systems Manager asks.
             allow([...agentActions], "*"),
-            allow(
-              ["imagebuilder:GetComponent"],
-              arnHere(scope, "imagebuilder", `component/${deployment}-image-*/*/*`),
-            ),
+            allow(["imagebuilder:GetComponent"], arnHere(scope, "imagebuilder", `component/${ours}*/*/*`)),
             // Image Builder's own programs, which are in buckets of AWS.
             allow(["s3:GetObject"], `arn:${partition}:s3:::ec2imagebuilder*`),
             allow(
               ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
-              arnHere(scope, "logs", `log-group:/aws/imagebuilder/${deployment}-image-*`),
+              arnHere(scope, "logs", `log-group:/aws/imagebuilder/${ours}*`),
             ),
           ],
         },
@@ -127,7 +126,7 @@ function addPipeline(
   image: ImagePipeline,
 ): CfnImagePipeline {
   const { partition, region } = Stack.of(scope);
-  const name = `${props.deployment}-image-${image.name}`;
+  const name = pipelineName({ ...image, deployment: props.deployment });
   const id = (kind: string): string => logicalId("image", image.pipeline, image.architecture, kind);
   const tags = { "mayfly:deployment": props.deployment, "mayfly:pipeline": image.pipeline };
   const component = new CfnComponent(scope, id("Component"), {

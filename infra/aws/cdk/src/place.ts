@@ -1,4 +1,4 @@
-import { Stack } from "aws-cdk-lib";
+import { Aws, type CfnCondition, Fn, Stack } from "aws-cdk-lib";
 import type { CfnApi } from "aws-cdk-lib/aws-apigatewayv2";
 import type { CfnTable } from "aws-cdk-lib/aws-dynamodb";
 import type { CfnQueue } from "aws-cdk-lib/aws-sqs";
@@ -33,4 +33,15 @@ export function logicalId(...words: readonly string[]): string {
     .flatMap((word) => word.split(/[^A-Za-z0-9]+/))
     .map((word) => word.charAt(0).toUpperCase() + word.slice(1))
     .join("");
+}
+
+/** The variables, where the condition holds. */
+export function onlyIf(
+  condition: CfnCondition | undefined,
+  variables: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
+  if (condition === undefined) return variables;
+  const conditional = (value: string): string =>
+    Fn.conditionIf(condition.logicalId, value, Aws.NO_VALUE).toString();
+  return Object.fromEntries(Object.entries(variables).map(([name, value]) => [name, conditional(value)]));
 }
