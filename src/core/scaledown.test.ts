@@ -2,7 +2,16 @@ import { describe, expect, it } from "vitest";
 import { fleetRecord, machine, policy, preset, start } from "../../test/builders.ts";
 import { machineAfter } from "./lifecycle.ts";
 import type { Binding, Machine } from "./model.ts";
-import { adoptable, compare, type Listing, listingOf, nextStep, orphanRecord, overdue } from "./scaledown.ts";
+import {
+  adoptable,
+  compare,
+  type Listing,
+  listingOf,
+  nextStep,
+  orphanRecord,
+  overdue,
+  terminateAgainSeconds,
+} from "./scaledown.ts";
 
 const scope = { kind: "organization", installationId: 7, owner: "acme" } as const;
 const binding: Binding = { jobId: 1, repository: "acme/app", scope, labels: [] };
@@ -205,6 +214,13 @@ describe("a retiring machine", () => {
     expect(nextStep({ ...done, missingSince: start }, at(1)).kind).toBe("terminate");
     expect(nextStep({ ...done, reason: "operator" }, at(1)).kind).toBe("terminate");
   });
+});
+
+it("is asked about again soon while it is being destroyed, and then less and less often", () => {
+  const retiring = machine({ state: "retiring", times: { retiring: start } });
+  const asked = [0, 1, 3, 7, 15, 600].map((seconds) => terminateAgainSeconds(retiring, at(seconds)));
+  expect(asked).toEqual([2, 2, 3, 7, 15, 15]);
+  expect(terminateAgainSeconds(machine({ state: "retiring" }), start)).toBe(2);
 });
 
 it("an orphan enters the ledger retiring, to be fenced first: it may run a job", () => {

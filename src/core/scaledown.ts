@@ -225,6 +225,18 @@ export function nextStep(machine: Machine, now: Instant): NextStep {
   return { kind: "terminate" };
 }
 
+const soonestAgainSeconds = 2;
+const latestAgainSeconds = 15;
+
+/**
+ * After how many seconds to look whether a machine that is being destroyed is gone. The look is a call that providers
+ * count, and an instance may take minutes: it comes soon, and then after as long as it has taken so far.
+ */
+export function terminateAgainSeconds({ times }: Machine, now: Instant): number {
+  const seconds = Math.ceil((now - (times.retiring ?? now)) / 1000);
+  return Math.min(Math.max(seconds, soonestAgainSeconds), latestAgainSeconds);
+}
+
 /**
  * A machine that exists at the provider and is in no ledger: it enters the ledger to be retired like any other. One
  * that bears no id and is of a launch that this ledger knows was never given to a machine, so it has never been

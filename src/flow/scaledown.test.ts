@@ -314,6 +314,20 @@ describe("the sweep", () => {
     expect(world.compute.machines()).toHaveLength(0);
   });
 
+  it("asks seldom for a machine that takes long to be destroyed", async () => {
+    const { world, agent } = await idleMachine();
+    agent.frozen = true;
+    const asked: number[] = [];
+    world.compute.terminate = async (ids) => {
+      asked.push(world.now());
+      return ids.map((providerId) => ({ providerId, kind: asked.length < 6 ? "terminating" : "absent" }));
+    };
+    await terminateMachine(world.ports, agent.machineId, false);
+    await world.runUntil(async () => (await world.onlyMachine()).state === "ended");
+    const pauses = asked.slice(1).map((instant, index) => (instant - asked[index]!) / 1_000);
+    expect(pauses).toEqual([2, 2, 4, 8, 15]);
+  });
+
   it("says so when a machine's compute is no longer configured, and does not ask all the time", async () => {
     const { world, agent } = await idleMachine();
     agent.frozen = true;

@@ -11,6 +11,7 @@ import {
   nextStep,
   orphanRecord,
   overdue,
+  terminateAgainSeconds,
 } from "../core/scaledown.ts";
 import type { Compute, ListedMachine } from "../ports/compute.ts";
 import type { Ports as AllPorts } from "../ports/ports.ts";
@@ -22,8 +23,6 @@ import { poke, pokeHeldBack } from "./pokes.ts";
 
 type Ports = Pick<AllPorts, "store" | "compute" | "github" | "work" | "log" | "clock">;
 
-/** While machines are being destroyed, they are looked at again after so long. */
-const terminatingSeconds = 2;
 const fenceRetrySeconds = 15;
 /** Its runner may be where the App is suspended; the machine's own time limits end it at last. */
 const unknownRunnerSeconds = 60;
@@ -293,8 +292,7 @@ function processEnded(machine: Machine): boolean {
   return machine.exitCode !== undefined || machine.missingSince !== undefined;
 }
 
-/** After how many seconds to look again; undefined when all of them are gone. */
-/** When to look again at those that are not gone yet. */
+/** After how many seconds to look again at those that are not gone yet. */
 async function terminate(
   ports: Ports,
   policy: Policy,
@@ -319,8 +317,9 @@ async function terminate(
       fleet,
       gone.map((machine) => ({ machine, event })),
     );
-    const isOver = gone.length === group.length && recorded.every(({ state }) => state !== "retiring");
-    if (!isOver) pauses.push(terminatingSeconds);
+    const there = group.filter(({ providerId }) => !absent.has(providerId ?? ""));
+    const left = [...there, ...recorded.filter(({ state }) => state === "retiring")];
+    pauses.push(...left.map((machine) => terminateAgainSeconds(machine, ports.clock.now())));
   }
   return pauses;
 }
@@ -353,7 +352,6 @@ function unknownCompute(compute: string): MayflyError {
   });
 }
 
-/** The machine after the event; undefined when it changed nothing. */
 /** In as few commits as the store allows. Returns the machines that were changed. */
 async function recordEvents(
   ports: Ports,
