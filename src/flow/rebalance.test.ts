@@ -119,7 +119,7 @@ describe("rebalance", () => {
     world.github.outbox.length = 0;
     await rebalance(world.ports, world.policy);
     expect(await world.store.findJob(job.id)).toBeUndefined();
-    await rebalance(world.ports, world.policy, { isFirst: true });
+    await rebalance(world.ports, world.policy, { previousAt: "never" });
     expect(await world.store.findJob(job.id)).toMatchObject({ state: "queued" });
   });
 
@@ -142,6 +142,28 @@ describe("rebalance", () => {
     await world.run(2);
     await rebalance(world.ports, world.policy);
     expect(world.github.calls.filter((call) => call.method === "redeliver")).toHaveLength(1);
+  });
+
+  it("reads all of the last hour's log at first, every ten minutes, and while something in it failed", async () => {
+    const world = await deaf();
+    const span = 600_000;
+    await world.clock.advance(span - (world.now() % span) + 60_000);
+    const now = world.now();
+    const readMinutes = async (previousAt?: number | "never"): Promise<readonly number[]> => {
+      world.github.calls.length = 0;
+      const at = world.now();
+      await rebalance(world.ports, world.policy, previousAt === undefined ? {} : { previousAt });
+      const reads = world.github.calls.filter(({ method }) => method === "listDeliveries");
+      return reads.map(({ argument }) => (at - Number(argument)) / 60_000);
+    };
+    expect(await readMinutes()).toEqual([60]);
+    expect(await readMinutes("never")).toEqual([60]);
+    expect(await readMinutes(now - 120_000)).toEqual([60]);
+    expect(await readMinutes(now - 60_000)).toEqual([10]);
+    world.github.queueJob();
+    expect(await readMinutes(now - 60_000)).toEqual([10]);
+    await world.step();
+    expect(await readMinutes(now - 60_000)).toEqual([10, 60]);
   });
 
   it("gives up, visibly, a job that GitHub does not know any more", async () => {

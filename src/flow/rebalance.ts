@@ -33,6 +33,8 @@ interface Round extends Ports {
 }
 
 const deliveryLookbackSeconds = 60 * 60;
+/** GitHub's log is long where many jobs run, and each hundred of it is a request: most rounds read so much of it. */
+const recentDeliverySeconds = 10 * 60;
 const deliverySettleSeconds = 20;
 const redeliveriesPerRound = 50;
 /** So many jobs, at most, is GitHub asked about in one round, one by one. */
@@ -50,23 +52,24 @@ const runnerOnlineSeconds = 180;
 
 /**
  * Stage **rebalance**: demand that nobody told us about, and events that were lost. Its sources are independent of
- * one another: one that fails is reported and tried again in the next round, and the others go on. `isFirst`: nothing
- * was asked since the process started, so that a ledger which knows no repository asks where the App is installed.
- * `until`: after it GitHub is asked nothing more, and the round ends soon; the next one begins somewhere else.
+ * one another: one that fails is reported and tried again in the next round, and the others go on. `previousAt`: when
+ * the round before this one began; `never` when nothing was asked since the process started, so that a ledger which
+ * knows no repository asks where the App is installed. `until`: after it GitHub is asked nothing more, and the round ends soon; the next one begins somewhere else.
  */
 export async function rebalance(
   ports: Ports,
   policy: Policy,
-  options: { readonly isFirst?: boolean; readonly until?: Instant } = {},
+  options: { readonly previousAt?: Instant | "never"; readonly until?: Instant } = {},
 ): Promise<void> {
-  const round: Round = { ...ports, until: options.until, skipped: 0 };
+  const { previousAt, until } = options;
+  const round: Round = { ...ports, until, skipped: 0 };
   const listed = new Set<JobId>();
   let ledgers: readonly Ledger[] | undefined;
-  await attempt(round, "Failed deliveries could not be sent again.", () => redeliver(round));
+  await attempt(round, "Failed deliveries could not be sent again.", () => redeliver(round, previousAt));
   await attempt(round, "Queued jobs could not be listed.", async () => {
     // Read before the lists: what is queued here and not there has moved on, whatever else happens meanwhile.
     const before = await loadActive(ports);
-    const learnt = await sweepRepositories(round, policy, before, options.isFirst === true, listed);
+    const learnt = await sweepRepositories(round, policy, before, previousAt === "never", listed);
     if (!learnt) ledgers = before;
   });
   const active = ledgers ?? (await loadActive(ports));
@@ -142,8 +145,12 @@ async function attempt(round: Round, sentence: string, work: () => Promise<void>
   }
 }
 
-async function redeliver(ports: Round): Promise<void> {
+async function redeliver(ports: Round, previousAt: Instant | "never" | undefined): Promise<void> {
   const now = ports.clock.now();
+  if (typeof previousAt === "number" && isSameSpan(previousAt, now)) {
+    const recent = await ports.github.listDeliveries(now - recentDeliverySeconds * 1000);
+    if (recent.every(({ succeeded }) => succeeded)) return;
+  }
   const attempts = await ports.github.listDeliveries(now - deliveryLookbackSeconds * 1000);
   const due = deliveriesToRedeliver(attempts, now, deliverySettleSeconds).slice(0, redeliveriesPerRound);
   for (const delivery of due) {
@@ -152,6 +159,12 @@ async function redeliver(ports: Round): Promise<void> {
   if (due.length > 0) {
     ports.log.info("Failed deliveries were asked for again.", { stage: "rebalance", deliveries: due.length });
   }
+}
+
+/** Rounds of one span follow each other faster than what is read of the log; the first of a span reads all of it. */
+function isSameSpan(one: Instant, other: Instant): boolean {
+  const spanOf = (instant: Instant): number => Math.floor(instant / (recentDeliverySeconds * 1000));
+  return spanOf(one) === spanOf(other);
 }
 
 /**

@@ -1,6 +1,6 @@
 import { type HttpServer, startHttpServer } from "../../adapters/http/node.ts";
 import { createRouter, type Route } from "../../adapters/http/router.ts";
-import type { LifecycleEvent, Poke, Policy } from "../../core/model.ts";
+import type { Instant, LifecycleEvent, Poke, Policy } from "../../core/model.ts";
 import { createStatusEvents } from "../../dashboard/events.ts";
 import { dashboardAssets } from "../../dashboard/serve.ts";
 import { applyEvents } from "../../flow/lifecycle.ts";
@@ -143,10 +143,11 @@ function startWorkers(
 
 function startTimers(options: BoxOptions): Readonly<Record<"rebalance" | "scaledown", Timer>> {
   const { ports, policy } = options;
-  let isFirst = true;
+  let previousAt: Instant | "never" = "never";
   const findDemand = async (): Promise<void> => {
-    await rebalance(ports, policy, { isFirst });
-    isFirst = false;
+    const startedAt = ports.clock.now();
+    await rebalance(ports, policy, { previousAt });
+    previousAt = startedAt;
   };
   return {
     rebalance: startTimer("rebalance", options.rebalanceSeconds, findDemand, ports.log),

@@ -2,7 +2,7 @@ import { createMemoryGithub } from "../../adapters/github/memory.ts";
 import { printableFields } from "../../adapters/log/printable.ts";
 import { createSeededRandom } from "../../adapters/random/seeded.ts";
 import { MayflyError } from "../../core/errors.ts";
-import type { LifecycleEvent, Poke, Policy } from "../../core/model.ts";
+import type { Instant, LifecycleEvent, Poke, Policy } from "../../core/model.ts";
 import type { GithubModel } from "../../emulator/model.ts";
 import { applyEvents, likelyFleet } from "../../flow/lifecycle.ts";
 import { pokeEverything } from "../../flow/pokes.ts";
@@ -148,13 +148,14 @@ export class Process {
     const policy = this.#options.policy;
     const within = (ports: Ports, seconds: number) =>
       runsAs === "functions" ? { until: ports.clock.now() + seconds * 1_000 } : {};
-    let isFirst = runsAs !== undefined;
+    let previousAt: Instant | "never" | undefined = runsAs === undefined ? undefined : "never";
     const findDemand = async ({ ports }: Life): Promise<void> => {
+      const beganAt = ports.rebalance.clock.now();
       await rebalance(ports.rebalance, policy(), {
-        isFirst,
+        ...(previousAt !== undefined && { previousAt }),
         ...within(ports.rebalance, roundSeconds.rebalance),
       });
-      isFirst = false;
+      previousAt = beganAt;
     };
     if (this.#options.withoutRebalance !== true) {
       this.#startTimer(life, "rebalance", rebalanceSeconds, (own) => findDemand(own).finally(life.catchUp));
