@@ -4,11 +4,12 @@ import { fleetRecord, fleetSpec, job, machine, policy, preset, start, timing } f
 import { countersOf } from "./counters.ts";
 import { demandOf } from "./demand.ts";
 import { jobAfter, machineAfter } from "./lifecycle.ts";
-import type { Binding, Job, Ledger, Machine, MachineState, Policy, PoolRefusal } from "./model.ts";
+import type { Binding, Change, Job, Ledger, Machine, MachineState, Policy, PoolRefusal } from "./model.ts";
 import { rememberRerun } from "./rerun.ts";
 import { everyPool } from "./retry.ts";
 import {
   type Command,
+  changesPlan,
   deadlineOf,
   deservesLook,
   isSameBlocked,
@@ -66,6 +67,24 @@ function registered(id: string, some: Job, at = start, overrides: Partial<Bindin
     registration: { runnerId: 1, scope },
     times: { claimed: at, registered: at },
   });
+}
+
+/** The ledger with what this change puts in the place of what was there. */
+function changed(before: Ledger, change: Change): Ledger {
+  if (change.put === "fleet") return { ...before, record: change.record };
+  if (change.put === "job") {
+    const others = before.jobs.filter(({ id }) => id !== change.job.id);
+    return { ...before, jobs: change.job.state === "done" ? others : [...others, change.job] };
+  }
+  const others = before.machines.filter(({ id }) => id !== change.machine.id);
+  return { ...before, machines: change.machine.state === "ended" ? others : [...others, change.machine] };
+}
+
+function defined<Fields extends object>(
+  fields: Fields,
+): { [Name in keyof Fields]: NonNullable<Fields[Name]> } {
+  const entries = Object.entries(fields).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(entries) as { [Name in keyof Fields]: NonNullable<Fields[Name]> };
 }
 
 /** The ledger after a plan was carried out and every launch was answered. */
@@ -807,12 +826,114 @@ describe("a change", () => {
   const before = ledger([running, first], [busy, ready]);
   const deserves = (after: Partial<Ledger>): boolean =>
     deservesLook(before, { ...before, ...after }, policy(), start + 1_000);
+  const putJob = (some: Job): Change => ({ put: "job", job: some });
+  const putMachine = (some: Machine): Change => ({ put: "machine", machine: some });
 
-  it("of what no plan reads deserves no look", () => {
-    expect(deserves({})).toBe(false);
-    expect(deserves({ jobs: [first] })).toBe(false);
-    expect(deserves({ jobs: [{ ...running, state: "done" }, first] })).toBe(false);
-    expect(deserves({ machines: [{ ...busy, state: "retiring" }, ready] })).toBe(false);
+  it("of what no plan reads changes none", () => {
+    const { record } = before;
+    const changes: readonly Change[] = [
+      { put: "fleet", record: record! },
+      putJob({ ...running, state: "done" }),
+      putJob({ ...first, times: { ...first.times, online: start } }),
+      putJob({ ...running, id: 9 }),
+      putMachine({ ...busy, state: "retiring" }),
+      putMachine({ ...ready, times: { ...ready.times, online: start } }),
+      putMachine({ ...busy, id: "ended", state: "ended" }),
+    ];
+    expect(changes.filter((change) => changesPlan(before, [change]))).toEqual([]);
+    expect(changesPlan(before, changes)).toBe(false);
+    expect(changesPlan(before, [])).toBe(false);
+  });
+
+  it("of what plans read may change one", () => {
+    const changes: readonly Change[] = [
+      { put: "fleet", record: { ...before.record! } },
+      putJob({ ...first, state: "running" }),
+      putJob({ ...first, presumedAt: start }),
+      putJob({ ...first, times: { ...first.times, queued: start } }),
+      putJob({ ...first, times: { created: start, received: start } }),
+      putJob({ ...running, state: "queued" }),
+      putJob(second),
+      putMachine({ ...ready, state: "busy" }),
+      putMachine({ ...ready, state: "ended" }),
+      putMachine({ ...ready, times: { ...ready.times, started: start } }),
+      putMachine({ ...ready, binding: bindingFor(second) }),
+      putMachine(machine({ id: "new", state: "launched" })),
+    ];
+    expect(changes.filter((change) => !changesPlan(before, [change]))).toEqual([]);
+  });
+
+  it("of a job that is presumed to run changes no plan, and its deadline was arranged before", () => {
+    const presumed: Job = { ...first, presumedAt: start };
+    const known = ledger([presumed], [busy]);
+    expect(changesPlan(known, [putJob({ ...presumed, state: "running" })])).toBe(false);
+    expect(changesPlan(known, [putJob({ ...presumed, checkedAt: start + 1 })])).toBe(true);
+  });
+
+  it("that changes no plan launches nothing else, plans nothing else, and is nothing to look for sooner", () => {
+    const states = ["waiting", "queued", "running", "done"] as const;
+    const machineStates = ["requested", "launched", "registered", "busy", "retiring", "ended"] as const;
+    const instant = fc.constantFrom(start - 7_200_000, start - 1_000, start, start + 1_000);
+    const some = <Value>(value: fc.Arbitrary<Value>) => fc.option(value, { nil: undefined });
+    const anyJob = fc
+      .record({
+        id: fc.integer({ min: 1, max: 4 }),
+        state: fc.constantFrom(...states),
+        presumedAt: some(instant),
+      })
+      .chain(({ id, state, presumedAt }) =>
+        fc
+          .record({ created: fc.constant(start + id), planned: some(instant), online: some(instant) })
+          .map((times) =>
+            job({ id, state, ...(presumedAt !== undefined && { presumedAt }), times: defined(times) }),
+          ),
+      );
+    const anyMachine = fc
+      .record({
+        id: fc.constantFrom("m-1", "m-2", "m-3"),
+        state: fc.constantFrom(...machineStates),
+        isBound: fc.boolean(),
+        online: some(instant),
+        started: some(instant),
+      })
+      .map(({ id, state, isBound, ...times }) =>
+        machine({
+          ...{ id, state },
+          ...(isBound && { binding: bindingFor(job({ id: 1 })) }),
+          times: { requested: start, registered: start, ...defined(times) },
+        }),
+      );
+    const unique = { selector: ({ id }: { readonly id: unknown }) => id, maxLength: 4 } as const;
+    const anyLedger = fc
+      .tuple(fc.uniqueArray(anyJob, unique), fc.uniqueArray(anyMachine, unique))
+      .map(([someJobs, machines]) =>
+        ledger(
+          someJobs.filter(({ state }) => state !== "done"),
+          machines.filter(({ state }) => state !== "ended"),
+        ),
+      );
+    const anyChange = fc.oneof(anyJob.map(putJob), anyMachine.map(putMachine));
+    let unchanged = 0;
+    fc.assert(
+      fc.property(anyLedger, anyChange, instant, (known, change, now) => {
+        // GitHub presumes nothing: a job that is presumed to run was queued before.
+        const isPresumed = change.put === "job" && change.job.presumedAt !== undefined;
+        if (isPresumed && !known.jobs.some(({ id, state }) => id === change.job.id && state === "queued"))
+          return;
+        if (changesPlan(known, [change])) return;
+        unchanged += 1;
+        const context = { counters: {}, spentTodayUsd: 0 };
+        const earlier = plan(known, policy(), context, now);
+        const next = plan(changed(known, change), policy(), context, now);
+        const isLaunch = ({ kind }: Command): boolean => kind === "launch";
+        expect(next.commands.filter(isLaunch)).toEqual(earlier.commands.filter(isLaunch));
+        expect(next.commands.length).toBeLessThanOrEqual(earlier.commands.length);
+        expect(next.planned.length).toBe(earlier.planned.length);
+        expect(next.recheckAt ?? Infinity).toBeGreaterThanOrEqual(earlier.recheckAt ?? Infinity);
+      }),
+      { numRuns: 2_000 },
+    );
+    expect(unchanged).toBeGreaterThan(200);
   });
 
   it("that leaves a job without a machine deserves one", () => {

@@ -1,9 +1,11 @@
 import { presetCounter, repositoryCounter, totalCounter } from "./counters.ts";
-import { type Demand, demandOf, warmTargetOf } from "./demand.ts";
+import { type Demand, demandOf, isPresumedRunning, warmTargetOf } from "./demand.ts";
 import type { ImageMissing } from "./image.ts";
+import { isBeforeMachineState } from "./lifecycle.ts";
 import {
   type Blocked,
   type BlockReason,
+  type Change,
   type FleetRecord,
   fullName,
   type GiveUpReason,
@@ -94,7 +96,6 @@ export function plan(ledger: Ledger, policy: Policy, context: PlanContext, now: 
  * looked at, or another look at it is due when time changes its plan. Caps and budget are left out of account.
  */
 export function deservesLook(before: Ledger, after: Ledger, policy: Policy, now: Instant): boolean {
-  if (before.record === after.record && isSameForPlans(before, after)) return false;
   const context = { counters: {}, spentTodayUsd: 0 };
   const next = plan(after, policy, context, now);
   if (next.planned.length > 0 || next.commands.some(({ kind }) => kind !== "launch")) return true;
@@ -105,25 +106,42 @@ export function deservesLook(before: Ledger, after: Ledger, policy: Policy, now:
   return earlier.recheckAt === undefined || next.recheckAt < earlier.recheckAt;
 }
 
-/** Whether all that has changed are jobs that are not queued, and machines that have got one: no plan reads them. */
-function isSameForPlans(before: Ledger, after: Ledger): boolean {
-  const isQueued = ({ state }: Job): boolean => state === "queued";
-  const isSupply = ({ state }: Machine): boolean => state !== "busy" && state !== "retiring";
-  return (
-    hasTheSame(before.jobs, after.jobs, isQueued) && hasTheSame(before.machines, after.machines, isSupply)
-  );
+/**
+ * Whether any of these changes of a ledger is of something that plans read. They do not read jobs that are not queued or
+ * are presumed to run, machines that have got a job, and when a runner came online. A job that is presumed to run keeps
+ * its deadline; a look was arranged for that when it was not.
+ */
+export function changesPlan({ record, jobs, machines }: Ledger, changes: readonly Change[]): boolean {
+  return changes.some((change) => {
+    if (change.put === "fleet") return change.record !== record;
+    if (change.put === "job") return isNews(jobs, change.job, isDemand);
+    return isNews(machines, change.machine, isSupply);
+  });
 }
 
-/** Whether two lists are alike in the entries that count. */
-function hasTheSame<Entry>(
-  before: readonly Entry[],
-  after: readonly Entry[],
+function isDemand(job: Job): boolean {
+  return job.state === "queued" && !isPresumedRunning(job);
+}
+
+function isSupply({ state }: Machine): boolean {
+  return isBeforeMachineState(state, "busy");
+}
+
+function isNews<Entry extends Job | Machine>(
+  known: readonly Entry[],
+  entry: Entry,
   counts: (entry: Entry) => boolean,
 ): boolean {
-  if (before === after) return true;
-  const counted = after.filter(counts);
-  const earlier = before.filter(counts);
-  return earlier.length === counted.length && earlier.every((entry, index) => entry === counted[index]);
+  const before = known.find(({ id }) => id === entry.id);
+  const counted = before !== undefined && counts(before);
+  if (!counted || !counts(entry)) return counted || counts(entry);
+  return !(isSameBut("times", before, entry) && isSameBut<object>("online", before.times, entry.times));
+}
+
+/** Whether all fields but this one are the same. */
+function isSameBut<Fields extends object>(field: string, one: Fields, other: Fields): boolean {
+  const names = new Set([...Object.keys(one), ...Object.keys(other)]) as Set<keyof Fields>;
+  return [...names].every((name) => name === field || one[name] === other[name]);
 }
 
 function launchesOf({ commands }: Plan): number {

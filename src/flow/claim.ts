@@ -113,7 +113,7 @@ async function bind(
       counters = await ports.store.counters();
       continue;
     }
-    if (!("answer" in bound)) return { ...bound, ledger };
+    if (!("answer" in bound)) return { ...bound, ledger: ledger() };
     if (bound.answer.kind === "shut-down") await poke(ports, "scaledown", known.fleet);
     return bound;
   }

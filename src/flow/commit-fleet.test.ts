@@ -63,11 +63,11 @@ describe("a commit", () => {
     const { store, calls } = await storeWithJob();
     const known = await store.load(fleet);
     const first = await commitFrom(store, fleet, known, counted);
-    const second = await commitFrom(store, fleet, first.ledger, counted);
+    const second = await commitFrom(store, fleet, first.ledger(), counted);
     expect(calls.splice(0)).toEqual(["load", "committed", "committed"]);
     expect((await commitFrom(store, fleet, known, counted)).result).toBe(3);
     expect(calls).toEqual(["conflict", "load", "committed"]);
-    expect(second.ledger).toEqual({ ...first.ledger, version: 2, jobs: [job({ name: "2" })] });
+    expect(second.ledger()).toEqual({ ...first.ledger(), version: 2, jobs: [job({ name: "2" })] });
   });
 
   it("without changes writes nothing", async () => {

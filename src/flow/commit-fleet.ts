@@ -31,6 +31,12 @@ export async function commitFleet<Result>(
   return (await commitFrom(store, fleet, undefined, decide, overLimit)).result;
 }
 
+export interface Committed<Result> {
+  readonly result: Result;
+  /** The ledger as it is afterwards. It is made when it is asked for: it takes a copy of the lists. */
+  readonly ledger: () => Ledger;
+}
+
 /**
  * The same, beginning with a ledger that was known a moment ago, and telling what it is afterwards: for one who commits
  * twice in a row. Where somebody else has committed in between, the first attempt fails and the ledger is loaded.
@@ -42,7 +48,7 @@ export function commitFrom<Result>(
   known: Ledger | undefined,
   decide: (ledger: Ledger) => Outcome<Result> | Promise<Outcome<Result>>,
   overLimit?: (counter: string) => Result,
-): Promise<{ readonly result: Result; readonly ledger: Ledger }> {
+): Promise<Committed<Result>> {
   return inTurn(store, fleet, () => commitUntilWritten(store, fleet, known, decide, overLimit));
 }
 
@@ -52,17 +58,15 @@ async function commitUntilWritten<Result>(
   known: Ledger | undefined,
   decide: (ledger: Ledger) => Outcome<Result> | Promise<Outcome<Result>>,
   overLimit: ((counter: string) => Result) | undefined,
-): Promise<{ readonly result: Result; readonly ledger: Ledger }> {
+): Promise<Committed<Result>> {
   for (let attempt = 1; attempt <= attemptsLimit; attempt++) {
     const ledger = attempt === 1 && known !== undefined ? known : await store.load(fleet);
-    const outcome = await decide(ledger);
-    if (outcome.changes.length === 0) return { result: outcome.result, ledger };
-    const written = await store.commit(fleet, ledger.version, outcome.changes, outcome.limits);
-    if (written.kind === "committed") {
-      return { result: outcome.result, ledger: ledgerAfter(ledger, outcome.changes) };
-    }
+    const { changes, limits, result } = await decide(ledger);
+    if (changes.length === 0) return { result, ledger: () => ledger };
+    const written = await store.commit(fleet, ledger.version, changes, limits);
+    if (written.kind === "committed") return { result, ledger: () => ledgerAfter(ledger, changes) };
     if (written.kind === "over-limit" && overLimit !== undefined) {
-      return { result: overLimit(written.counter), ledger };
+      return { result: overLimit(written.counter), ledger: () => ledger };
     }
   }
   throw new MayflyError({

@@ -16,7 +16,7 @@ import type {
 import { keptIfLost } from "../core/rerun.ts";
 import { forgetEarlyEnds, rememberEarlyEnd, rememberInterruption } from "../core/retry.ts";
 import { admit, routeJob } from "../core/route.ts";
-import { deservesLook } from "../core/scaleup.ts";
+import { changesPlan, deservesLook } from "../core/scaleup.ts";
 import type { Ports as AllPorts } from "../ports/ports.ts";
 import { commitFleet, commitFrom, ledgerAfter, type Outcome } from "./commit-fleet.ts";
 import { imageTold } from "./image-told.ts";
@@ -98,22 +98,19 @@ async function applyTogether(
   const others: LocatedEvent[] = [];
   let known: Ledger | undefined;
   for (let left = events; left.length > 0; ) {
-    let before: Ledger | undefined;
-    const committed = await commitFrom<Together>(ports.store, fleet, known, (ledger) => {
-      before = ledger;
-      return decideTogether(ports, policy, ledger, left);
-    });
-    known = committed.ledger;
-    const { result } = committed;
+    const { result, ledger } = await commitFrom<Together>(ports.store, fleet, known, (current) =>
+      decideTogether(ports, policy, current, left),
+    );
     for (const { machine, kind } of result.machines) log(ports, machine, kind);
-    await follow(ports, fleet, result, policy, before && { before, after: known });
+    await follow(ports, fleet, result, policy, result);
     others.push(...result.others);
     left = result.left;
+    if (left.length > 0) known = ledger();
   }
   return others;
 }
 
-interface Together extends Touched {
+interface Together extends Touched, LedgerChange {
   readonly others: readonly LocatedEvent[];
   /** What one commit has no room for. */
   readonly left: readonly LocatedEvent[];
@@ -130,26 +127,32 @@ function decideTogether(
   const touched: Touched[] = [];
   let current = ledger;
   let next = 0;
+  /** What the event before has changed. */
+  let latest: readonly Change[] = [];
   for (const event of events) {
     // One event fits into any commit; what comes after it may have to wait for the next one.
     if (changes.size > 0 && changes.size + changesPerEvent > ports.store.changesPerCommit) break;
     next += 1;
+    if (latest.length > 0) current = ledgerAfter(current, latest);
+    latest = [];
     const outcome = decideWithin(ports, policy, current, event);
     if (outcome === undefined) {
       others.push(event);
       continue;
     }
-    for (const change of outcome.changes) changes.set(entryOf(change), change);
-    if (outcome.changes.length > 0) current = ledgerAfter(current, outcome.changes);
+    latest = outcome.changes;
+    for (const change of latest) changes.set(entryOf(change), change);
     touched.push(outcome.result);
   }
   const result = {
+    before: ledger,
+    changes: [...changes.values()],
     jobs: touched.some(({ jobs }) => jobs),
     machines: touched.flatMap(({ machines }) => machines),
     others,
     left: events.slice(next),
   };
-  return { changes: [...changes.values()], result };
+  return { changes: result.changes, result };
 }
 
 /** One event by what is in the ledger; undefined when it is about something that is not. */
@@ -364,21 +367,30 @@ function machineEventOf(event: Exclude<LifecycleEvent, { kind: "job" | "image" }
   }
 }
 
+interface LedgerChange {
+  readonly before: Ledger;
+  readonly changes: readonly Change[];
+}
+
 /** What a change makes worth another look. Of a change that is known in full, only what changes the plan is. */
 async function follow(
   ports: Ports,
   fleet: FleetId,
   { jobs, machines }: Touched,
   policy: Policy | undefined,
-  change?: { readonly before: Ledger; readonly after: Ledger },
+  change?: LedgerChange,
 ): Promise<void> {
   if (machines.some(needsFence)) await poke(ports, "scaledown", fleet);
   const ended = machines.flatMap(({ machine }) => (machine.state === "ended" ? [machine] : []));
   if (policy !== undefined) await pokeHeldBack(ports, policy, ended);
   if (!jobs && machines.length === 0) return;
-  const isKnown = policy !== undefined && change !== undefined;
-  if (isKnown && !deservesLook(change.before, change.after, policy, ports.clock.now())) return;
+  if (policy !== undefined && change !== undefined && !isWorthALook(ports, policy, change)) return;
   await poke(ports, "scaleup", fleet);
+}
+
+function isWorthALook({ clock }: Ports, policy: Policy, { before, changes }: LedgerChange): boolean {
+  if (!changesPlan(before, changes)) return false;
+  return deservesLook(before, ledgerAfter(before, changes), policy, clock.now());
 }
 
 /** It has begun to retire, or something new is known of one whose runner could not be removed. */

@@ -122,7 +122,7 @@ async function recordIntents(
       (current) => decide(ports, policy, withSpecOfToday(current, policy), context, image),
       () => "over-limit",
     );
-    if (result !== "over-limit") return recordRest(ports, fleet, result, ledger);
+    if (result !== "over-limit") return recordRest(ports, fleet, result, ledger());
   }
   return { ...nothing, unfinished: true };
 }
@@ -142,7 +142,7 @@ async function recordRest(ports: Ports, fleet: FleetId, intents: Intents, first:
         current === expected ? { changes, limits, result: true } : { changes: [], result: false },
       () => false,
     );
-    ledger = next.ledger;
+    ledger = next.ledger();
     if (!next.result) return lookOf(intents, written, ledger, true);
     written.push(...changes);
   }
@@ -477,7 +477,7 @@ async function recordOutcomes(
       return { changes, result: machines.length <= limit };
     });
     isWhole = written.result;
-    latest = written.ledger;
+    latest = written.ledger();
   }
   return latest;
 }
@@ -565,5 +565,5 @@ async function remember(
     const refusals = rememberRefusal(ledger.record.refusals, refusal, ports.clock.now(), policy.timing);
     return { changes: [{ put: "fleet", record: { ...ledger.record, refusals } }], result: undefined };
   });
-  return written.ledger;
+  return written.ledger();
 }

@@ -42,9 +42,10 @@ export function createMemoryStore(options: MemoryStoreOptions = {}): Store {
     load: async (fleet) => ledgerOf(state.fleets.get(fleet) ?? createActiveFleet(fleet)),
     async commit(fleet, version, changes, limits = []) {
       const writes = collectWrites(fleet, changes, changesPerCommit);
-      const refusal = refuse(state, fleet, version, writes, limits);
+      const counted = counterChanges(writes.machines, (id) => state.machines.get(id));
+      const refusal = refuse(state, fleet, version, writes, counted, limits);
       if (refusal !== undefined) return refusal;
-      write(state, fleet, writes);
+      write(state, fleet, writes, counted);
       return { kind: "committed" };
     },
     addJob: async (record, job) => addJob(state, record, job),
@@ -123,6 +124,7 @@ function refuse(
   fleet: FleetId,
   version: number,
   writes: Writes,
+  counted: ReadonlyMap<string, number>,
   limits: readonly CounterLimit[],
 ): CommitResult | undefined {
   if ((state.fleets.get(fleet)?.version ?? 0) !== version) return { kind: "conflict" };
@@ -131,13 +133,12 @@ function refuse(
   for (const id of writes.jobs.keys()) if (isElsewhere(state.jobs.get(id))) return { kind: "conflict" };
   for (const id of writes.machines.keys())
     if (isElsewhere(state.machines.get(id))) return { kind: "conflict" };
-  const changes = counterChanges(writes.machines, (id) => state.machines.get(id));
-  const counter = passedLimit(limits, changes, (name) => state.counters.get(name) ?? 0);
+  const counter = passedLimit(limits, counted, (name) => state.counters.get(name) ?? 0);
   return counter === undefined ? undefined : { kind: "over-limit", counter };
 }
 
-function write(state: State, id: FleetId, writes: Writes): void {
-  for (const [counter, change] of counterChanges(writes.machines, (machine) => state.machines.get(machine))) {
+function write(state: State, id: FleetId, writes: Writes, counted: ReadonlyMap<string, number>): void {
+  for (const [counter, change] of counted) {
     state.countersNow = undefined;
     const sum = (state.counters.get(counter) ?? 0) + change;
     if (sum === 0) state.counters.delete(counter);
