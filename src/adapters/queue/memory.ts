@@ -11,6 +11,11 @@ import {
 } from "./rules.ts";
 import { createWaitingRoom } from "./waiting-room.ts";
 
+export interface MemoryQueue<Message> extends Queue<Message> {
+  /** When the first message that is known now may be received; undefined when there is none. */
+  nextDueAt(): number | undefined;
+}
+
 /**
  * A queue that lives as long as the process: for pokes on a box, for the simulator and for tests. `name` is for error
  * messages.
@@ -20,7 +25,7 @@ export function createMemoryQueue<Message>(
   name: string,
   clock: Clock,
   options: QueueOptions = {},
-): Queue<Message> {
+): MemoryQueue<Message> {
   const state: State = {
     clock,
     attemptsLimit: options.attemptsLimit ?? defaultAttemptsLimit,
@@ -36,6 +41,7 @@ export function createMemoryQueue<Message>(
     take: async (limit: number, visibilitySeconds: number) => take<Message>(state, limit, visibilitySeconds),
   };
   return {
+    nextDueAt: source.nextDueAt,
     async send(message, sendOptions = {}) {
       const document = encodeMessage(name, message);
       const due = dueAt(name, clock.now(), sendOptions);

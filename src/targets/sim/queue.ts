@@ -1,7 +1,6 @@
-import { createMemoryQueue } from "../../adapters/queue/memory.ts";
+import { createMemoryQueue, type MemoryQueue } from "../../adapters/queue/memory.ts";
 import { MayflyError } from "../../core/errors.ts";
-import { Schedule } from "../../emulator/schedule.ts";
-import type { Queue, Received, ReceiveOptions, SendOptions } from "../../ports/queue.ts";
+import type { Received, ReceiveOptions, SendOptions } from "../../ports/queue.ts";
 import type { Random } from "../../ports/random.ts";
 import { chance } from "./draw.ts";
 import type { Faults } from "./faults.ts";
@@ -23,12 +22,8 @@ export class SimQueue<Message> {
   readonly #scheduler: Scheduler;
   readonly #random: Random;
   readonly #faults: () => Faults;
-  readonly #memory: Queue<Message>;
+  readonly #memory: MemoryQueue<Message>;
   readonly #receivers: Receiver<Message>[] = [];
-  /** When something that was sent or released becomes due. */
-  readonly #due = new Schedule<undefined>();
-  /** When what was received and not deleted comes again: by receipt, in the order of the instants. */
-  readonly #inFlight = new Map<string, number>();
   #look: PlannedEvent | undefined;
   #lookAt = Number.POSITIVE_INFINITY;
 
@@ -59,14 +54,12 @@ export class SimQueue<Message> {
   }
 
   delete(receipt: string): Promise<void> {
-    this.#inFlight.delete(receipt);
     return this.#memory.delete(receipt);
   }
 
   async release(receipt: string, delaySeconds: number): Promise<void> {
     await this.#memory.release(receipt, delaySeconds);
-    this.#inFlight.delete(receipt);
-    this.#becomesDue(delaySeconds);
+    this.#planLook();
   }
 
   async #put(message: Message, options: SendOptions): Promise<void> {
@@ -75,20 +68,16 @@ export class SimQueue<Message> {
     const extra = late ? this.#random.fraction() * faults.queueDelaySeconds : 0;
     const delaySeconds = Math.min((options.delaySeconds ?? 0) + extra, 900);
     await this.#memory.send(message, { ...options, delaySeconds });
-    this.#becomesDue(delaySeconds);
-  }
-
-  #becomesDue(delaySeconds: number): void {
-    this.#due.add(Math.ceil(this.#scheduler.now + delaySeconds * 1_000), undefined);
     this.#planLook();
   }
 
   /** One look is planned at most: for the instant at which the next message is due, or for the next millisecond. */
   #planLook(): void {
-    if (this.#receivers.length === 0) return;
-    const [inFlight = Number.POSITIVE_INFINITY] = this.#inFlight.values();
-    const due = Math.min(this.#due.nextAt() ?? Number.POSITIVE_INFINITY, inFlight);
-    const at = Math.max(due, this.#scheduler.now) + 1;
+    const next = this.#scheduler.now + 1;
+    if (this.#receivers.length === 0 || next >= this.#lookAt) return;
+    const due = this.#memory.nextDueAt();
+    if (due === undefined) return;
+    const at = Math.max(due + 1, next);
     if (at >= this.#lookAt) return;
     if (this.#look !== undefined) this.#scheduler.callOff(this.#look);
     this.#lookAt = at;
@@ -109,23 +98,10 @@ export class SimQueue<Message> {
     this.#scheduler.wake();
     const { limit, visibilitySeconds } = receiver.options;
     void this.#memory.receive({ limit, visibilitySeconds, waitSeconds: 0 }).then((received) => {
-      const { now } = this.#scheduler;
-      // After a full hand there may be more that is due.
-      if (received.length < limit) this.#forgetDue(now);
-      // What is not deleted by then comes again.
-      for (const { receipt } of received) this.#inFlight.set(receipt, now + visibilitySeconds * 1_000);
       if (received.length > 0) receiver.resolve(received);
       else this.#receivers.push(receiver);
       this.#planLook();
     });
-  }
-
-  #forgetDue(now: number): void {
-    while ((this.#due.nextAt() ?? Number.POSITIVE_INFINITY) <= now) this.#due.takeDue(now);
-    for (const [receipt, visible] of this.#inFlight) {
-      if (visible > now) return;
-      this.#inFlight.delete(receipt);
-    }
   }
 }
 

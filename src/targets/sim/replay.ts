@@ -9,7 +9,7 @@ import type { History } from "../../ports/store.ts";
 import { quiet } from "./faults.ts";
 import type { Pool, Scenario } from "./scenario.ts";
 import { type Tasks, taskCompute } from "./tasks.ts";
-import { Trace } from "./trace.ts";
+import { SilentTrace } from "./trace.ts";
 import { simulationStart, World } from "./world.ts";
 
 export interface ReplayOptions {
@@ -197,7 +197,7 @@ function createWorld(options: ReplayOptions, hours: number): World {
   const { policy } = options;
   return new World({
     scenario: scenarioOf(options, hours),
-    trace: new Trace(simulationStart),
+    trace: new SilentTrace(simulationStart),
     prices: { pricePerHourUsd: async (spec, purchase) => simulatedPricePerHourUsd(policy, spec, purchase) },
   });
 }

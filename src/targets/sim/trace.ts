@@ -48,6 +48,11 @@ export class Trace {
   }
 }
 
+/** For a simulation whose trace nobody reads. */
+export class SilentTrace extends Trace {
+  override add(): void {}
+}
+
 const linesKept = 50;
 
 /** `day hh:mm:ss.mmm` since the start of the simulation. */

@@ -703,7 +703,7 @@ export class World implements WorldView {
     const before = change.put === "job" ? this.jobs.get(change.job.id) : this.machines.get(change.machine.id);
     this.#look("committed", { change, before });
     if (change.put === "machine") this.#onMachine(change.machine, before as Machine | undefined);
-    else this.#onJob(change.job);
+    else this.#onJob(change.job, before as Job | undefined);
   }
 
   #onImage(image: Image): void {
@@ -722,8 +722,10 @@ export class World implements WorldView {
       this.machineOfProvider.set(providerId, machine.id);
     if (machine.state === "ended") this.openMachines.delete(machine.id);
     else this.openMachines.set(machine.id, machine);
-    this.#noteTold(`${machine.id} ${machine.state}`);
-    if (machine.state !== before?.state) this.#checkText("the ledger", machine);
+    if (machine.state !== before?.state) {
+      this.#noteTold(`${machine.id} ${machine.state}`);
+      this.#checkText("the ledger", machine);
+    }
     if (machine.reason === "surplus" && this.#isDisputed(machine)) {
       this.agents.get(machine.id)?.misfortunes.add("one configuration wanted it, and another did not");
     }
@@ -765,11 +767,11 @@ export class World implements WorldView {
     if (!this.toldAt.has(what)) this.toldAt.set(what, this.now);
   }
 
-  #onJob(job: Job): void {
+  #onJob(job: Job, before: Job | undefined): void {
     this.jobs.set(job.id, job);
     if (isSettled(job)) this.openJobs.delete(job.id);
     else this.openJobs.set(job.id, job);
-    this.#noteTold(`${job.id} ${job.state}`);
+    if (job.state !== before?.state) this.#noteTold(`${job.id} ${job.state}`);
     this.#trace.add(this.now, `ledger job ${job.id} ${job.state}`);
   }
 }
