@@ -1,6 +1,8 @@
 import { access, readFile } from "node:fs/promises";
+import { networkInterfaces } from "node:os";
 import { processEnvironment } from "../config/environment.ts";
 import { MayflyError } from "../core/errors.ts";
+import { isLoopbackHost } from "../core/loopback.ts";
 import { Secret } from "../core/secret.ts";
 import { type ApiClient, createApiClient } from "./api-client.ts";
 import { UsageError } from "./failure.ts";
@@ -49,10 +51,28 @@ async function existingConfigPath(options: ConnectionOptions): Promise<string | 
   return exists ? path : undefined;
 }
 
-/** How this machine reaches a server that listens there; "every address" is reached on loopback. */
+/**
+ * How this machine reaches a server that listens there; "every address" is reached on loopback. A configuration may be
+ * part of a checkout: were another machine believed to be the server, whoever wrote that would be sent the token.
+ */
 function listeningUrl({ host, port }: { readonly host: string; readonly port: number }): string {
   const near = host === "0.0.0.0" ? "127.0.0.1" : host === "::" ? "::1" : host;
+  if (!isThisMachine(near)) throw serverElsewhere(host);
   return `http://${near.includes(":") ? `[${near}]` : near}:${port}`;
+}
+
+function isThisMachine(host: string): boolean {
+  const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  return isLoopbackHost(host) || own.some(({ address }) => address === host);
+}
+
+function serverElsewhere(host: string): MayflyError {
+  return new MayflyError({
+    kind: "operator",
+    code: "SERVER_ELSEWHERE",
+    message: `The server of the configuration listens on ${host}, which is no address of this machine.`,
+    suggestion: "Name the address of the server with --url or MAYFLY_URL.",
+  });
 }
 
 function checkUrl(text: string, fromEnvironment: boolean): string {
