@@ -308,7 +308,11 @@ function addSimulate(program: Command, terminal: Terminal, run: Run): void {
     .description("the whole flow in virtual time, with faults drawn from seeds; exit code 1 on any violation")
     .option("--seeds <number>", "how many seeds to simulate (default: 100, or 1 with --seed)", positiveNumber)
     .option("--seed <seed>", "this seed, or the first of --seeds")
-    .option("--hours <number>", "how long things happen and go wrong, in each seed", positiveNumber, 24)
+    .option(
+      "--hours <number>",
+      "how long things happen and go wrong, in each seed (default: 24)",
+      positiveNumber,
+    )
     .option("--jobs <number>", "so many jobs in each seed, with limits that grow with them", positiveNumber)
     .option("--workers <number>", "seeds at the same time (default: one for each core)", positiveNumber)
     .option("--verbose", "every event, on standard error; one seed at a time")

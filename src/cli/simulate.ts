@@ -9,7 +9,7 @@ import { paint, progressBar, type Terminal } from "./terminal.ts";
 export interface SimulateOptions {
   readonly seeds?: number;
   readonly seed?: string;
-  readonly hours: number;
+  readonly hours?: number;
   readonly jobs?: number;
   readonly workers?: number;
   readonly json?: boolean;
@@ -17,6 +17,7 @@ export interface SimulateOptions {
 }
 
 const defaultSeeds = 100;
+const defaultHours = 24;
 
 /**
  * `mayfly simulate`: 0 only when all seeds were simulated and nothing that must always hold was violated. Ctrl-C ends it with
@@ -30,7 +31,7 @@ export async function simulateCommand(options: SimulateOptions, terminal: Termin
   const showProgress = progressOf(terminal, seeds.count);
   const summary = await runSeeds({
     seeds: seeds.names,
-    hours: options.hours,
+    hours: options.hours ?? defaultHours,
     ...(options.jobs !== undefined && { jobs: options.jobs }),
     // One seed needs no thread beside this one.
     ...(seeds.count > 1 && { workers: options.workers ?? availableParallelism() }),

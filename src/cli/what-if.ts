@@ -84,13 +84,14 @@ export async function whatIfCommand(options: WhatIfOptions, terminal: Terminal):
 export function checkSimulateOptions(
   options: WhatIfOptions & {
     readonly seeds?: number;
+    readonly hours?: number;
     readonly jobs?: number;
     readonly workers?: number;
     readonly verbose?: boolean;
   },
 ): void {
   const { trace, config, against, chart, bootSeconds, interruptions } = options;
-  const { seeds, jobs, workers, verbose } = options;
+  const { seeds, hours, jobs, workers, verbose } = options;
   if (trace === undefined) {
     const alone = Object.entries({ config, against, chart, bootSeconds, interruptions });
     const name = alone.find(([, value]) => value !== undefined)?.[0];
@@ -100,7 +101,7 @@ export function checkSimulateOptions(
       "Name the trace with --trace, or leave the option out.",
     );
   }
-  const others = Object.entries({ seeds, jobs, workers, verbose });
+  const others = Object.entries({ seeds, hours, jobs, workers, verbose });
   const other = others.find(([, value]) => value !== undefined)?.[0];
   if (other === undefined) return;
   throw new UsageError(

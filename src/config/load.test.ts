@@ -89,6 +89,12 @@ test("wrong values are named with what would be right", () => {
   ]);
 });
 
+test("a compute that is not there yet is refused", () => {
+  expect(problemsOf(minimal.replace("compute: local", "compute: gce"))).toEqual([
+    "line 8, column 14: presets.small.compute is gce, which Mayfly cannot launch yet.",
+  ]);
+});
+
 test("a missing key is shown at the group that lacks it", () => {
   expect(problemsOf(minimal.replace("    architecture: arm64\n", ""))).toEqual([
     "line 6, column 3: presets.small.architecture is missing. One of x86_64, arm64 is expected.",

@@ -81,6 +81,7 @@ describe("mayfly simulate --trace", () => {
     [["--against", "a.yaml"], "--against is about the replay of a trace"],
     [["--boot-seconds", "5"], "--boot-seconds is about the replay of a trace"],
     [["--trace", "a", "--seeds", "3"], "--seeds is about simulations without a trace"],
+    [["--trace", "a", "--hours", "3"], "--hours is about simulations without a trace"],
     [["--trace", "a", "--interruptions", "100"], "It must be a number from 0 to less than 100."],
   ])("does not understand %s", (words, said) => {
     const { status, stderr } = mayfly(...words);
