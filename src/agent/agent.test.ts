@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { chmod, mkdir, writeFile } from "node:fs/promises";
+import { chmod, mkdir, rename, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -675,7 +675,11 @@ async function runAgent(options: AgentOptions) {
     controlPlane,
     home: places.home,
     metadata: instance?.metadata,
-    notice: (text) => writeFile(places.notice, text),
+    // At once: the agent must not find it while it is empty.
+    notice: async (text) => {
+      await writeFile(`${places.notice}.new`, text);
+      await rename(`${places.notice}.new`, places.notice);
+    },
   });
   const status = await ended;
   return {
