@@ -5,7 +5,7 @@ import { MayflyError } from "../core/errors.ts";
 import type { Poke } from "../core/model.ts";
 import type { Github } from "../ports/github.ts";
 import type { Ports } from "../ports/ports.ts";
-import { rebalance } from "./rebalance.ts";
+import { type PreviousRound, rebalance } from "./rebalance.ts";
 
 const goneForGood = new MayflyError({
   kind: "operator",
@@ -119,7 +119,7 @@ describe("rebalance", () => {
     world.github.outbox.length = 0;
     await rebalance(world.ports, world.policy);
     expect(await world.store.findJob(job.id)).toBeUndefined();
-    await rebalance(world.ports, world.policy, { previousAt: "never" });
+    await rebalance(world.ports, world.policy, { previous: "none" });
     expect(await world.store.findJob(job.id)).toMatchObject({ state: "queued" });
   });
 
@@ -146,24 +146,32 @@ describe("rebalance", () => {
 
   it("reads all of the last hour's log at first, every ten minutes, and while something in it failed", async () => {
     const world = await deaf();
-    const span = 600_000;
-    await world.clock.advance(span - (world.now() % span) + 60_000);
-    const now = world.now();
-    const readMinutes = async (previousAt?: number | "never"): Promise<readonly number[]> => {
+    let previous: PreviousRound | "none" = "none";
+    const readMinutes = async (): Promise<readonly number[]> => {
       world.github.calls.length = 0;
       const at = world.now();
-      await rebalance(world.ports, world.policy, previousAt === undefined ? {} : { previousAt });
+      previous = await rebalance(world.ports, world.policy, { previous });
       const reads = world.github.calls.filter(({ method }) => method === "listDeliveries");
       return reads.map(({ argument }) => (at - Number(argument)) / 60_000);
     };
+    const minutes = (count: number): Promise<void> => world.clock.advance(count * 60_000);
     expect(await readMinutes()).toEqual([60]);
-    expect(await readMinutes("never")).toEqual([60]);
-    expect(await readMinutes(now - 120_000)).toEqual([60]);
-    expect(await readMinutes(now - 60_000)).toEqual([10]);
+    await minutes(9);
+    expect(await readMinutes()).toEqual([10]);
+    await minutes(1);
+    expect(await readMinutes()).toEqual([60]);
+    expect(await readMinutes()).toEqual([10]);
+    // It comes too late to be sent again in the round in which it is found.
     world.github.queueJob();
-    expect(await readMinutes(now - 60_000)).toEqual([10]);
     await world.step();
-    expect(await readMinutes(now - 60_000)).toEqual([10, 60]);
+    expect(await readMinutes()).toEqual([10, 60]);
+    await minutes(1);
+    expect(await readMinutes()).toEqual([10, 60]);
+    // It was asked for: until nothing is left to ask for, no round takes the log for read.
+    expect(await readMinutes()).toEqual([60]);
+    world.github.failNext("listDeliveries", [goneForGood]);
+    await readMinutes();
+    expect(await readMinutes()).toEqual([60]);
   });
 
   it("gives up, visibly, a job that GitHub does not know any more", async () => {

@@ -35,6 +35,12 @@ interface Round extends Ports {
 const deliveryLookbackSeconds = 60 * 60;
 /** GitHub's log is long where many jobs run, and each hundred of it is a request: most rounds read so much of it. */
 const recentDeliverySeconds = 10 * 60;
+
+/** What a round has to know of the one before it, in the same process. */
+export interface PreviousRound {
+  /** When GitHub's log was read whole and nothing in it was to be sent again; undefined when something was. */
+  readonly logClearAt: Instant | undefined;
+}
 const deliverySettleSeconds = 20;
 const redeliveriesPerRound = 50;
 /** So many jobs, at most, is GitHub asked about in one round, one by one. */
@@ -52,24 +58,27 @@ const runnerOnlineSeconds = 180;
 
 /**
  * Stage **rebalance**: demand that nobody told us about, and events that were lost. Its sources are independent of
- * one another: one that fails is reported and tried again in the next round, and the others go on. `previousAt`: when
- * the round before this one began; `never` when nothing was asked since the process started, so that a ledger which
- * knows no repository asks where the App is installed. `until`: after it GitHub is asked nothing more, and the round ends soon; the next one begins somewhere else.
+ * one another: one that fails is reported and tried again in the next round, and the others go on. `previous`: what the
+ * round before has returned; `none` when nothing was asked since the process started, so that a ledger which knows no
+ * repository asks where the App is installed. `until`: after it GitHub is asked nothing more, and the round ends soon; the next one begins somewhere else.
  */
 export async function rebalance(
   ports: Ports,
   policy: Policy,
-  options: { readonly previousAt?: Instant | "never"; readonly until?: Instant } = {},
-): Promise<void> {
-  const { previousAt, until } = options;
+  options: { readonly previous?: PreviousRound | "none"; readonly until?: Instant } = {},
+): Promise<PreviousRound> {
+  const { previous, until } = options;
   const round: Round = { ...ports, until, skipped: 0 };
   const listed = new Set<JobId>();
   let ledgers: readonly Ledger[] | undefined;
-  await attempt(round, "Failed deliveries could not be sent again.", () => redeliver(round, previousAt));
+  let logClearAt: Instant | undefined;
+  await attempt(round, "Failed deliveries could not be sent again.", async () => {
+    logClearAt = await redeliver(round, previous === "none" ? undefined : previous?.logClearAt);
+  });
   await attempt(round, "Queued jobs could not be listed.", async () => {
     // Read before the lists: what is queued here and not there has moved on, whatever else happens meanwhile.
     const before = await loadActive(ports);
-    const learnt = await sweepRepositories(round, policy, before, previousAt === "never", listed);
+    const learnt = await sweepRepositories(round, policy, before, previous === "none", listed);
     if (!learnt) ledgers = before;
   });
   const active = ledgers ?? (await loadActive(ports));
@@ -93,6 +102,7 @@ export async function rebalance(
   await attempt(round, "Images could not be listed.", () => pokeImages(round, policy));
   await pokeWhatWaits(ports, policy, active);
   await ports.store.purge(ports.clock.now() - policy.timing.historySeconds * 1000);
+  return { logClearAt };
 }
 
 /** Pokes may be lost. Where a look would change nothing, none is asked for. */
@@ -145,26 +155,22 @@ async function attempt(round: Round, sentence: string, work: () => Promise<void>
   }
 }
 
-async function redeliver(ports: Round, previousAt: Instant | "never" | undefined): Promise<void> {
+/** Returns when the log was last read whole without anything to send again; undefined when there was something now. */
+async function redeliver(ports: Round, clearAt: Instant | undefined): Promise<Instant | undefined> {
   const now = ports.clock.now();
-  if (typeof previousAt === "number" && isSameSpan(previousAt, now)) {
-    const recent = await ports.github.listDeliveries(now - recentDeliverySeconds * 1000);
-    if (recent.every(({ succeeded }) => succeeded)) return;
+  const recently = now - recentDeliverySeconds * 1000;
+  if (clearAt !== undefined && clearAt > recently) {
+    const recent = await ports.github.listDeliveries(recently);
+    if (recent.every(({ succeeded }) => succeeded)) return clearAt;
   }
   const attempts = await ports.github.listDeliveries(now - deliveryLookbackSeconds * 1000);
   const due = deliveriesToRedeliver(attempts, now, deliverySettleSeconds).slice(0, redeliveriesPerRound);
   for (const delivery of due) {
     await attempt(ports, "A delivery could not be sent again.", () => ports.github.redeliver(delivery.id));
   }
-  if (due.length > 0) {
-    ports.log.info("Failed deliveries were asked for again.", { stage: "rebalance", deliveries: due.length });
-  }
-}
-
-/** Rounds of one span follow each other faster than what is read of the log; the first of a span reads all of it. */
-function isSameSpan(one: Instant, other: Instant): boolean {
-  const spanOf = (instant: Instant): number => Math.floor(instant / (recentDeliverySeconds * 1000));
-  return spanOf(one) === spanOf(other);
+  if (due.length === 0) return now;
+  ports.log.info("Failed deliveries were asked for again.", { stage: "rebalance", deliveries: due.length });
+  return undefined;
 }
 
 /**

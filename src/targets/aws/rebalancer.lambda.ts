@@ -1,5 +1,4 @@
-import type { Instant } from "../../core/model.ts";
-import { rebalance } from "../../flow/rebalance.ts";
+import { type PreviousRound, rebalance } from "../../flow/rebalance.ts";
 import { readMeasures } from "../../flow/status.ts";
 import { announcing } from "./announced.ts";
 import { metricsDocuments } from "./embedded-metrics.ts";
@@ -23,16 +22,14 @@ const open = once(() => {
 /** For the pokes and the metrics, when GitHub has taken all the time of a round. */
 const reserveMilliseconds = 10_000;
 
-let previousAt: Instant | "never" = "never";
+let previous: PreviousRound | "none" = "none";
 let measured: Span | undefined;
 
 /** Stage **rebalance**: demand and events that nobody told of; then the metrics of the minute before the last. */
 export const handler = announcing(async (_event: unknown, context: LambdaContext): Promise<void> => {
   const { ports, readPolicy } = open();
-  const startedAt = ports.clock.now();
-  const until = startedAt + context.getRemainingTimeInMillis() - reserveMilliseconds;
-  await rebalance(ports, await readPolicy(), { previousAt, until });
-  previousAt = startedAt;
+  const until = ports.clock.now() + context.getRemainingTimeInMillis() - reserveMilliseconds;
+  previous = await rebalance(ports, await readPolicy(), { previous, until });
   await publishMetrics();
 });
 

@@ -1,11 +1,11 @@
 import { type HttpServer, startHttpServer } from "../../adapters/http/node.ts";
 import { createRouter, type Route } from "../../adapters/http/router.ts";
-import type { Instant, LifecycleEvent, Poke, Policy } from "../../core/model.ts";
+import type { LifecycleEvent, Poke, Policy } from "../../core/model.ts";
 import { createStatusEvents } from "../../dashboard/events.ts";
 import { dashboardAssets } from "../../dashboard/serve.ts";
 import { applyEvents } from "../../flow/lifecycle.ts";
 import { pokeEverything } from "../../flow/pokes.ts";
-import { rebalance } from "../../flow/rebalance.ts";
+import { type PreviousRound, rebalance } from "../../flow/rebalance.ts";
 import { retireMachines, sweep } from "../../flow/scaledown.ts";
 import { scaleUp } from "../../flow/scaleup.ts";
 import { readStatus } from "../../flow/status.ts";
@@ -143,11 +143,9 @@ function startWorkers(
 
 function startTimers(options: BoxOptions): Readonly<Record<"rebalance" | "scaledown", Timer>> {
   const { ports, policy } = options;
-  let previousAt: Instant | "never" = "never";
+  let previous: PreviousRound | "none" = "none";
   const findDemand = async (): Promise<void> => {
-    const startedAt = ports.clock.now();
-    await rebalance(ports, policy, { previousAt });
-    previousAt = startedAt;
+    previous = await rebalance(ports, policy, { previous });
   };
   return {
     rebalance: startTimer("rebalance", options.rebalanceSeconds, findDemand, ports.log),

@@ -2,11 +2,11 @@ import { createMemoryGithub } from "../../adapters/github/memory.ts";
 import { printableFields } from "../../adapters/log/printable.ts";
 import { createSeededRandom } from "../../adapters/random/seeded.ts";
 import { MayflyError } from "../../core/errors.ts";
-import type { Instant, LifecycleEvent, Poke, Policy } from "../../core/model.ts";
+import type { LifecycleEvent, Poke, Policy } from "../../core/model.ts";
 import type { GithubModel } from "../../emulator/model.ts";
 import { applyEvents, likelyFleet } from "../../flow/lifecycle.ts";
 import { pokeEverything } from "../../flow/pokes.ts";
-import { rebalance } from "../../flow/rebalance.ts";
+import { type PreviousRound, rebalance } from "../../flow/rebalance.ts";
 import { retireMachines, sweep } from "../../flow/scaledown.ts";
 import { scaleUp } from "../../flow/scaleup.ts";
 import type { Compute } from "../../ports/compute.ts";
@@ -148,14 +148,12 @@ export class Process {
     const policy = this.#options.policy;
     const within = (ports: Ports, seconds: number) =>
       runsAs === "functions" ? { until: ports.clock.now() + seconds * 1_000 } : {};
-    let previousAt: Instant | "never" | undefined = runsAs === undefined ? undefined : "never";
+    let previous: PreviousRound | "none" | undefined = runsAs === undefined ? undefined : "none";
     const findDemand = async ({ ports }: Life): Promise<void> => {
-      const beganAt = ports.rebalance.clock.now();
-      await rebalance(ports.rebalance, policy(), {
-        ...(previousAt !== undefined && { previousAt }),
+      previous = await rebalance(ports.rebalance, policy(), {
+        ...(previous !== undefined && { previous }),
         ...within(ports.rebalance, roundSeconds.rebalance),
       });
-      previousAt = beganAt;
     };
     if (this.#options.withoutRebalance !== true) {
       this.#startTimer(life, "rebalance", rebalanceSeconds, (own) => findDemand(own).finally(life.catchUp));
