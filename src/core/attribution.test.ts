@@ -255,6 +255,20 @@ describe("GitHub's word on one job", () => {
     expect(run([listening("m-2", 2)])).toEqual({});
     expect(run([listening("m-2", 2), listening("m-3", 3, offers)])).toEqual({ 1: "m-3" });
   });
+
+  it("hands it on to no machine that ran its job before that one was there, as far as clocks agree", () => {
+    const one = job({ id: 1, labels, times: { created: start } });
+    const begun = (secondsBefore: number): Machine => ({
+      ...listening("m-2", 9),
+      times: { requested: start - 600_000, started: start - secondsBefore * 1_000 },
+    });
+    const run = (machine: Machine) => {
+      const ledger = said(ledgerOf([one], [listening("m-1", 1), machine]), "m-1", starts, start + 1);
+      return presumedOn(heard(ledger, "in_progress", "m-1", 2, start + 2));
+    };
+    expect(run(begun(61))).toEqual({});
+    expect(run(begun(60))).toEqual({ 1: "m-2" });
+  });
 });
 
 /** Who says what of a machine, in this order. Any of it may be lost. */

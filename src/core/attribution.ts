@@ -39,7 +39,7 @@ export function jobAttributed(ledger: Ledger, runner: Machine | undefined, event
   const jobs = ledger.jobs.filter((entry) => entry.id !== event.id);
   const job = own ?? leftOver({ ...ledger, jobs }, runner);
   if (job === undefined) return undefined;
-  const heir = nameless.find(({ machine }) => canServe(machine, job));
+  const heir = nameless.find(({ machine, since }) => canServe(machine, job) && mayHaveBegun(job, since));
   return heir === undefined ? free : presumed(job, heir.machine, heir.since);
 }
 
@@ -82,6 +82,14 @@ function leftOver(ledger: Ledger, taken: Machine): Job | undefined {
   return demandOf({ ...ledger, machines }).unserved.find(
     (job) => !before.has(job.id) && canServe(taken, job),
   );
+}
+
+/** GitHub's clock and those of machines are not the same. */
+const clockMarginMilliseconds = 60_000;
+
+/** Whether the job was there when a machine began to run one: what came later is another. */
+function mayHaveBegun(job: Job, since: Instant): boolean {
+  return job.times.created <= since + clockMarginMilliseconds;
 }
 
 /** On whose account a job is presumed to run: that need not be the machine that claimed it. */
