@@ -75,7 +75,10 @@ function isNeeded(world: WorldView, machine: CloudMachine, startedAt: number): F
     needless.delete(machine.providerId);
     return undefined;
   }
-  const entry = needless.get(machine.providerId) ?? { since: startedAt, sweeps: 0 };
+  const unansweredAt = world.unansweredAt.get(known?.jobId ?? known?.binding?.jobId ?? 0) ?? 0;
+  const before = needless.get(machine.providerId);
+  const goesOn = before !== undefined && before.since >= unansweredAt;
+  const entry = goesOn ? before : { since: startedAt, sweeps: 0 };
   entry.sweeps += 1;
   needless.set(machine.providerId, entry);
   const calm = world.healedAt !== undefined && entry.since > world.healedAt;

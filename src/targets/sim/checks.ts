@@ -88,7 +88,7 @@ export const checks: readonly Check[] = [
   {
     name: "S2",
     says: "nothing that exists is unknown, and no machine outlives its need",
-    bound: `unknown for ${unknownSweeps} sweeps after the listing delay in which the store refused nothing; needless for ${needlessSweeps.calm} sweeps, and while things go wrong for ${needlessSweeps.troubled} sweeps and ${needlessMinutes} minutes in which GitHub could be asked`,
+    bound: `unknown for ${unknownSweeps} sweeps after the listing delay in which the store refused nothing; needless for ${needlessSweeps.calm} sweeps, and while things go wrong for ${needlessSweeps.troubled} sweeps and ${needlessMinutes} minutes in which GitHub could be asked, and answered what it was asked about its job`,
     looks: {
       swept: (world, fact) => everythingIsKnown(world, fact) ?? noMachineIsNeedless(world, fact),
     },
@@ -282,6 +282,8 @@ export interface WorldView {
   readonly openMachines: ReadonlyMap<MachineId, Machine>;
   /** When the ledger first knew of a job or a machine in this state: `<id> <state>`. */
   readonly toldAt: ReadonlyMap<string, number>;
+  /** When GitHub was last asked about a job and gave no answer. */
+  readonly unansweredAt: ReadonlyMap<number, Instant>;
   /** Jobs that GitHub gave to a runner that was made for jobs that ask for more. */
   readonly jobsOnLargerRunners: ReadonlySet<number>;
   readonly secrets: Secrets;

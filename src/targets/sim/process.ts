@@ -64,6 +64,8 @@ export interface ProcessEvents {
   /** A sweep has ended well, and the listings of these computes were answered. `refused`: the store refused a call meanwhile. */
   swept(startedAt: number, computes: ReadonlySet<string>, refused: boolean): void;
   minted(name: string, runnerId: number, jitConfig: string): void;
+  /** GitHub was to be asked about this job, and gave no answer. */
+  unanswered(jobId: number): void;
   /** An event of the lifecycle queue was dealt with. */
   dealtWith(event: LifecycleEvent): void;
 }
@@ -485,6 +487,14 @@ export class Process {
   #watchedGithub(github: Ports["github"]): Ports["github"] {
     return {
       ...github,
+      getJob: async (repository, id) => {
+        try {
+          return await github.getJob(repository, id);
+        } catch (error) {
+          this.#options.events.unanswered(id);
+          throw error;
+        }
+      },
       mintRunner: async (request) => {
         const minted = await github.mintRunner(request);
         if (minted.kind === "minted") {

@@ -109,6 +109,7 @@ export class World implements WorldView {
   readonly jobsOnLargerRunners = new Set<number>();
   /** When the ledger first knew of a job or a machine in this state: `<id> <state>`. */
   readonly toldAt = new Map<string, number>();
+  readonly unansweredAt = new Map<number, number>();
   readonly #trace: Trace;
   readonly #network: Random;
   readonly #agentRandom: Random;
@@ -648,6 +649,7 @@ export class World implements WorldView {
           turned: () => this.#noteAttendance(),
           dealtWith: (event) => this.#look("dealtWith", event),
           swept: (startedAt, computes, refused) => this.#look("swept", { startedAt, computes, refused }),
+          unanswered: (jobId) => this.unansweredAt.set(jobId, this.now),
           minted: (name, runnerId, jitConfig) => {
             this.#runnerNames.set(runnerId, name);
             this.secrets.add("a JIT config", jitConfig);
