@@ -1,5 +1,5 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { serverUrl } from "./connection.ts";
@@ -44,12 +44,21 @@ describe("the address of the server, from its configuration", () => {
     expect(await urlOf(listen)).toBe(url);
   });
 
-  it.each(["192.0.2.1:80", "collector.example.com:80", "[2001:db8::1]:80"])(
+  it.each(["203.0.113.7:80", "collector.example.com:80", "[2001:db8::1]:80"])(
     "is not believed where it is no address of this machine: %s",
     async (listen) => {
       await expect(urlOf(listen)).rejects.toMatchObject({ kind: "operator", code: "SERVER_ELSEWHERE" });
     },
   );
+
+  it("may be any address that this machine has", async () => {
+    const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+    for (const { address } of own) {
+      const host = address.includes(":") ? `[${address}]` : address;
+      expect(await urlOf(`${host}:80`)).toBe(`http://${host}:80`);
+    }
+    expect(own.length).toBeGreaterThan(0);
+  });
 
   it("may be anywhere when it is named", async () => {
     expect(await serverUrl({ url: "https://mayfly.example.com/" })).toBe("https://mayfly.example.com");

@@ -54,7 +54,7 @@ export interface ImagePipelineSettings {
 type SecretReference = { readonly file: string } | { readonly environment: string };
 
 interface PresetCompute {
-  readonly compute: "local" | "docker" | "ec2" | "fargate" | "gce";
+  readonly compute: "local" | "docker" | "ec2" | "fargate";
   readonly local: { readonly runnerDirectory?: string; readonly user?: string };
   readonly docker: {
     readonly network?: string;
@@ -249,7 +249,6 @@ const kinds: Readonly<Record<PresetDocument["compute"], Pick<Preset, "imageKind"
   docker: { imageKind: "container" },
   ec2: { imageKind: "machine" },
   fargate: { imageKind: "container", limitation: withoutDocker },
-  gce: { imageKind: "machine" },
 };
 
 /** One text for all ways to name an image; the compute adapter of a cloud takes it apart again. */

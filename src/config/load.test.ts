@@ -82,16 +82,10 @@ test("an unknown key is named with its line, column and the nearest known key", 
 test("wrong values are named with what would be right", () => {
   const text = minimal.replace("compute: local", "compute: dockr\n    max: -1\n    ram: lots\n    cpu:");
   expect(problemsOf(text)).toEqual([
-    "line 8, column 14: presets.small.compute is not one of the choices. One of local, docker, ec2, fargate, gce is expected. Did you mean docker?",
+    "line 8, column 14: presets.small.compute is not one of the choices. One of local, docker, ec2, fargate is expected. Did you mean docker?",
     "line 11, column 9: presets.small.cpu has no value. Give it a number, or remove it.",
     "line 10, column 10: presets.small.ram must be a number, not a text.",
     "line 9, column 10: presets.small.max must be at least 0.",
-  ]);
-});
-
-test("a compute that is not there yet is refused", () => {
-  expect(problemsOf(minimal.replace("compute: local", "compute: gce"))).toEqual([
-    "line 8, column 14: presets.small.compute is gce, which Mayfly cannot launch yet.",
   ]);
 });
 

@@ -125,9 +125,6 @@ function computeProblems(preset: PresetDocument, path: readonly string[]): reado
       });
     }
   }
-  if (preset.compute === "gce") {
-    problems.push({ path: [...path, "compute"], sentence: "is gce, which Mayfly cannot launch yet." });
-  }
   if (preset.compute === "docker") {
     if (preset.image === undefined && preset.docker?.image === undefined) {
       problems.push({ path: [...path, "image"], sentence: "is missing: a container needs one." });

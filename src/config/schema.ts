@@ -169,9 +169,9 @@ const preset = z
       .default("linux")
       .meta({ description: "The operating system of the machines." }),
     architecture: z.enum(["x86_64", "arm64"]).meta({ description: "The processor of the machines." }),
-    compute: z.enum(["local", "docker", "ec2", "fargate", "gce"]).meta({
+    compute: z.enum(["local", "docker", "ec2", "fargate"]).meta({
       description:
-        "Where machines run: `local` processes or `docker` containers on this box, or on AWS as `ec2` instances or `fargate` tasks. `gce` is not there yet.",
+        "Where machines run: `local` processes or `docker` containers on this box, or on AWS as `ec2` instances or `fargate` tasks.",
     }),
     instanceTypes: z.array(text).max(100).default([]).meta({
       description: "Machine types of the cloud, the preferred first. Empty: chosen from cpu and ram.",

@@ -36,11 +36,6 @@ const deliveryLookbackSeconds = 60 * 60;
 /** GitHub's log is long where many jobs run, and each hundred of it is a request: most rounds read so much of it. */
 const recentDeliverySeconds = 10 * 60;
 
-/** What a round has to know of the one before it, in the same process. */
-export interface PreviousRound {
-  /** When GitHub's log was read whole and nothing in it was to be sent again; undefined when something was. */
-  readonly logClearAt: Instant | undefined;
-}
 const deliverySettleSeconds = 20;
 const redeliveriesPerRound = 50;
 /** So many jobs, at most, is GitHub asked about in one round, one by one. */
@@ -56,11 +51,18 @@ const imageSettleSeconds = 30;
 /** A runner that is not online so long after its registration was never started, or has lost its connection. */
 const runnerOnlineSeconds = 180;
 
+/** What a round has to know of the one before it, in the same process. */
+export interface PreviousRound {
+  /** When GitHub's log was read whole and nothing in it was to be sent again; undefined when something was. */
+  readonly logClearAt: Instant | undefined;
+}
+
 /**
  * Stage **rebalance**: demand that nobody told us about, and events that were lost. Its sources are independent of
  * one another: one that fails is reported and tried again in the next round, and the others go on. `previous`: what the
  * round before has returned; `none` when nothing was asked since the process started, so that a ledger which knows no
- * repository asks where the App is installed. `until`: after it GitHub is asked nothing more, and the round ends soon; the next one begins somewhere else.
+ * repository asks where the App is installed. `until`: after it GitHub is asked nothing more, and the round ends soon;
+ * the next one begins somewhere else.
  */
 export async function rebalance(
   ports: Ports,

@@ -64,7 +64,7 @@ export interface ProcessEvents {
   /** A sweep has ended well, and the listings of these computes were answered. `refused`: the store refused a call meanwhile. */
   swept(startedAt: number, computes: ReadonlySet<string>, refused: boolean): void;
   minted(name: string, runnerId: number, jitConfig: string): void;
-  /** GitHub was to be asked about this job, and gave no answer. */
+  /** GitHub was asked about this job, and gave no answer. */
   unanswered(jobId: number): void;
   /** An event of the lifecycle queue was dealt with. */
   dealtWith(event: LifecycleEvent): void;
@@ -491,7 +491,8 @@ export class Process {
         try {
           return await github.getJob(repository, id);
         } catch (error) {
-          this.#options.events.unanswered(id);
+          // Where the budget forbids to ask, the next round asks.
+          if (!(error instanceof MayflyError && error.kind === "wait")) this.#options.events.unanswered(id);
           throw error;
         }
       },
