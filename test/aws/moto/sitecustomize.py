@@ -1,7 +1,9 @@
 """
 Python loads this before moto, because its folder is in PYTHONPATH (test/support/moto-server.ts). It makes moto fast enough
-for a test with a hundred jobs, and changes nothing of what it answers.
+for a test with a hundred jobs, and has it deal with one request to DynamoDB at a time.
 
+- moto answers every request in a thread of its own, and takes a transaction that fails back by putting the table in its place
+  that was there when it began, without what other threads have written meanwhile. DynamoDB isolates transactions.
 - moto copies the whole table once for every write of a transaction, to be able to take it back. One copy is enough:
   within one call, a table is copied once. And only as deep as a write reaches: an attribute is replaced, never changed.
 - It lists its own folder for every request. What is in there stays the same.
@@ -10,6 +12,7 @@ for a test with a hundred jobs, and changes nothing of what it answers.
 """
 
 import copy
+import functools
 import logging
 import sys
 import threading
@@ -54,6 +57,7 @@ logging.getLogger("werkzeug").setLevel(logging.ERROR)
 try:
     from moto import backends
     from moto.core.serialize import BaseJSONSerializer
+    from moto.dynamodb.models import DynamoDBBackend
 except ImportError:
     # Another program of Python, or another moto: it is as slow as it is.
     pass
@@ -61,6 +65,19 @@ else:
     if hasattr(backends, "list_of_moto_modules"):
         _modules = tuple(backends.list_of_moto_modules())
         backends.list_of_moto_modules = lambda: _modules
+
+    _one_at_a_time = threading.RLock()
+
+    def _alone(call):
+        @functools.wraps(call)
+        def locked(*arguments, **named):
+            with _one_at_a_time:
+                return call(*arguments, **named)
+
+        return locked
+
+    for _name in ("transact_write_items", "put_item", "update_item", "delete_item", "get_item", "query", "scan"):
+        setattr(DynamoDBBackend, _name, _alone(getattr(DynamoDBBackend, _name)))
 
     _serialize_structure = BaseJSONSerializer._serialize_type_structure
 
