@@ -107,7 +107,7 @@ export const failures: readonly Failure[] = [
   {
     what: "3 of 10 deliveries are never sent",
     seen: longer,
-    done: "lists the queued jobs of every repository that it has seen in the last day, each minute",
+    done: "lists the open jobs of every repository that it has seen in the last day, each minute",
     measure: unheard,
     faults: {},
     github: { deliveryLostFraction: 0.3 },
@@ -115,7 +115,7 @@ export const failures: readonly Failure[] = [
   {
     what: "3 of 10 deliveries are never sent: the end of a job",
     seen: "the job is shown as running for longer",
-    done: "asks GitHub about jobs whose machine has gone after 30 s, about others every 5 minutes",
+    done: "asks GitHub about jobs whose machine has gone after 30 s, about others when its list of open jobs lacks them",
     measure: endUnheard,
     faults: {},
     github: { deliveryLostFraction: 0.3 },
@@ -338,7 +338,7 @@ export const failures: readonly Failure[] = [
   {
     what: "half of the reports of machines are lost, and 3 of 10 deliveries are never sent",
     seen: "the job is shown as queued for longer",
-    done: "asks GitHub about the job when a list no longer holds it",
+    done: "sees in GitHub's list of open jobs which machine runs it",
     measure: startUnheard,
     faults: { reportLostFraction: 0.5 },
     github: { deliveryLostFraction: 0.3 },

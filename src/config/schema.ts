@@ -344,9 +344,10 @@ const timing = group("Time limits that hold for every preset.", {
   listingDelaySeconds: duration
     .default(30)
     .meta({ description: "A machine that the provider does not list is believed gone after this time." }),
-  jobCheckSeconds: duration
-    .default(300)
-    .meta({ description: "GitHub is asked about a running job of which nothing was heard for so long." }),
+  jobCheckSeconds: duration.default(300).meta({
+    description:
+      "GitHub is asked about a job that its list of open jobs lacks, when nothing was heard of it for so long.",
+  }),
   historyDays: duration
     .default(14)
     .meta({ description: "Finished jobs and ended machines are kept so long." }),

@@ -102,11 +102,15 @@ describe("jobs that GitHub is asked about", () => {
     expect(checked([{ ...job({ id: 1, state: "done" }), loss }], [], start + 400_000)).toEqual([]);
   });
 
-  it("are not those that GitHub has just listed as waiting, unless they run as far as we know", () => {
+  it("are not those that GitHub has just listed as open, unless they should have ended long since", () => {
     const presumed = { ...job({ id: 4 }), presumedAt: start + 50_000 };
     const jobs = [running, job({ id: 2 }), job({ id: 3 }), presumed];
-    expect(checked(jobs, [], start + 400_000, new Set([1, 3, 4]))).toEqual([1, 4, 2]);
-    expect(checked(jobs, [machine({ jobId: 1 })], start + 400_000, new Set([1, 3, 4]))).toEqual([4, 1, 2]);
+    expect(checked(jobs, [], start + 400_000, new Set([1, 3, 4]))).toEqual([4, 2]);
+    const machines = [machine({ jobId: 1 })];
+    expect(checked(jobs, machines, start + 400_000, new Set([1, 3, 4]))).toEqual([4, 2]);
+    const longest = 5 * 24 * 3_600_000 + 3_600_000;
+    expect(checked([running], machines, start + longest - 1, new Set([1]))).toEqual([]);
+    expect(checked([running], machines, start + longest, new Set([1]))).toEqual([1]);
   });
 });
 

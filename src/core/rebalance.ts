@@ -1,4 +1,5 @@
 import { isPresumedRunning } from "./demand.ts";
+import { jobEndMissed } from "./lifecycle.ts";
 import {
   fullName,
   type Instant,
@@ -54,8 +55,10 @@ export function deliveriesToRedeliver(
  * Jobs of all fleets that GitHub should be asked about, because its events may be lost, the most pressing first:
  * - queued, while the machine that claimed it said some seconds ago that it runs a job;
  * - running, while its machine is gone or is none that we know;
- * - waiting, queued or running, and nothing was heard of it for `jobCheckSeconds`. Of those that are in GitHub's list
- *   of the jobs that wait (`listed`) the same would be heard again.
+ * - waiting, queued or running, and nothing was heard of it for `jobCheckSeconds`.
+ *
+ * Of one that is in GitHub's list of open jobs (`listed`) the same would be heard again, unless its machine says that it
+ * runs or it should have ended long since.
  *
  * Within each kind those asked about longest ago come first, so that no fleet and no job that GitHub does not answer
  * for keeps the others from their turn.
@@ -72,12 +75,17 @@ export function jobsToCheck(
     const machines = ledger.machines.filter((machine) => machine.times.finished === undefined);
     const busy = new Set(machines.map((machine) => machine.jobId));
     for (const job of ledger.jobs) {
-      if (job.state === "done") continue;
+      if (job.state === "done" || (listed.has(job.id) && isToldByList(job, now))) continue;
       if (isPressing(job, busy.has(job.id), now)) urgent.push(job);
-      else if (isStale(job, policy, now) && !(listed.has(job.id) && job.state !== "running")) stale.push(job);
+      else if (isStale(job, policy, now)) stale.push(job);
     }
   }
   return [...urgent.sort(longestUnasked), ...stale.sort(longestUnasked)];
+}
+
+/** Whether it says as much of an open job that GitHub lists it as GitHub's answer about it would. */
+function isToldByList(job: Job, now: Instant): boolean {
+  return !isPresumedRunning(job) && jobEndMissed(job, now) === job;
 }
 
 function isPressing(job: Job, hasMachine: boolean, now: Instant): boolean {

@@ -51,7 +51,7 @@ describe("rebalance", () => {
     let elapsed = 3_600_000;
     const github: Partial<Github> = {
       listDeliveries: async () => [],
-      async listQueuedJobs({ name }) {
+      async listOpenJobs({ name }) {
         asked.add(name);
         elapsed += 20_000;
         return [];
@@ -99,7 +99,7 @@ describe("rebalance", () => {
     expect(job.conclusion).toBe("success");
   });
 
-  it("learns from the list of queued jobs that a job has moved on, whose events were lost", async () => {
+  it("learns from the list of open jobs that a job has moved on, whose events were lost", async () => {
     const world = new World();
     const job = world.github.queueJob({ runSeconds: 3_000 });
     await world.runUntil(() => world.anyAgent((agent) => agent.state === "connecting"));
@@ -111,6 +111,16 @@ describe("rebalance", () => {
     await rebalance(world.ports, world.policy);
     expect(await world.store.findJob(job.id)).toMatchObject({ state: "running" });
     expect(await world.onlyMachine()).toMatchObject({ state: "busy", jobId: job.id });
+  });
+
+  it("asks about no job that GitHub lists as open, however long it runs", async () => {
+    const world = new World();
+    world.github.queueJob({ runSeconds: 3_000 });
+    await world.runUntil(() => world.anyAgent((agent) => agent.runsAJob));
+    await world.run(2_000);
+    const asked = world.github.calls.map(({ method }) => method);
+    expect(asked.filter((method) => method === "listOpenJobs").length).toBeGreaterThan(30);
+    expect(asked).not.toContain("getJob");
   });
 
   it("finds, in its first round only, the queued jobs of repositories that an empty ledger has never heard of", async () => {
@@ -309,7 +319,7 @@ describe("rebalance", () => {
     await world.clock.advance(world.policy.timing.jobCheckSeconds * 1_000);
     const unanswered = Array.from({ length: 100 }, () => goneForGood);
     // The lists are kept away too, or each would be asked about for that reason as well.
-    world.github.failNext("listQueuedJobs", [goneForGood, goneForGood]);
+    world.github.failNext("listOpenJobs", [goneForGood, goneForGood]);
     world.github.failNext("getJob", unanswered);
     await rebalance(world.ports, world.policy);
     await rebalance(world.ports, world.policy);

@@ -77,7 +77,7 @@ export async function rebalance(
   await attempt(round, "Failed deliveries could not be sent again.", async () => {
     logClearAt = await redeliver(round, previous === "none" ? undefined : previous?.logClearAt);
   });
-  await attempt(round, "Queued jobs could not be listed.", async () => {
+  await attempt(round, "Open jobs could not be listed.", async () => {
     // Read before the lists: what is queued here and not there has moved on, whatever else happens meanwhile.
     const before = await loadActive(ports);
     const learnt = await sweepRepositories(round, policy, before, previous === "none", listed);
@@ -176,8 +176,8 @@ async function redeliver(ports: Round, clearAt: Instant | undefined): Promise<In
 }
 
 /**
- * `listed` gets the jobs of which GitHub has said in this round that they still wait. True when something was learnt, so
- * that the ledgers are not what they were.
+ * `listed` gets the jobs of which GitHub has said in this round that they have not ended. True when something was learnt,
+ * so that the ledgers are not what they were.
  */
 async function sweepRepositories(
   ports: Round,
@@ -193,8 +193,8 @@ async function sweepRepositories(
   const known = new Map(ledgers.flatMap((ledger) => ledger.jobs.map((job) => [job.id, job])));
   let learnt = false;
   for (const repository of inTurn(repositories, now, ports.until)) {
-    await attempt(ports, "A repository's queued jobs could not be listed.", async () => {
-      const events = await ports.github.listQueuedJobs(repository);
+    await attempt(ports, "A repository's open jobs could not be listed.", async () => {
+      const events = await ports.github.listOpenJobs(repository);
       for (const { id } of events) listed.add(id);
       const missing = missingJobs(believed, repository, events);
       if (missing.length > 0) learnt = true;
@@ -207,14 +207,17 @@ async function sweepRepositories(
   return learnt;
 }
 
-/** Whether it was news. Most is known, or none of ours, and is listed again every minute: nothing is read for it. */
+/**
+ * Whether it was news. Most is known, or none of ours, and is listed again every minute: nothing is read for it. One that
+ * runs and is not in a ledger has its machine, of ours or of others.
+ */
 async function noteListed(
   ports: Ports,
   policy: Policy,
   event: JobEvent,
   loaded: Job | undefined,
 ): Promise<boolean> {
-  if (loaded === undefined && routeJob(event.labels, policy).kind === "ignored") return false;
+  if (loaded === undefined && (event.action === "in_progress" || isIgnored(event, policy))) return false;
   const known = loaded ?? (await ports.store.findJob(event.id));
   if (known !== undefined) {
     const isNews = jobAfter(known, event) !== known;
@@ -226,6 +229,10 @@ async function noteListed(
     ports.log.warn("A job was found that no delivery told of.", { stage: "rebalance", job: event.id });
   }
   return true;
+}
+
+function isIgnored({ labels }: JobEvent, policy: Policy): boolean {
+  return routeJob(labels, policy).kind === "ignored";
 }
 
 /** For a ledger that knows nothing yet, or nothing any more: jobs may wait since before it was there. */

@@ -39,10 +39,10 @@ export interface Github {
   getJob(repository: RepositoryAddress, id: JobId): Promise<JobEvent | undefined>;
 
   /**
-   * Jobs of the repository that are queued or waiting, also inside runs that are in progress. Bounded: at most
-   * 1,000 runs are looked at, the newest first.
+   * Jobs of the repository that have not ended: waiting, queued and in progress. Bounded: at most 1,000 runs are looked
+   * at, the newest first.
    */
-  listQueuedJobs(repository: RepositoryAddress): Promise<readonly JobEvent[]>;
+  listOpenJobs(repository: RepositoryAddress): Promise<readonly JobEvent[]>;
 
   /** Where a run stands. Absent: there is no such run. */
   getRun(repository: RepositoryAddress, runId: number): Promise<RunState | undefined>;

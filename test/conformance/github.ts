@@ -164,7 +164,7 @@ export function describeGithub(
       expect(new Set(runners.map((runner) => runner.name)).size).toBe(101);
     });
 
-    test("queued and waiting jobs are listed, also inside runs that are in progress", async () => {
+    test("jobs that wait or run are listed, also inside runs that are in progress", async () => {
       model.findRepository("acme", "app").protectedEnvironments.add("production");
       const queued = startRun(["self-hosted", "linux"]);
       const waiting = startRun(["self-hosted"], { environment: "production" });
@@ -174,16 +174,17 @@ export function describeGithub(
       model.pickUpJob(now(), runner, mixed.jobs[0]!);
       harness!.wake();
       for (let round = 0; round < 2; round++) {
-        const found = await github.listQueuedJobs(repository);
+        const found = await github.listOpenJobs(repository);
         expect(found.map((job) => [job.id, job.action]).sort()).toEqual(
           [
             [queued.jobs[0], "queued"],
             [waiting.jobs[0], "waiting"],
+            [mixed.jobs[0], "in_progress"],
             [mixed.jobs[1], "queued"],
           ].sort(),
         );
       }
-      const [event] = (await github.listQueuedJobs(repository)).filter((job) => job.id === queued.jobs[0]);
+      const [event] = (await github.listOpenJobs(repository)).filter((job) => job.id === queued.jobs[0]);
       expect(event).toMatchObject({
         action: "queued",
         repository: { owner: "acme", name: "app", private: true },
@@ -204,13 +205,16 @@ export function describeGithub(
       const { jobs } = startRun(["self-hosted"]);
       const id = jobs[0]!;
       expect(await github.getJob(repository, id)).toMatchObject({ id, action: "queued" });
-      expect(await github.listQueuedJobs(repository)).toHaveLength(1);
+      expect(await github.listOpenJobs(repository)).toHaveLength(1);
       const runner = await mint("m-1");
       model.connectRunner(now(), runner);
       model.pickUpJob(now(), runner, id);
       expect(await github.getJob(repository, id)).toMatchObject({ action: "in_progress", runnerName: "m-1" });
-      expect(await github.listQueuedJobs(repository)).toEqual([]);
+      expect(await github.listOpenJobs(repository)).toMatchObject([
+        { id, action: "in_progress", runnerName: "m-1" },
+      ]);
       model.finishJob(now(), runner, id, "failure");
+      expect(await github.listOpenJobs(repository)).toEqual([]);
       expect(await github.getJob(repository, id)).toMatchObject({
         action: "completed",
         conclusion: "failure",
@@ -412,11 +416,11 @@ export function describeGithub(
     test("looking again at what has not changed costs nothing of the hour", async () => {
       startRun(["self-hosted"]);
       await github.listRunners(organization);
-      await github.listQueuedJobs(repository);
+      await github.listOpenJobs(repository);
       const [before] = github.budgets();
       for (let count = 0; count < 3; count++) {
         await github.listRunners(organization);
-        await github.listQueuedJobs(repository);
+        await github.listOpenJobs(repository);
       }
       expect(github.budgets()[0]!.remaining).toBe(before!.remaining);
     });

@@ -88,7 +88,7 @@ it("asks GitHub for a hundred registrations and for nothing else when a hundred 
   expect(countedCalls(world)).toEqual({ mintRunner: 100 });
   // A round asks once for each source, however many jobs there are.
   await world.run(15);
-  expect(countedCalls(world)).toMatchObject({ mintRunner: 100, listDeliveries: 1, listQueuedJobs: 1 });
+  expect(countedCalls(world)).toMatchObject({ mintRunner: 100, listDeliveries: 1, listOpenJobs: 1 });
   expect(countedCalls(world)).not.toHaveProperty("getJob");
   await endsWithNothingLeft(world);
 });

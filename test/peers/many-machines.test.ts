@@ -22,6 +22,8 @@ const suspended = new MayflyError({
   message: "The App is suspended.",
   suggestion: "Unsuspend it.",
 });
+const unanswered = new MayflyError({ kind: "retry", code: "GITHUB_TIMEOUT", message: "", suggestion: "" });
+
 const damaged = new MayflyError({
   kind: "operator",
   code: "STORE_DAMAGED",
@@ -136,6 +138,11 @@ it("sweeps and rebalances all other fleets when the ledger of one cannot be read
   const other = [...world.agents.values()].at(-1)!;
   world.compute.finish(other.providerId);
   world.github.calls.length = 0;
+  // Of a job that is not in the list GitHub is asked by itself.
+  world.github.failNext(
+    "listOpenJobs",
+    Array.from({ length: 5 }, () => unanswered),
+  );
   for (let round = 0; round < 5; round++) {
     await sweep(world.ports, world.policy);
     await rebalance(world.ports, world.policy);

@@ -258,10 +258,10 @@ class Model implements FakeGithub {
         const job = this.jobs.get(id);
         return job && this.#eventOf(job, address);
       },
-      listQueuedJobs: async (address) => {
-        this.#enter("listQueuedJobs", address);
+      listOpenJobs: async (address) => {
+        this.#enter("listOpenJobs", address);
         return [...this.jobs.values()]
-          .filter((job) => job.status === "queued" || job.status === "waiting")
+          .filter((job) => job.status !== "completed")
           .filter((job) => job.repository.owner === address.owner && job.repository.name === address.name)
           .map((job) => this.#eventOf(job, address));
       },

@@ -9,14 +9,14 @@ import { jobEventOf } from "./job-event.ts";
 
 const runsLimit = 1_000;
 const runsAtOnce = 5;
-/** In these there may be jobs that nobody runs yet. */
+/** In these there may be jobs that have not ended. */
 const openStatuses = ["queued", "in_progress", "waiting"] as const;
 
 /** The part of the port that is about jobs. */
 export function createJobRequests(
   client: GithubClient,
   clock: Clock,
-): Pick<Github, "getJob" | "listQueuedJobs" | "reportGivenUp"> {
+): Pick<Github, "getJob" | "listOpenJobs" | "reportGivenUp"> {
   const forbidden = new Map<number, number>();
 
   return {
@@ -29,7 +29,7 @@ export function createJobRequests(
       return event;
     },
 
-    async listQueuedJobs(repository) {
+    async listOpenJobs(repository) {
       const lists = [];
       for (const status of openStatuses) lists.push(await listRuns(client, repository, status));
       // Runs change their status while the lists are read, so one may be in two of them.
@@ -38,7 +38,7 @@ export function createJobRequests(
       const jobs = await mapInTurns(newestFirst, runsAtOnce, (run) => listJobs(client, repository, run));
       return jobs
         .flat()
-        .filter(({ action }) => action === "queued" || action === "waiting")
+        .filter(({ action }) => action !== "completed")
         .map((job) => ({ ...job, receivedAt: now }));
     },
 

@@ -272,7 +272,7 @@ function groupId(model: GithubModel, scope: Scope, name: string): number {
 
 // -------------------------------------------------------------------------------------------------- jobs
 
-function jobRequests(asker: Asker): Pick<Github, "getJob" | "listQueuedJobs" | "reportGivenUp"> {
+function jobRequests(asker: Asker): Pick<Github, "getJob" | "listOpenJobs" | "reportGivenUp"> {
   const { model, clock } = asker;
   const shown = shownJobs(asker);
 
@@ -292,7 +292,7 @@ function jobRequests(asker: Asker): Pick<Github, "getJob" | "listQueuedJobs" | "
       return job.value;
     },
 
-    async listQueuedJobs(repository) {
+    async listOpenJobs(repository) {
       const runs = await listOpenRuns(asker, repository);
       const found: JobEvent[] = [];
       for (const run of runs) {
@@ -306,8 +306,7 @@ function jobRequests(asker: Asker): Pick<Github, "getJob" | "listQueuedJobs" | "
           act: () => model.jobsOf(model.findRun(run), "latest"),
         });
         for (const job of jobs) {
-          const event =
-            job.status === "queued" || job.status === "waiting" ? shown.event(job, repository) : undefined;
+          const event = job.status === "completed" ? undefined : shown.event(job, repository);
           if (event !== undefined) found.push(event);
         }
       }
