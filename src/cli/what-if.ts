@@ -60,11 +60,10 @@ export async function whatIfCommand(options: WhatIfOptions, terminal: Terminal):
     seed: options.seed ?? "1",
   };
   const reports: WhatIfReport[] = [];
-  for (const { path, policy, config } of loaded) {
+  for (const { path, policy } of loaded) {
     const replay = await replayJobs({
       jobs,
       policy,
-      ...config.schedule,
       cloud: assumptions,
       seed: assumptions.seed,
       onProgress: (part) => terminal.progress(`${progressBar(part)} ${path}, ${Math.floor(part * 100)} %`),

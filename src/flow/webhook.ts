@@ -35,7 +35,15 @@ export async function receiveDelivery(
     }
     return { status: verdict.status, text: verdict.because };
   }
-  const { event } = verdict;
+  return receiveJobEvent(ports, policy, verdict.event);
+}
+
+/** What GitHub says of a job, once it is certain that GitHub says it. */
+export async function receiveJobEvent(
+  ports: Omit<Ports, "secrets">,
+  policy: Policy,
+  event: JobEvent,
+): Promise<DeliveryAnswer> {
   if (event.action === "in_progress" || event.action === "completed") {
     await ports.lifecycle.send({ kind: "job", job: event });
     return { status: 202, text: "Recorded." };

@@ -348,6 +348,10 @@ export class Agent {
   // ---------------------------------------------------------------------------------------- reports
 
   #report(report: MachineReport): void {
+    if (this.#options.scenario.lean === true && !this.#noticed && isDispensable(report)) {
+      if (this.state === "exited") this.#powerOff();
+      return;
+    }
     this.#reports.push(report);
     if (!this.#sending) this.#sendNext();
   }
@@ -391,6 +395,12 @@ export class Agent {
       if (this.state !== "off" && this.state !== "dead") act();
     });
   }
+}
+
+/** Where nothing is lost, GitHub's events and the cloud's tell as much. */
+function isDispensable(report: MachineReport): boolean {
+  if (report.step === "exited") return report.ranJob;
+  return report.step === "listening" || report.step === "job-started";
 }
 
 function formOf(report: MachineReport): string {

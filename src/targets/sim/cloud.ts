@@ -71,6 +71,8 @@ export interface CloudOptions {
   readonly faults: () => Faults;
   readonly events: CloudEvents;
   readonly hours: number;
+  /** From the order to end until the machine is gone. Absent: drawn for each machine. */
+  readonly shutdownSeconds?: number;
 }
 
 interface Outage {
@@ -132,8 +134,7 @@ export class SimCloud {
 
   /** The machine ends by itself. */
   powerOff(machine: CloudMachine): void {
-    const { random } = this.#options;
-    this.#end(machine, between(random, 1, 8), false);
+    this.#end(machine, this.#shutdownSeconds(8), false);
   }
 
   /** A machine with our mark appears that no ledger knows: left over from a ledger that was lost. */
@@ -362,7 +363,7 @@ export class SimCloud {
       const machine = this.machines.get(providerId);
       if (machine?.compute !== compute) return { providerId, kind: "absent" as const };
       this.#options.events.terminating(machine);
-      this.#end(machine, between(this.#options.random, 1, 40), false);
+      this.#end(machine, this.#shutdownSeconds(40), false);
       return { providerId, kind: "terminating" as const };
     });
   }
@@ -411,6 +412,11 @@ export class SimCloud {
     events.notice(machine);
     if (!chance(random, faults.noticeLostFraction)) events.announce(machine, "interruption-notice");
     this.#end(machine, noticeSeconds, true);
+  }
+
+  #shutdownSeconds(longest: number): number {
+    const { shutdownSeconds, random } = this.#options;
+    return shutdownSeconds ?? between(random, 1, longest);
   }
 
   #end(machine: CloudMachine, seconds: number, taken: boolean): void {

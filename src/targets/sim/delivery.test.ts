@@ -6,7 +6,7 @@ import { GithubModel } from "../../emulator/model.ts";
 import { noFaults } from "../../emulator/model-faults.ts";
 import { plannedJob } from "../../emulator/planned-job.ts";
 import { webhookHeaders, webhookPayload } from "../../emulator/webhook-payload.ts";
-import { signedDelivery } from "./delivery.ts";
+import { deliveredEvent, signedDelivery } from "./delivery.ts";
 
 const start = Date.UTC(2026, 0, 1);
 const secret = "a webhook secret";
@@ -43,7 +43,9 @@ it("a delivery says all that is read of it when it is sent whole", () => {
     expect(judgeDelivery(signedDelivery(state, delivery, secret), [new Secret(secret)], start)).toEqual(
       verdict,
     );
-    return verdict.kind === "accepted" ? verdict.event.action : verdict.kind;
+    if (verdict.kind !== "accepted") return verdict.kind;
+    expect(deliveredEvent(state, delivery, start)).toEqual(verdict.event);
+    return verdict.event.action;
   });
   expect(verdicts).toEqual(["queued", "in_progress", "completed"]);
 });

@@ -1,6 +1,8 @@
+import { jobEventOf } from "../../adapters/github/job-event.ts";
+import type { JobEvent } from "../../core/model.ts";
 import { Secret } from "../../core/secret.ts";
 import { signatureOf } from "../../core/webhook.ts";
-import type { Document, DocumentSource } from "../../emulator/document-source.ts";
+import { type Document, type DocumentSource, repositoryOf } from "../../emulator/document-source.ts";
 import { jobDocument } from "../../emulator/documents.ts";
 import type { Delivery, ModelState } from "../../emulator/model-state.ts";
 import { webhookHeaders, webhookPayload } from "../../emulator/webhook-payload.ts";
@@ -40,6 +42,14 @@ export function signedDelivery(state: ModelState, delivery: Delivery, secret: st
     "x-hub-signature-256": signatureOf(body, new Secret(secret)),
   };
   return { headers, body };
+}
+
+/** What becomes known by a delivery that is believed, without its way as bytes; undefined when it is about no job. */
+export function deliveredEvent(state: ModelState, delivery: Delivery, now: number): JobEvent | undefined {
+  const { event, installationId } = delivery;
+  if (event.name !== "workflow_job") return undefined;
+  const repository = { ...repositoryOf(state, event.job.repositoryId), installationId };
+  return jobEventOf(jobDocument({ state, addresses }, event.job), repository, now);
 }
 
 const readFields: readonly string[] = [

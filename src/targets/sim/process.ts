@@ -42,7 +42,7 @@ export interface ProcessOptions {
   readonly computes: readonly Compute[];
   readonly images: Ports["images"];
   readonly fixed: Pick<Ports, "identity" | "secrets" | "prices">;
-  /** Calls of the store and of the queues take no time of their own, no crash falls between two, and nothing is logged. */
+  /** Store and queues take no time of their own, no crash falls between two calls, nothing is logged, nobody reads the status. */
   readonly lean?: boolean;
   readonly runsAs: Scenario["runsAs"];
   readonly rebalanceSeconds: number;
@@ -169,6 +169,7 @@ export class Process {
       const refused = own.storeRefusals > storeRefusals;
       if (listed.length > 0) events.swept(startedAt, new Set(listed.map(([name]) => name)), refused);
     });
+    if (this.#options.lean === true) return;
     this.#startTimer(life, "status", statusSeconds, (own) => {
       return this.#options.status(own.ports.status, policy());
     });

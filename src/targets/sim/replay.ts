@@ -16,8 +16,6 @@ export interface ReplayOptions {
   /** In the order in which they were queued; at least one. */
   readonly jobs: readonly TracedJob[];
   readonly policy: Policy;
-  readonly rebalanceSeconds: number;
-  readonly scaledownSeconds: number;
   readonly cloud: CloudAssumptions;
   /** Latencies and interruptions are drawn from it: the same options give the same replay. */
   readonly seed: string;
@@ -219,8 +217,8 @@ function scenarioOf(options: ReplayOptions, hours: number): Scenario {
     },
     processes: 1,
     timersEverywhere: false,
-    rebalanceSeconds: options.rebalanceSeconds,
-    scaledownSeconds: options.scaledownSeconds,
+    rebalanceSeconds: roundSeconds,
+    scaledownSeconds: roundSeconds,
     changesPerCommit: 1_000,
     lean: true,
     ...(ofTasks && { marks: "launch", tasks: tasksOf(cloud) }),
@@ -230,6 +228,9 @@ function scenarioOf(options: ReplayOptions, hours: number): Scenario {
     faults: { ...quiet, interruptionsPerHour: -Math.log(1 - interruptionsPercent / 100) },
   };
 }
+
+/** Nothing is lost in a replay that they could find. */
+const roundSeconds = 300;
 
 /** Only of tasks is it known that they are tasks. Their images are there, as on any day but the first. */
 function simulated({ buildsImages: _, ...preset }: Preset): Preset {

@@ -24,7 +24,8 @@ export interface Scenario {
   readonly changesPerCommit: number;
   /**
    * For those who want to know what comes out, not what can go wrong: store and queues are part of the process, as on a
-   * box, and answer at once; nobody looks for secrets in what is printed, or at what machines prove.
+   * box, and answer at once; nobody looks for secrets in what is printed, or at what GitHub and machines prove; machines
+   * report only what nobody else tells, and end at once.
    */
   readonly lean?: true;
   /** What the cloud's machines bear: their own id, or only the token of their launch. Absent: their own id. */

@@ -38,8 +38,6 @@ async function whatIf(
   const replay = await replayJobs({
     jobs,
     policy: chosen,
-    rebalanceSeconds: 60,
-    scaledownSeconds: 60,
     cloud: { ...typicalCloud, ...given.cloud },
     seed: "test",
   });
