@@ -72,7 +72,7 @@ export function describeCompute(
       ]);
       const third = await compute.launch(request(["machine-1"], { attempt: 2 }));
       expect(first).toEqual(second);
-      expect(first).toEqual(third);
+      expect(first, JSON.stringify(first)).toEqual(third);
       expect(first[0]?.kind).toBe("launched");
       expect(await listed(compute)).toHaveLength(1);
     });

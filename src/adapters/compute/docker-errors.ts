@@ -29,9 +29,16 @@ const sentences: readonly (readonly [RegExp, LaunchFailureKind, string])[] = [
   ],
   [/network .*not found|unable to find network|no such network/i, "configuration", "NETWORK_UNKNOWN"],
   [/unable to find user|no matching entries in passwd/i, "configuration", "USER_UNKNOWN"],
-  [/executable file .*not found|no such file or directory/i, "configuration", "IMAGE_WITHOUT_SHELL"],
   [/init(-| )binary|docker-init/i, "configuration", "NO_INIT"],
-  [/cgroup|capabilit|oci runtime|runc|crun/i, "configuration", "ENGINE_REFUSED"],
+  // Pruned by somebody, or lost by the engine, between two of our calls.
+  [
+    /no such container|no container with name|layer not known|marked for removal/i,
+    "transient",
+    "CONTAINER_GONE",
+  ],
+  // Only of what was to be executed: an engine whose own files are gone for a moment says the same of those.
+  [/executable file .*not found|exec: .*no such file or directory/i, "configuration", "IMAGE_WITHOUT_SHELL"],
+  [/cgroup|capabilit|oci runtime|\b(runc|crun)\b/i, "configuration", "ENGINE_REFUSED"],
 ];
 
 /** The one place where an engine's errors become ours. */

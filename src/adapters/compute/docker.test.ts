@@ -31,6 +31,43 @@ describe("an engine that does not answer", () => {
   });
 });
 
+describe("the first calls", () => {
+  it("look for what an earlier server has left before anything is launched, or would end it as such", async () => {
+    const id = "a".repeat(64);
+    const done: string[] = [];
+    const created = Promise.withResolvers<void>();
+    let listings = 0;
+    const engine = await startEngine(async ({ method, url = "" }) => {
+      const path = new URL(url, "http://engine").pathname;
+      if (path === "/version") return [200, { Arch: hostArchitecture === "arm64" ? "arm64" : "amd64" }];
+      if (path === "/containers/json") {
+        listings += 1;
+        if (listings === 1) return [200, []];
+        await created.promise;
+        return [200, [{ Id: id, Created: 0, Labels: {} }]];
+      }
+      if (path === "/containers/create") {
+        created.resolve();
+        return [201, { Id: id }];
+      }
+      // As engines do for one that does not run yet.
+      if (path.endsWith("/wait") && !done.includes("start")) return [200, { StatusCode: 0 }];
+      if (path.endsWith("/archive")) await new Promise((resolve) => setTimeout(resolve, 200));
+      if (path.endsWith("/start")) done.push("start");
+      if (method === "DELETE") done.push("remove");
+      if (path.endsWith("/archive")) return [200, {}];
+      return method === "DELETE" || path.endsWith("/start") ? [204, {}] : "wait";
+    });
+    const compute = open({ engine });
+    const launched = await Promise.all([
+      compute.launch(launchRequest(["machine-1"])),
+      compute.launch(launchRequest(["machine-1"])),
+    ]);
+    expect(launched.flat()).toMatchObject([{ kind: "launched" }, { kind: "launched" }]);
+    expect(done).toEqual(["start"]);
+  });
+});
+
 describe("an image that is missing", () => {
   it("is pulled once for all launches that wait for it, with one tag, and then used", async () => {
     const pulls: string[] = [];
@@ -86,6 +123,26 @@ it.each<[LaunchFailureKind, string, number, string]>([
     500,
     '{"cause":"x","message":"unable to find user x: no matching entries","response":500}',
   ],
+  [
+    "configuration",
+    "IMAGE_WITHOUT_SHELL",
+    400,
+    '{"message":"runc create failed: exec: \\"/bin/sh\\": stat /bin/sh: no such file or directory: unknown"}',
+  ],
+  [
+    "configuration",
+    "NO_INIT",
+    500,
+    '{"message":"exec: \\"docker-init\\": executable file not found in $PATH"}',
+  ],
+  ["transient", "CONTAINER_GONE", 404, '{"message":"No such container: 0faba64f569b"}'],
+  // Podman, about a container that is removed while the agent is copied into it.
+  [
+    "transient",
+    "ENGINE_500",
+    500,
+    '{"cause":"exit status 1","message":"error in copier subprocess: chdir /storage/vfs/dir/8bc9: no such file or directory"}',
+  ],
   ["transient", "REGISTRY_UNREACHABLE", 200, '{"status":"Pulling"}\n{"error":"connect: connection refused"}'],
   ["transient", "ENGINE_503", 503, "upstream connect error"],
   ["configuration", "ENGINE_400", 400, '{"message":"something new"}'],
@@ -113,13 +170,16 @@ function open(overrides: Partial<DockerComputeOptions>) {
   });
 }
 
-/** An engine with scripted answers. `wait`: it answers never; undefined: it hangs up. */
+/** `wait`: it answers never; undefined: it hangs up. */
+type EngineAnswer = readonly [number, unknown] | "wait" | undefined;
+
+/** An engine with scripted answers. */
 async function startEngine(
-  answer: (incoming: IncomingMessage) => readonly [number, unknown] | "wait" | undefined,
+  answer: (incoming: IncomingMessage) => EngineAnswer | Promise<EngineAnswer>,
 ): Promise<string> {
-  const server = createServer((incoming, outgoing) => {
+  const server = createServer(async (incoming, outgoing) => {
     incoming.resume();
-    const chosen = answer(incoming);
+    const chosen = await answer(incoming);
     if (chosen === undefined) incoming.socket.destroy();
     else if (chosen !== "wait")
       outgoing.writeHead(chosen[0]).end(chosen[0] === 204 ? "" : JSON.stringify(chosen[1]));

@@ -76,12 +76,13 @@ export function createDockerCompute(options: DockerComputeOptions): Compute {
     stop: new AbortController(),
     architecture: undefined,
   };
-  let recovered = false;
-  const ready = async () => {
-    if (recovered) return;
-    host.architecture = await architectureOf(host.engine);
-    for (const { providerId } of await list(host)) watch(host, providerId);
-    recovered = true;
+  let recovery: Promise<void> | undefined;
+  const ready = () => {
+    recovery ??= recover(host).catch((error: unknown) => {
+      recovery = undefined;
+      throw error;
+    });
+    return recovery;
   };
   return {
     name: "docker",
@@ -442,6 +443,17 @@ async function remove(host: Host, id: string): Promise<void> {
     if (answer.status !== 409 || tries === 100) throw unexpected("remove a container", answer);
     await host.options.clock.sleep(200);
   }
+}
+
+// ------------------------------------------------------------------------------------------- after a restart
+
+/**
+ * Machines of an earlier server are watched again; one that it did not start ends so. Done once and before anything is
+ * launched: what this server has created and not started yet would be taken for left over.
+ */
+async function recover(host: Host): Promise<void> {
+  host.architecture = await architectureOf(host.engine);
+  for (const { providerId } of await list(host)) watch(host, providerId);
 }
 
 /** Waits for the container's end, then removes it. An engine that is restarted loses the request, not the machine. */
