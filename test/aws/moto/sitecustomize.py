@@ -1,9 +1,14 @@
 """
 Python loads this before moto, because its folder is in PYTHONPATH (test/support/moto-server.ts). It makes moto fast enough
-for a test with a hundred jobs, and has it deal with one request to DynamoDB at a time.
+for a test with a hundred jobs, and has it deal with one request at a time.
 
-- moto answers every request in a thread of its own, and takes a transaction that fails back by putting the table in its place
-  that was there when it began, without what other threads have written meanwhile. DynamoDB isolates transactions.
+- moto answers every request in a thread of its own, and its lists and tables have no locks: a transaction of DynamoDB that
+  fails is taken back by putting the table in its place that was there when it began, without what other threads have written
+  meanwhile; a permission of a function is not found, and stays, when another one is removed while it is looked for. AWS
+  isolates its requests. Those for messages are left as they are, because one that waits for a message would keep all others
+  waiting.
+- A permission of a function that is given again, because the answer was lost, is there twice, and once after it was removed.
+  Lambda has it once.
 - moto copies the whole table once for every write of a transaction, to be able to take it back. One copy is enough:
   within one call, a table is copied once. And only as deep as a write reaches: an attribute is replaced, never changed.
 - It lists its own folder for every request. What is in there stays the same.
@@ -12,7 +17,6 @@ for a test with a hundred jobs, and has it deal with one request to DynamoDB at 
 """
 
 import copy
-import functools
 import logging
 import sys
 import threading
@@ -56,8 +60,9 @@ logging.getLogger("werkzeug").setLevel(logging.ERROR)
 
 try:
     from moto import backends
+    from moto.awslambda.policy import Policy
+    from moto.core.responses import BaseResponse
     from moto.core.serialize import BaseJSONSerializer
-    from moto.dynamodb.models import DynamoDBBackend
 except ImportError:
     # Another program of Python, or another moto: it is as slow as it is.
     pass
@@ -67,17 +72,25 @@ else:
         backends.list_of_moto_modules = lambda: _modules
 
     _one_at_a_time = threading.RLock()
+    _call_action = BaseResponse.call_action
 
-    def _alone(call):
-        @functools.wraps(call)
-        def locked(*arguments, **named):
-            with _one_at_a_time:
-                return call(*arguments, **named)
+    def _call_alone(self):
+        if self.service_name == "sqs":
+            return _call_action(self)
+        with _one_at_a_time:
+            return _call_action(self)
 
-        return locked
+    BaseResponse.call_action = _call_alone
 
-    for _name in ("transact_write_items", "put_item", "update_item", "delete_item", "get_item", "query", "scan"):
-        setattr(DynamoDBBackend, _name, _alone(getattr(DynamoDBBackend, _name)))
+    _add_statement = Policy.add_statement
+
+    def _add_statement_once(self, *arguments, **named):
+        added = _add_statement(self, *arguments, **named)
+        sid = added[0].get("Sid")
+        self.statements[:-1] = [known for known in self.statements[:-1] if known.get("Sid") != sid]
+        return added
+
+    Policy.add_statement = _add_statement_once
 
     _serialize_structure = BaseJSONSerializer._serialize_type_structure
 
