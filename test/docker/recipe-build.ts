@@ -100,6 +100,8 @@ export async function runRecipe(
     env: {
       ...environmentOf(folder),
       PATH: `${programs}:${process.env.PATH}`,
+      // CodeBuild throws its machine away; here, what the recipe makes besides images goes with the folder.
+      TMPDIR: folder,
       ...{ BASE_IMAGE: base, REPOSITORY: repository, TAG: tag, ARCHITECTURE: "x86_64" },
     },
     stdio: ["ignore", "pipe", "pipe"],
