@@ -445,17 +445,6 @@ async function remove(host: Host, id: string): Promise<void> {
   }
 }
 
-// ------------------------------------------------------------------------------------------- after a restart
-
-/**
- * Machines of an earlier server are watched again; one that it did not start ends so. Done once and before anything is
- * launched: what this server has created and not started yet would be taken for left over.
- */
-async function recover(host: Host): Promise<void> {
-  host.architecture = await architectureOf(host.engine);
-  for (const { providerId } of await list(host)) watch(host, providerId);
-}
-
 /** Waits for the container's end, then removes it. An engine that is restarted loses the request, not the machine. */
 function watch(host: Host, id: string): void {
   if (host.watched.has(id)) return;
@@ -481,6 +470,15 @@ function watch(host: Host, id: string): void {
     }
   };
   void work();
+}
+
+/**
+ * Machines of an earlier server are watched again; one that it did not start ends so. Done once and before anything is
+ * launched: what this server has created and not started yet would be taken for left over.
+ */
+async function recover(host: Host): Promise<void> {
+  host.architecture = await architectureOf(host.engine);
+  for (const { providerId } of await list(host)) watch(host, providerId);
 }
 
 function instanceOf(options: DockerComputeOptions): string {
