@@ -16,6 +16,7 @@ import type { Log } from "../../ports/log.ts";
 import { createDockerEngine, type DockerEngine, type EngineAnswer } from "./docker-engine.ts";
 import { classifyEngineAnswer, type EngineFailure } from "./docker-errors.ts";
 import { isMachineId } from "./machine-id.ts";
+import { recoverOnce } from "./recovery.ts";
 
 export interface DockerComputeOptions {
   /** `unix:///var/run/docker.sock` or `tcp://host:port`. */
@@ -76,14 +77,7 @@ export function createDockerCompute(options: DockerComputeOptions): Compute {
     stop: new AbortController(),
     architecture: undefined,
   };
-  let recovery: Promise<void> | undefined;
-  const ready = () => {
-    recovery ??= recover(host).catch((error: unknown) => {
-      recovery = undefined;
-      throw error;
-    });
-    return recovery;
-  };
+  const ready = recoverOnce(() => recover(host));
   return {
     name: "docker",
     async launch(request) {
@@ -473,8 +467,8 @@ function watch(host: Host, id: string): void {
 }
 
 /**
- * Machines of an earlier server are watched again; one that it did not start ends so. Done once and before anything is
- * launched: what this server has created and not started yet would be taken for left over.
+ * Machines of an earlier server are watched again; one that it did not start ends so. What this server has created and
+ * not started yet would be taken for such a one.
  */
 async function recover(host: Host): Promise<void> {
   host.architecture = await architectureOf(host.engine);

@@ -25,6 +25,7 @@ import {
   signal,
 } from "./local-processes.ts";
 import { isMachineId } from "./machine-id.ts";
+import { recoverOnce } from "./recovery.ts";
 
 export interface LocalComputeOptions {
   /** Where the machines' folders are made. Absolute. One server at a time uses it. */
@@ -78,14 +79,11 @@ export function createLocalCompute(options: LocalComputeOptions): Compute {
     stop: new AbortController(),
     prepare: createLimit(launchesAtOnce),
   };
-  let recovery: Promise<void> | undefined;
-  const ready = () => {
-    recovery ??= recover(box).catch((error: unknown) => {
-      recovery = undefined;
+  const ready = recoverOnce(() =>
+    recover(box).catch((error: unknown) => {
       throw cannotUse(machinesDirectory, error);
-    });
-    return recovery;
-  };
+    }),
+  );
   return {
     name: "local",
     async launch(request) {
